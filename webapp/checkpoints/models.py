@@ -1,0 +1,88 @@
+"""Checkpoints (v1, v2, ...) and the scores that make the retention matrix."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from webapp.checkpoints.choices import Origin, Standing
+from webapp.core.models import Row
+from webapp.core.visibility import VisibleQuerySet, VisibleThroughProject
+
+
+class Checkpoint(Row):
+    """Weights that passed verification. Rows never change but for `standing` and the trash.
+
+    `config` holds the family's own validated fields; `tensors` the header: [{name, dtype, shape}].
+    `wake` says what is known of the training that made it: {"examples": n, "lr": x}, both optional.
+    """
+
+    project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="checkpoints")
+    number = models.PositiveIntegerField()
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+    )
+    cycle = models.OneToOneField(
+        "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="result"
+    )
+    origin = models.CharField(max_length=8, choices=Origin.choices)
+    standing = models.CharField(max_length=10, choices=Standing.choices, default=Standing.PROMOTED)
+    filename = models.CharField(max_length=255, blank=True)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    fisher_sha256 = models.CharField(max_length=64, blank=True)
+    family = models.CharField(max_length=40)
+    config = models.JSONField(default=dict)
+    tensors = models.JSONField(default=list)
+    parameters = models.BigIntegerField()
+    non_finite = models.BooleanField(default=False)
+    wake = models.JSONField(default=dict)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    objects = VisibleThroughProject["Checkpoint"].as_manager()
+
+    class Meta:
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(fields=["project", "number"], name="checkpoint_number_once"),
+            models.CheckConstraint(
+                condition=models.Q(origin__in=Origin.values), name="checkpoint_origin_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(standing__in=Standing.values), name="checkpoint_standing_known"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"v{self.number}"
+
+
+class VisibleThroughCheckpoint(VisibleQuerySet["Score"]):
+    """Scores belong to a checkpoint."""
+
+    workspace_path = "checkpoint__project__workspace"
+
+
+class Score(Row):
+    """One cell of the retention matrix: a checkpoint's score on one task's proof probe.
+
+    `value` is a fraction of 1; `correct` keeps one bit an example (numpy packbits, proof order), so that
+    every metric and interval can be computed again.
+    """
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="scores")
+    task = models.ForeignKey("projects.Task", on_delete=models.CASCADE, related_name="scores")
+    cycle = models.ForeignKey("cycles.Cycle", null=True, on_delete=models.SET_NULL, related_name="scores")
+    value = models.FloatField()
+    examples = models.PositiveIntegerField()
+    correct = models.BinaryField(default=b"")
+
+    objects = VisibleThroughCheckpoint.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["checkpoint", "task"], name="score_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"

@@ -1,0 +1,58 @@
+"""Rows for a task: memories that sleep replays, probes that prove, training sets that a wake learns."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from webapp.core.models import Row
+from webapp.core.visibility import VisibleThroughProject
+
+
+class Use(models.TextChoices):
+    """What a record set is for."""
+
+    MEMORIES = "memories", _("Memories")
+    PROBE = "probe", _("Probe")
+    TRAINING = "training", _("Training set")
+
+
+class RecordSet(Row):
+    """One verified record file of one task, in the canonical form that the engine memory-maps.
+
+    A task has at most one live set a use; a newer one replaces it (`replaced_at`) and the old stays for the
+    cycles that used it. `transform` is {"scale", "mean", "sd"}; `x_shape` is the shape of one record.
+    """
+
+    project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="record_sets")
+    task = models.ForeignKey("projects.Task", on_delete=models.CASCADE, related_name="record_sets")
+    use = models.CharField(max_length=8, choices=Use.choices)
+    filename = models.CharField(max_length=255, blank=True)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    rows = models.PositiveIntegerField()
+    x_shape = models.JSONField(default=list)
+    x_dtype = models.CharField(max_length=16)
+    classes = models.PositiveIntegerField()
+    label_histogram = models.JSONField(default=list)
+    transform = models.JSONField(default=dict)
+    has_logits = models.BooleanField(default=False)
+    cycle = models.ForeignKey(
+        "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="record_sets_made"
+    )
+    replaced_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VisibleThroughProject["RecordSet"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["task", "use"],
+                condition=models.Q(replaced_at__isnull=True),
+                name="record_set_one_live",
+            ),
+            models.CheckConstraint(condition=models.Q(use__in=Use.values), name="record_set_use_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_use_display()} of {self.task_id}"
