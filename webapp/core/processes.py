@@ -37,7 +37,7 @@ def working_in(folder: Path, *, name: str) -> list[int]:
 
 
 def works_in(pid: int, folder: Path, *, name: str) -> bool:
-    """Whether ``pid`` is a live process called ``name`` in ``folder``; the name decides where that is unreadable."""
+    """Whether ``pid`` lives, is called ``name`` and works in ``folder`` (if that is hidden, by name only)."""
     try:
         process = psutil.Process(pid)
         if process.name() != name or process.status() == psutil.STATUS_ZOMBIE:
@@ -50,7 +50,7 @@ def works_in(pid: int, folder: Path, *, name: str) -> bool:
 
 
 def wait_gone(pid: int, timeout: float) -> bool:
-    """Wait until the process (not necessarily a child) has ended; False when it has not within ``timeout`` seconds."""
+    """Wait until the process, a child or not, has ended; False when ``timeout`` seconds were not enough."""
     deadline = time.monotonic() + timeout
     while started_at(pid) is not None:
         if time.monotonic() > deadline:
