@@ -1,0 +1,161 @@
+"""Real Chromium against the real thing: `manage.py up` with its own data folder, database and workers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+OWNER = ("ana@example.org", "correct horse battery")
+
+
+def chromium() -> str:
+    """Debian's Chromium; a machine without one fails the tier instead of skipping it."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("Chromium is missing: install the package `chromium`; the browser tier never skips.")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Site:
+    """A running Nocturne: its address, its data folder and the process that started it all."""
+
+    url: str
+    data: Path
+    process: subprocess.Popen[str]
+    output: list[str] = field(default_factory=list)
+    owner_link: str = ""
+
+    def stop(self) -> int:
+        """Ctrl-C, as a person would; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def start_site(data: Path, port: int | None = None) -> Site:
+    """`manage.py up` on a data folder; returns when the first page answers."""
+    port = port or free_port()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_URL", "NOCTURNE_"))}
+    env |= {"NOCTURNE_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    env.pop("CELERY_BROKER_URL", None)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "up", "--port", str(port)],
+        cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    site = Site(url=f"http://127.0.0.1:{port}", data=data, process=process)
+    assert process.stdout is not None
+    stream = process.stdout
+
+    def read() -> None:
+        for line in stream:
+            site.output.append(line)
+            if match := re.search(r"(http://\S+/welcome/\S+)", line):
+                site.owner_link = match.group(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail("`manage.py up` ended:\n" + "".join(site.output))
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return site
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("`manage.py up` did not serve within 120 s:\n" + "".join(site.output))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One running Nocturne for the whole tier, with an owner (OWNER) made through the printed link."""
+    running = start_site(tmp_path_factory.mktemp("nocturne") / "var")
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(viewport={"width": 1440, "height": 1060}, accept_downloads=True)
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page that fails the test when the page's own script fails or the policy refuses something."""
+    opened = context.new_page()
+    opened.problems = []  # type: ignore[attr-defined]
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
+    opened.on(
+        "console",
+        lambda message: (
+            opened.problems.append(message.text)  # type: ignore[attr-defined]
+            if message.type == "error"
+            else None
+        ),
+    )
+    return opened
+
+
+_owner_made = threading.Lock()
+
+
+@pytest.fixture
+def owner_page(site: Site, page: Page) -> Page:
+    """A page in which the owner is logged in; the first use makes the owner through the printed link."""
+    with _owner_made:
+        if site.owner_link:
+            link, site.owner_link = site.owner_link, ""
+            page.goto(link)
+            page.get_by_label("E-mail").fill(OWNER[0])
+            page.get_by_label("Name").fill("Ana")
+            page.get_by_label("Password", exact=False).first.fill(OWNER[1])
+            page.locator("main form button[type=submit]").click()
+            page.wait_for_url(f"{site.url}/")
+            return page
+    page.goto(f"{site.url}/accounts/login/")
+    page.get_by_label("E-mail").fill(OWNER[0])
+    page.get_by_label("Password").fill(OWNER[1])
+    page.locator("main form button[type=submit]").click()
+    page.wait_for_url(f"{site.url}/")
+    return page

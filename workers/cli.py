@@ -1,0 +1,167 @@
+"""`nocturne`: the command line. Heavy imports happen inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from consolidation.errors import NocturneInputError, Stopped
+
+OK, BAD_INPUT, REJECTED, INTERRUPTED = 0, 2, 3, 130
+_EXIT_CODES = (
+    "Exit codes: 0 the model improved or nothing changed, 3 rejected (keep the old checkpoint), 2 bad input."
+)
+
+app = typer.Typer(
+    name="nocturne",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Managed sleep learning: put a model to sleep and take home one that forgets less.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+
+
+def _finish(work: Callable[[], dict[str, Any]], *, as_json: bool, say: Callable[[dict[str, Any]], str]) -> None:
+    """Run the work, print its result, and leave with the exit code that belongs to it."""
+    try:
+        result = work()
+    except NocturneInputError as error:
+        if as_json:
+            typer.echo(json.dumps({"error": error.to_json()}))
+        typer.echo(f"{error.message} [{error.code}]", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except (KeyboardInterrupt, Stopped):
+        typer.echo("Interrupted. Nothing was written.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(json.dumps(result) if as_json else say(result))
+    raise typer.Exit(REJECTED if result["verdict"] == "rejected" else OK)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    """Before and after in three lines."""
+
+    def percent(when: str, name: str) -> str:
+        value = result[when].get(name)
+        return "     -" if value is None else f"{100 * value:5.1f}%"
+
+    lines = [
+        "              before   after",
+        f"retention     {percent('before', 'retention')}  {percent('after', 'retention')}",
+        f"forgetting    {percent('before', 'forgetting')}  {percent('after', 'forgetting')}",
+        f"verdict: {result['verdict']} ({result['seconds']:.1f} s)",
+    ]
+    lines += [f"  {reason}" for reason in result.get("reasons", [])]
+    if "checkpoint" in result:
+        lines.append(f"written: {result['checkpoint']}")
+    return "\n".join(lines)
+
+
+@app.command(epilog=_EXIT_CODES)
+def demo(as_json: Json = False) -> None:
+    """A small model learns five tasks in turn, forgets, sleeps and remembers. No server, no data needed.
+
+    Example: nocturne demo --json
+    """
+    from workers.progress import NightProgress
+
+    def work() -> dict[str, Any]:
+        from consolidation.demo.headless import run_demo
+
+        with NightProgress(quiet=as_json) as progress:
+            return run_demo(on_event=progress)
+
+    _finish(work, as_json=as_json, say=_summary)
+
+
+@app.command(epilog=_EXIT_CODES)
+def sleep(
+    checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")],
+    memories: Annotated[Path, typer.Option(help="Folder of memories: one .npz or .jsonl file a task.")],
+    probes: Annotated[Path, typer.Option(help="Folder of probes: the same file names, held-out rows.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.safetensors and report.json; made when missing.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="The model before its last training, for merging.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="A preset (nap, night, deep, paper, literal) or a JSON file.")
+    ] = "night",
+    family: Annotated[str | None, typer.Option(help="When the file does not say; for example mlp.")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="When the file does not say; for example relu.")
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Model input = (x * scale - mean) / sd.")] = 1.0,
+    mean: Annotated[float, typer.Option(help="See --scale.")] = 0.0,
+    sd: Annotated[float, typer.Option(help="See --scale.")] = 1.0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Put one checkpoint to sleep, here and now, without a server.
+
+    Tasks are the files of the folders, in the order of their names: that is the order of learning.
+
+    Example: nocturne sleep model.safetensors --memories memories/ --probes probes/ --out night/ --scale 0.00392157
+    """
+    from workers.progress import NightProgress
+
+    def work() -> dict[str, Any]:
+        from workers.sleep_once import SleepRequest, sleep_once
+
+        request = SleepRequest(
+            checkpoint=checkpoint,
+            memories=memories,
+            probes=probes,
+            out=out,
+            reference=reference,
+            recipe=recipe,
+            family=family,
+            activation=activation,
+            transform={"scale": scale, "mean": mean, "sd": sd},
+            device=device,
+        )
+        with NightProgress(quiet=as_json) as progress:
+            return sleep_once(request, on_event=progress)
+
+    _finish(work, as_json=as_json, say=_summary)
+
+
+@app.command()
+def worker(
+    name: Annotated[str, typer.Option(help="What the fleet page calls it; default: this host.")] = "",
+) -> None:
+    """Run one nights worker in the foreground, on the database that DATABASE_URL names.
+
+    Example: DATABASE_URL=postgresql://db/nocturne CELERY_BROKER_URL=redis://broker/0 nocturne worker
+    """
+    arguments = ["-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", "nights", "-l", "INFO"]
+    if name:
+        arguments += ["-n", f"{name}@%h"]
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  (no shell; our own interpreter)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def up(context: typer.Context) -> None:
+    """Start everything on this machine: database, web, workers, clock. Same as `python manage.py up`.
+
+    Example: nocturne up --port 8080
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.config.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(["nocturne", "up", *context.args])
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""One sleep from files to files, without a server: what `nocturne sleep` runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consolidation.errors import NocturneInputError, shorten
+from consolidation.formats.checkpoint import inspect_checkpoint
+from consolidation.formats.records import convert_records
+from consolidation.recipe import PRESETS, SleepRecipe, preset, recipe_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from consolidation.events import Event
+
+_SUFFIXES = {".npz", ".jsonl", ".safetensors"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleepRequest:
+    """What the command line was asked. Paths are as given; `transform` is {"scale", "mean", "sd"}."""
+
+    checkpoint: Path
+    memories: Path
+    probes: Path
+    out: Path
+    reference: Path | None
+    recipe: str
+    family: str | None
+    activation: str | None
+    transform: dict[str, float]
+    device: str
+
+
+def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> dict[str, Any]:
+    """Run the night and write `model.safetensors` and `report.json` into the out folder.
+
+    Both appear together at the end or not at all.
+
+    Returns:
+        {"before", "after", "verdict", "reasons", "seconds", "steps", "checkpoint", "report"}.
+
+    Raises:
+        NocturneInputError: something given cannot be used; nothing was written.
+    """
+    recipe = _recipe(request.recipe)
+    sets = _files(request.memories, what="memories")
+    proofs = _files(request.probes, what="probes")
+    if missing := sorted(set(sets) - set(proofs)):
+        raise NocturneInputError(
+            "cycle.no_probes",
+            f"There is no probe for {shorten(missing[0])!r}. Put a file of the same name into the probes folder, "
+            "or take its memories out.",
+        )
+    with _scratch(request.out) as scratch:
+        model_path = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
+        reference_path = (
+            _checkpoint(request.reference, request, scratch / "reference.safetensors")
+            if request.reference
+            else None
+        )
+        return _night(request, recipe, model_path, reference_path, sets, proofs, scratch, on_event)
+
+
+def _night(
+    request: SleepRequest,
+    recipe: SleepRecipe,
+    model_path: Path,
+    reference_path: Path | None,
+    sets: dict[str, Path],
+    proofs: dict[str, Path],
+    scratch: Path,
+    on_event: Callable[[Event], None],
+) -> dict[str, Any]:
+    from consolidation.cycle import sleep
+    from consolidation.memory.store import Records
+    from consolidation.weights import load_model, save_model
+
+    def convert(files: dict[str, Path], use: str) -> list[Records]:
+        opened = []
+        for task, path in files.items():
+            target = scratch / f"{use}-{len(opened)}.safetensors"
+            _naming(path, lambda p=path, t=task, o=target: convert_records(p, task=t, transform=request.transform, out=o))
+            opened.append(Records.open(target))
+        return opened
+
+    memories, probes = convert(sets, "memories"), convert(proofs, "probe")
+    model = load_model(model_path)
+    report = sleep(
+        model,
+        memories,
+        probes,
+        recipe,
+        reference=load_model(reference_path) if reference_path else None,
+        workdir=scratch / "work",
+        device=request.device,
+        on_event=on_event,
+    )
+    result = scratch / "result"
+    result.mkdir()
+    save_model(model, result / "model.safetensors")
+    full = report.to_json()
+    (result / "report.json").write_text(json.dumps(full, indent=1))
+    request.out.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "report.json"):
+        (result / name).replace(request.out / name)
+    return {
+        "before": full["metrics"]["before"],
+        "after": full["metrics"]["after"],
+        "verdict": full["verdict"],
+        "reasons": full["reasons"],
+        "seconds": full["seconds"],
+        "steps": full["steps"],
+        "checkpoint": str(request.out / "model.safetensors"),
+        "report": str(request.out / "report.json"),
+    }
+
+
+def _recipe(text: str) -> SleepRecipe:
+    if text in PRESETS:
+        return preset(text)
+    path = Path(text)
+    if not path.is_file():
+        raise NocturneInputError(
+            "cycle.recipe_missing",
+            f"{shorten(text)!r} is neither a preset ({', '.join(PRESETS)}) nor a file. Name one of them.",
+        )
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise NocturneInputError(
+            "cycle.recipe_format", f"{shorten(path.name)} is not JSON. Write the recipe as one JSON object."
+        ) from error
+    return recipe_from_json(values, "sleep")
+
+
+def _files(folder: Path, *, what: str) -> dict[str, Path]:
+    """Task name -> file, in the order of names; a leading number like `03-` orders and is not shown."""
+    if not folder.is_dir():
+        raise NocturneInputError(f"cycle.no_{what}", f"The {what} folder {shorten(folder.name)!r} does not exist.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _SUFFIXES and path.is_file():
+            task = re.sub(r"^\d+[-_ ]", "", path.stem)
+            if task in found:
+                raise NocturneInputError(
+                    "task.exists", f"The {what} folder has two files for {shorten(task)!r}. Keep one of them."
+                )
+            found[task] = path
+    if not found:
+        raise NocturneInputError(
+            f"cycle.no_{what}",
+            f"The {what} folder {shorten(folder.name)!r} holds no .npz or .jsonl file. Put one a task into it.",
+        )
+    return found
+
+
+def _checkpoint(path: Path, request: SleepRequest, out: Path) -> Path:
+    if not path.is_file():
+        raise NocturneInputError("checkpoint.missing", f"The file {shorten(path.name)!r} does not exist.")
+    config = {"activation": request.activation} if request.activation else None
+    facts = _naming(path, lambda: inspect_checkpoint(path, family=request.family, config=config, out=out))
+    if facts["non_finite"]:
+        raise NocturneInputError(
+            "weights.non_finite",
+            f"{shorten(path.name)} holds weights that are not numbers (NaN or infinity). "
+            "Go back to a checkpoint from before they appeared.",
+        )
+    return out
+
+
+def _naming(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the work; an error's sentence begins with the file that it is about."""
+    try:
+        return work()
+    except NocturneInputError as error:
+        if path.name in error.message:
+            raise
+        raise NocturneInputError(error.code, f"{shorten(path.name)}: {error.message}", **error.detail) from error
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A private folder on the out folder's own disk, so that finishing is a rename; always taken away."""
+    home = out if out.is_dir() else out.absolute().parent
+    made_out = not out.exists()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".nocturne-", dir=home))
+    except OSError as error:
+        raise NocturneInputError(
+            "out.not_writable",
+            f"The folder {shorten(out.name)!r} cannot be written ({error.strerror}). Choose another --out.",
+        ) from error
+    try:
+        yield folder
+    except OSError as error:
+        if made_out and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise NocturneInputError(
+            "out.not_writable",
+            f"Writing stopped ({error.strerror}). Make room or choose another --out; nothing was kept.",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
