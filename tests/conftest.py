@@ -1,0 +1,49 @@
+"""Fixtures for every test; imported first, so that Django's settings see the tests' own environment."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.support import environment
+
+environment.prepare()
+
+import django  # noqa: E402  (the settings read the environment that was just prepared)
+
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from tests.support.database import url_of  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        environment.tear_down()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The service tier without its services has not passed; it has not run."""
+    if item.get_closest_marker("services") and (missing := environment.missing_services()):
+        pytest.fail(f"The service tier needs {' and '.join(missing)}; see .ci/run.", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def database_server() -> None:
+    """A running PostgreSQL: the one of DATABASE_URL, else a throw-away embedded one for this test run."""
+    environment.ensure_database_server()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, database_server: None
+) -> None:
+    """Called by pytest-django just before it makes the test database."""
+
+
+@pytest.fixture
+def database_url(transactional_db: None) -> str:
+    """The URL of this worker's test database, for child processes; the database is flushed after the test."""
+    return url_of(connection.settings_dict)
