@@ -1,0 +1,209 @@
+"""The live socket: one a tab, many cycles on it.
+
+Everything sent goes through one bounded outbox and one sender task, so that no viewer can hold memory or slow others.
+Close codes and limits are those of `protocol`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import psycopg
+from channels.generic.websocket import AsyncWebsocketConsumer
+from psycopg_pool import PoolTimeout
+
+from webapp.live import protocol
+from webapp.live.access import current_user, still_visible, visible_state
+from webapp.live.outbox import Outbox
+from webapp.live.protocol import Code, Ping, Pong, ProtocolError, Sub, Unsub
+from webapp.live.tailer import BATCH, Tailer, hub
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Coroutine
+
+    from webapp.accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """A viewer. Its user is looked up when it connects and again every minute."""
+
+    _sockets: ClassVar[Counter[Any]] = Counter()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user: User | None = None
+        self._outbox = Outbox()
+        self._topics: dict[uuid.UUID, Tailer] = {}
+        self._arrivals: deque[float] = deque(maxlen=protocol.MAX_INBOUND_RATE)
+        self._heard_at = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._counted = False
+        self._closing = False
+
+    # ------------------------------------------------------------ the socket's life
+
+    async def connect(self) -> None:
+        """Accept first: a browser sees a close code only on a socket that was open."""
+        await self.accept()
+        self.user = await current_user(self._session_key())
+        if self.user is None:
+            await self._bye(Code.LOGIN)
+            return
+        self._sockets[self.user.pk] += 1
+        self._counted = True
+        if self._sockets[self.user.pk] > protocol.MAX_SOCKETS:
+            await self._bye(Code.TOO_MANY)
+            return
+        self._start(self._send_on())
+        self._start(self._watch_over())
+
+    async def disconnect(self, code: int) -> None:
+        """Leave every stream, stop our tasks."""
+        self._closing = True
+        if self._counted and self.user is not None:
+            self._sockets[self.user.pk] -= 1
+            if not self._sockets[self.user.pk]:
+                del self._sockets[self.user.pk]
+        for task in self._tasks:
+            task.cancel()
+        for cycle_id in tuple(self._topics):
+            await self._leave(cycle_id)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """One message from the browser; a bad one ends the socket, never the process."""
+        if self._closing or self.user is None:
+            return
+        now = self._heard_at = time.monotonic()
+        if len(self._arrivals) == self._arrivals.maxlen and now - self._arrivals[0] < 1.0:
+            await self._bye(Code.TOO_MANY)
+            return
+        self._arrivals.append(now)
+        try:
+            message = protocol.parse(text_data)
+            match message:
+                case Sub():
+                    await self._sub(message)
+                case Unsub():
+                    await self._leave(message.cycle)
+                case Ping():
+                    self._outbox.put(protocol.PONG)
+                case Pong():
+                    pass
+        except ProtocolError as error:
+            await self._bye(error.code)
+
+    # ------------------------------------------------------------ streams
+
+    async def _sub(self, wanted: Sub) -> None:
+        if wanted.cycle in self._topics:
+            await self._leave(wanted.cycle)
+        if len(self._topics) >= protocol.MAX_TOPICS:
+            raise ProtocolError(Code.TOO_MANY)
+        assert self.user is not None  # noqa: S101 - receive() lets nobody else in
+        try:
+            state = await visible_state(self.user, wanted.cycle)
+            if state is None:
+                raise ProtocolError(Code.GONE)
+            tailer = await hub().join(wanted.cycle, self)
+        except LookupError as error:
+            raise ProtocolError(Code.GONE) from error
+        except (psycopg.Error, PoolTimeout) as error:
+            raise ProtocolError(Code.DRAINING) from error
+        self._topics[wanted.cycle] = tailer
+        last = tailer.last
+        self._outbox.put(protocol.hello(wanted.cycle, last, state))
+        after = last if wanted.after is None else wanted.after
+        if after < 0 or after > max(last, state["seq"]):
+            self._outbox.put(protocol.reset(wanted.cycle, "ahead", last))
+        elif last - after > protocol.REPLAY_FRAMES:
+            self._outbox.put(protocol.reset(wanted.cycle, "behind", last))
+        elif after < last:
+            self._start(self._replay(tailer, after))
+            return
+        tailer.viewers.add(self)
+
+    async def _replay(self, tailer: Tailer, after: int) -> None:
+        """Send what the viewer missed at its own pace, then join the live stream without a gap or a double."""
+        while after < tailer.last:
+            await self._outbox.drained()
+            try:
+                found = await hub().reader.frames_after(tailer.cycle_id, after, BATCH)
+            except (psycopg.Error, PoolTimeout):
+                await asyncio.sleep(1.0)
+                continue
+            found = [frame for frame in found if frame.seq <= tailer.last]
+            if not found or found[0].seq != after + 1:
+                self._outbox.put(protocol.reset(tailer.cycle_id, "behind", tailer.last))
+                break
+            after = found[-1].seq
+            self._outbox.put_frames(tailer.cycle_id, protocol.frames(tailer.cycle_id, found), after)
+        if self._topics.get(tailer.cycle_id) is tailer:
+            tailer.viewers.add(self)
+
+    def take(self, cycle_id: uuid.UUID, text: str, last: int) -> None:
+        """Called by the tailer with each new `frames` message."""
+        self._outbox.put_frames(cycle_id, text, last)
+
+    async def _leave(self, cycle_id: uuid.UUID) -> None:
+        if self._topics.pop(cycle_id, None) is not None:
+            self._outbox.drop(cycle_id)
+            await hub().leave(cycle_id, self)
+
+    # ------------------------------------------------------------ beside it
+
+    async def _send_on(self) -> None:
+        while True:
+            text = await self._outbox.get()
+            await self.send(text_data=text)
+
+    async def _watch_over(self) -> None:
+        """Ping, end silent or slow sockets, and ask every minute whether the person may still look."""
+        checked = pinged = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            if self._outbox.too_slow or self._outbox.overdue:
+                await self._bye(Code.TOO_SLOW)
+            elif now - self._heard_at > protocol.SILENCE_SECONDS:
+                await self._bye(Code.TOO_SLOW)
+            if now - pinged >= protocol.PING_SECONDS:
+                pinged = now
+                self._outbox.put(protocol.PING)
+            if now - checked >= protocol.RECHECK_SECONDS:
+                checked = now
+                await self._recheck()
+
+    async def _recheck(self) -> None:
+        user = await current_user(self._session_key())
+        if user is None:
+            await self._bye(Code.LOGIN)
+        elif await still_visible(user, self._topics) < set(self._topics):
+            await self._bye(Code.GONE)
+
+    def _session_key(self) -> str | None:
+        session = self.scope.get("session")
+        return None if session is None else session.session_key
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _bye(self, code: Code) -> None:
+        """Say why, then close. A socket that does not drain is given two seconds, then it is left to the server."""
+        if self._closing:
+            return
+        self._closing = True
+        for cycle_id in tuple(self._topics):
+            await self._leave(cycle_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await self.send(text_data=protocol.bye(code))
+        await self.close(code=int(code))

@@ -1,0 +1,104 @@
+"""Reading frames as text. Plain SQL: a frame's payload goes to the browser as PostgreSQL prints it, never parsed.
+
+Two readers of one query: the tailers' own small asynchronous pool, and Django's connection for the HTTP page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from django.db import connection
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from webapp.live.protocol import RawFrame
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+CHANNEL: Final = "frames"
+# `at` is the writer's clock reading beside the commit, in ms since 1970: what latency is measured from.
+_COLUMNS: Final = "seq, epoch, t_ms, kind, (extract(epoch from committed_at) * 1000)::float8, payload::text"
+FRAMES_SQL: Final = (
+    f"SELECT {_COLUMNS} FROM live_frame WHERE cycle_id = %s AND seq > %s ORDER BY seq LIMIT %s"  # noqa: S608
+)
+SEQS_SQL: Final = "SELECT id, seq FROM cycles_cycle WHERE id = ANY(%s)"
+
+
+def _raw(rows: Iterable[Sequence[Any]]) -> list[RawFrame]:
+    """Rows up to the first hole: seq has none, so a hole is a frame that is not visible yet."""
+    frames: list[RawFrame] = []
+    for seq, epoch, t_ms, kind, at, payload in rows:
+        if frames and seq != frames[-1].seq + 1:
+            break
+        head = f'{{"seq":{seq},"epoch":{epoch},"t_ms":{t_ms},"kind":"{kind}","at":{at:.1f}'
+        frames.append(RawFrame(seq, f'{head},"payload":{payload}}}'))
+    return frames
+
+
+def frames_after(cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
+    """Up to `limit` frames above `after`, oldest first (synchronous, for HTTP)."""
+    with connection.cursor() as cursor:
+        cursor.execute(FRAMES_SQL, [cycle_id, after, limit])
+        return _raw(cursor.fetchall())
+
+
+def _parameters() -> dict[str, Any]:
+    """How Django reaches its database, without the parts that only Django's own cursors understand."""
+    given = connection.get_connection_params()
+    for key in ("cursor_factory", "context", "server_side_binding", "prepare_threshold", "pool"):
+        given.pop(key, None)
+    return {**given, "autocommit": True, "application_name": "nocturne live"}
+
+
+class FrameReader:
+    """The tailers' pool: at most four connections, opened when somebody watches."""
+
+    def __init__(self) -> None:
+        self._pool = AsyncConnectionPool(
+            kwargs=_parameters(), min_size=1, max_size=4, max_idle=60, timeout=5, open=False, name="live"
+        )
+        self._opening = asyncio.Lock()
+        self._open = False
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        async with self._opening:
+            if not self._open:
+                await self._pool.open()
+                self._open = True
+        async with self._pool.connection() as found:
+            yield found
+
+    async def frames_after(self, cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
+        """Up to `limit` frames above `after`, oldest first. Raises psycopg.Error when the database is away."""
+        async with self._connection() as found, found.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(FRAMES_SQL, [cycle_id, after, limit])
+            return _raw(await cursor.fetchall())
+
+    async def seqs(self, cycle_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """The last number of each cycle that still exists."""
+        async with self._connection() as found, found.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(SEQS_SQL, [list(cycle_ids)])
+            return dict(await cursor.fetchall())
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._open:
+            await self._pool.close()
+
+
+async def doorbell() -> AsyncIterator[str]:
+    """Cycle ids as NOTIFY rings them, on a connection of its own; ends with psycopg.Error when it breaks.
+
+    The first item is empty: it says that the connection listens.
+    """
+    async with await psycopg.AsyncConnection.connect(**_parameters()) as listening:
+        await listening.execute(f"LISTEN {CHANNEL}")
+        yield ""
+        async for notice in listening.notifies():
+            yield notice.payload

@@ -1,0 +1,227 @@
+// @ts-check
+/**
+ * One socket a tab, many streams on it, and HTTP under both. A stream is gapless: what the socket brings is applied only
+ * in order; a hole is fetched over HTTP; a double is ignored; polling uses the same function as the socket.
+ *
+ * @typedef {import("./store.js").Frame} Frame
+ * @typedef {object} Sink
+ * @property {number} last number of the last frame applied
+ * @property {(frame: Frame) => boolean} apply
+ * @property {() => void} clear
+ * @property {(state: Record<string, any>) => void} setState
+ * @typedef {{kind: "connecting"|"live"|"waiting"|"polling"|"ended"|"login"|"gone", retryAt?: number}} Status
+ */
+
+const FIRST_RETRY = 500, GROWTH = 1.8, CAP = 20_000, POLL = 3_000, SILENCE = 35_000, FAILURES = 3;
+const FINAL = { 4401: "login", 4403: "gone", 4404: "gone" };
+
+/** One cycle's frames on their way into a sink. */
+export class Stream {
+  /**
+   * @param {string} topic @param {string} framesUrl @param {Sink} sink
+   * @param {(frames: number) => void} onChange called after frames were applied
+   */
+  constructor(topic, framesUrl, sink, onChange) {
+    this.topic = topic;
+    this.framesUrl = framesUrl;
+    this.sink = sink;
+    this.onChange = onChange;
+    this.ended = "";
+    this.newest = null;
+    /** @type {Map<number, Frame>} */ this._pending = new Map();
+    /** @type {Promise<void>|null} */ this._fetching = null;
+    this._hole = 0;
+  }
+
+  /** Frames from anywhere, in any order, any number of times. @param {Frame[]} items */
+  ingest(items) {
+    for (const frame of items) {
+      if (frame.seq > this.sink.last) this._pending.set(frame.seq, frame);
+    }
+    let applied = 0;
+    for (let next; (next = this._pending.get(this.sink.last + 1)); applied++) {
+      this._pending.delete(next.seq);
+      this.newest = next;
+      this.sink.apply(next);
+    }
+    for (const seq of this._pending.keys()) if (seq <= this.sink.last) this._pending.delete(seq);
+    if (applied) this.onChange(applied);
+    if (this._pending.size && !this._hole) {
+      this._hole = window.setTimeout(() => {
+        this._hole = 0;
+        if (this._pending.size) void this.catchUp();
+      }, 150);
+    }
+    return applied;
+  }
+
+  /** Fetch whatever is above what we have, page by page; one at a time. */
+  catchUp() {
+    this._fetching ??= this._fetchAll().finally(() => (this._fetching = null));
+    return this._fetching;
+  }
+
+  async _fetchAll() {
+    for (let more = true; more; ) {
+      const response = await fetch(`${this.framesUrl}?after=${this.sink.last}&limit=2000`, {
+        headers: { Accept: "application/json" },
+      });
+      if (response.status === 401 || response.status === 403) this.ended = "login";
+      if (response.status === 404) this.ended = "gone";
+      if (!response.ok) throw new Error(`frames: ${response.status}`);
+      const page = await response.json();
+      if (page.reset) this.restart();
+      const before = this.sink.last;
+      this.ingest(page.items);
+      more = page.reset || (page.more && this.sink.last > before);
+    }
+  }
+
+  /** What we hold is not of this stream. */
+  restart() {
+    this._pending.clear();
+    this.sink.clear();
+  }
+
+  /** @param {any} message */
+  hear(message) {
+    if (message.type === "hello") {
+      this.sink.setState(message.state);
+      this.onChange(0);
+      if (this.sink.last < message.last && this.sink.last === 0) this._catchUpQuietly();
+    } else if (message.type === "frames") {
+      this.ingest(message.items);
+    } else if (message.type === "reset") {
+      if (message.reason === "ahead") this.restart();
+      this._catchUpQuietly();
+    }
+  }
+
+  _catchUpQuietly() {
+    this.catchUp().catch(() => window.setTimeout(() => this.catchUp().catch(() => undefined), 1000));
+  }
+}
+
+/** The socket: reconnects, resumes by number, falls back to polling and says which. */
+export class Live {
+  /** @param {string} url path of the socket @param {(status: Status) => void} onStatus */
+  constructor(url, onStatus) {
+    this.url = new URL(url, location.href);
+    this.url.protocol = this.url.protocol === "https:" ? "wss:" : "ws:";
+    this.onStatus = onStatus;
+    /** @type {Map<string, Stream>} */ this.streams = new Map();
+    /** @type {WebSocket|null} */ this._socket = null;
+    this._failures = 0;
+    this._heardAt = 0;
+    this._stopped = false;
+    this._retry = 0;
+    this._poll = 0;
+    this._pulse = window.setInterval(() => this._checkPulse(), 5000);
+    window.addEventListener("online", () => this._now());
+    document.addEventListener("visibilitychange", () => document.hidden || this._now());
+  }
+
+  /** @param {Stream} stream */
+  follow(stream) {
+    this.streams.set(stream.topic, stream);
+    void stream.catchUp().catch(() => undefined);
+    if (this._socket?.readyState === WebSocket.OPEN) this._subscribe(stream);
+    else if (!this._socket && !this._retry) this._connect();
+  }
+
+  /** No more: the cycle has ended. */
+  stop() {
+    this._stopped = true;
+    clearTimeout(this._retry);
+    clearInterval(this._poll);
+    clearInterval(this._pulse);
+    this._socket?.close(1000);
+    this.onStatus({ kind: "ended" });
+  }
+
+  /** @param {Stream} stream */
+  _subscribe(stream) {
+    const after = stream.sink.last;
+    this._say(after ? { type: "sub", topic: stream.topic, after } : { type: "sub", topic: stream.topic });
+  }
+
+  /** @param {object} message */
+  _say(message) {
+    if (this._socket?.readyState === WebSocket.OPEN) this._socket.send(JSON.stringify(message));
+  }
+
+  _connect() {
+    if (this._stopped) return;
+    this._retry = 0;
+    if (!this._poll) this.onStatus({ kind: "connecting" });
+    const socket = new WebSocket(this.url);
+    this._socket = socket;
+    let final = "";
+    socket.onopen = () => {
+      this._heardAt = Date.now();
+      for (const stream of this.streams.values()) this._subscribe(stream);
+    };
+    socket.onmessage = ({ data }) => {
+      this._heardAt = Date.now();
+      const message = JSON.parse(data);
+      if (message.type === "ping") this._say({ type: "pong" });
+      else if (message.type === "bye") final = FINAL[message.code] ?? "";
+      else {
+        if (message.type === "hello") this._connected();
+        this.streams.get(message.topic)?.hear(message);
+      }
+    };
+    socket.onclose = ({ code }) => {
+      if (this._socket !== socket) return;
+      this._socket = null;
+      if (this._stopped) return;
+      final ||= FINAL[code] ?? "";
+      if (final) this._end(final);
+      else this._later();
+    };
+  }
+
+  _connected() {
+    this._failures = 0;
+    clearInterval(this._poll);
+    this._poll = 0;
+    this.onStatus({ kind: "live" });
+  }
+
+  _later() {
+    this._failures += 1;
+    const ceiling = Math.min(CAP, FIRST_RETRY * GROWTH ** (this._failures - 1));
+    const delay = this._failures === 1 ? ceiling * (0.5 + Math.random() / 2) : Math.random() * ceiling;
+    this._retry = window.setTimeout(() => this._connect(), delay);
+    if (this._failures >= FAILURES && !this._poll) {
+      this._poll = window.setInterval(() => void this._pollOnce(), POLL);
+      void this._pollOnce();
+    }
+    this.onStatus(this._poll ? { kind: "polling" } : { kind: "waiting", retryAt: Date.now() + delay });
+  }
+
+  async _pollOnce() {
+    for (const stream of this.streams.values()) {
+      await stream.catchUp().catch(() => undefined);
+      if (stream.ended) this._end(stream.ended);
+    }
+  }
+
+  /** @param {string} kind */
+  _end(kind) {
+    this.stop();
+    this.onStatus(/** @type {Status} */ ({ kind }));
+  }
+
+  /** Retry at once: the network came back or the person came back. */
+  _now() {
+    if (this._stopped || !this._retry) return;
+    clearTimeout(this._retry);
+    this._connect();
+  }
+
+  _checkPulse() {
+    if (this._socket?.readyState !== WebSocket.OPEN) return;
+    if (Date.now() - this._heardAt > SILENCE) this._socket.close();
+  }
+}

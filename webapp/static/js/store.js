@@ -1,0 +1,212 @@
+// @ts-check
+/**
+ * A cycle as its frames tell it: a pure reducer. Applying frames 1..n in order gives the same state however they came,
+ * so "state + frames == fresh state". It touches no page and no network.
+ *
+ * @typedef {{seq:number, epoch:number, t_ms:number, kind:string, at?:number, payload:any}} Frame
+ * @typedef {{stage:string, round:number, t0:number, t1:number|null, step0:number, step1:number|null, epoch:number,
+ *   n:number, ghost:boolean}} Stage
+ * @typedef {{split:string, when:string, t:number, step:number, scores:Record<string, number>, epoch:number, n:number,
+ *   ghost:boolean}} Probe
+ * @typedef {{t:number, level:string, text:string, kind:string, epoch:number, n:number, ghost:boolean}} Entry
+ */
+
+export const TERMS = ["loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise"];
+export const TERMINAL = new Set(["succeeded", "rejected", "cancelled", "failed", "quarantined"]);
+export const ACTIVE = new Set(["starting", "running", "pausing", "cancelling", "publishing"]);
+
+export class CycleStore {
+  /** @param {Record<string, any>} state the live state as the server gives it */
+  constructor(state) {
+    this.cycle = { ...state };
+    this.clear();
+  }
+
+  /** Forget all frames; the cycle's own fields stay. */
+  clear() {
+    this.last = 0;
+    /** @type {{t:number[], step:number[], epoch:number[], ghost:boolean[]} & Record<string, any[]>} */
+    this.points = { t: [], step: [], epoch: [], ghost: [] };
+    for (const term of TERMS) this.points[term] = [];
+    /** @type {Stage[]} */ this.stages = [];
+    /** @type {Probe[]} */ this.probes = [];
+    /** @type {any[]} */ this.decisions = [];
+    /** @type {any[]} */ this.snapshots = [];
+    /** @type {Entry[]} */ this.journal = [];
+    /** @type {any} */ this.verdict = null;
+    this.gaps = 0;
+    this.seconds = 0;
+    this.progressAt = [];
+    this._offset = new Map();
+    this._n = 0;
+  }
+
+  /** The server's word on the cycle itself; older than what frames already told: ignored. */
+  setState(state) {
+    if ((state.seq ?? 0) >= (this.cycle.seq ?? 0)) this.cycle = { ...this.cycle, ...state };
+  }
+
+  /** One frame, in order. @param {Frame} frame @returns {boolean} whether it was the next one */
+  apply(frame) {
+    if (frame.seq !== this.last + 1) return false;
+    this.last = frame.seq;
+    this.seconds = Math.max(this.seconds, frame.t_ms / 1000);
+    const news = frame.seq > (this.cycle.seq ?? 0);
+    if (news) this.cycle.seq = frame.seq;
+    if (frame.kind === "state") this._state(frame, news);
+    else if (frame.kind === "data") this._data(frame, news);
+    return true;
+  }
+
+  /** @param {Frame} frame @param {boolean} news */
+  _state(frame, news) {
+    const change = frame.payload.state;
+    const t = frame.t_ms / 1000;
+    if (news) {
+      Object.assign(this.cycle, {
+        state: change.to, attempt: change.attempt ?? this.cycle.attempt, epoch: change.epoch ?? this.cycle.epoch,
+        worker: change.worker ?? (change.to === "queued" ? null : this.cycle.worker),
+      });
+    }
+    if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t);
+    const text = change.reason || STATE_TEXT[change.to];
+    const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
+    if (text) this._note(t, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
+  }
+
+  /** @param {Frame} frame @param {boolean} news */
+  _data(frame, news) {
+    const { points, events = [], resume_step: resume } = frame.payload;
+    if (resume !== undefined && resume !== null) this._supersede(frame.epoch, resume);
+    const offset = this._offsetOf(frame, points, events);
+    if (points) this._points(points, offset, frame.epoch);
+    for (const event of events) this._event(event, offset, frame.epoch);
+    if (!news) return;
+    const { progress, step, total_steps: total } = frame.payload;
+    if (progress !== undefined) this.cycle.progress = progress;
+    if (step !== undefined) this.cycle.step = step;
+    if (total !== undefined) this.cycle.total_steps = total;
+    this.progressAt.push([frame.t_ms / 1000, this.cycle.progress ?? 0]);
+    if (this.progressAt.length > 600) this.progressAt.splice(0, 300);
+  }
+
+  /** What was recorded beyond the step that a new attempt goes on from is kept, as a ghost. */
+  _supersede(epoch, resume) {
+    const older = (item) => item.epoch < epoch && !item.ghost;
+    const anchor = this.snapshots.filter((s) => older(s) && s.step === resume).at(-1);
+    const beyond = (item) => (anchor ? item.n > anchor.n : resume === 0 || item.step > resume);
+    for (const list of [this.stages, this.probes, this.decisions, this.snapshots]) {
+      for (const item of list) {
+        if (older(item) && beyond({ ...item, step: item.step ?? item.step0 })) item.ghost = true;
+      }
+    }
+    for (let i = 0; i < this.points.t.length; i++) {
+      if (this.points.epoch[i] < epoch && (resume === 0 || this.points.step[i] > resume)) this.points.ghost[i] = true;
+    }
+    this.verdict = null;
+  }
+
+  /** Engine seconds -> seconds since the cycle first started; fixed by the first frame of each attempt. */
+  _offsetOf(frame, points, events) {
+    let offset = this._offset.get(frame.epoch);
+    if (offset === undefined) {
+      const times = [...(points?.t ?? []), ...events.map((e) => e.t ?? 0)];
+      offset = frame.t_ms / 1000 - (times.length ? Math.max(...times) : 0);
+      this._offset.set(frame.epoch, offset);
+    }
+    return offset;
+  }
+
+  _points(columns, offset, epoch) {
+    const p = this.points;
+    for (let i = 0; i < (columns.t?.length ?? 0); i++) {
+      p.t.push(columns.t[i] + offset);
+      p.step.push(columns.step[i]);
+      p.epoch.push(epoch);
+      p.ghost.push(false);
+      for (const term of TERMS) {
+        const value = columns[term]?.[i];
+        p[term].push(typeof value === "number" && Number.isFinite(value) ? value : null);
+      }
+      if (p.loss[p.loss.length - 1] === null) this.gaps += 1;
+    }
+  }
+
+  _event(event, offset, epoch) {
+    const t = (event.t ?? 0) + offset, step = event.step ?? 0;
+    const base = { t, step, epoch, n: ++this._n, ghost: false };
+    switch (event.kind) {
+      case "stage_started":
+        this._closeStages(t, step);
+        this.stages.push({
+          stage: event.stage, round: event.round ?? 1, t0: t, t1: null, step0: step, step1: null, epoch, n: base.n,
+          ghost: false,
+        });
+        this.cycle.stage = event.stage;
+        break;
+      case "stage_ended":
+        this._closeStages(t, step);
+        break;
+      case "probe":
+        this.probes.push({ ...base, split: event.split, when: event.when, scores: event.scores });
+        break;
+      case "decision":
+        this.decisions.push({ ...base, name: event.name, kept: event.kept, reason: event.reason, detail: event.detail });
+        this._note(t, event.kept ? "decision" : "reverted", event.reason, event.name, epoch);
+        break;
+      case "snapshot":
+        this.snapshots.push({ ...base, stage: event.stage });
+        break;
+      case "log":
+        this._note(t, event.level, event.message, "log", epoch);
+        break;
+      case "verdict":
+        this.verdict = { ...base, verdict: event.verdict, reasons: event.reasons, metrics: event.metrics };
+        break;
+    }
+  }
+
+  _closeStages(t, step = null) {
+    const open = this.stages.at(-1);
+    if (open && open.t1 === null) Object.assign(open, { t1: Math.max(t, open.t0), step1: step ?? this.points.step.at(-1) ?? open.step0 });
+  }
+
+  _note(t, level, text, kind, epoch) {
+    this.journal.push({ t, level, text, kind, epoch, n: ++this._n, ghost: false });
+  }
+
+  // ---------------------------------------------------------------- read by the page
+
+  /** @param {string} split @param {string} [when] */
+  probesOf(split, when) {
+    return this.probes.filter((p) => !p.ghost && p.split === split && (!when || p.when === when));
+  }
+
+  /** The latest probe of the kind, or undefined. @param {string} split @param {string} [when] */
+  latest(split, when) {
+    return this.probesOf(split, when).at(-1);
+  }
+
+  /** Progress a second over the last fifth of the frames, or null. */
+  pace() {
+    const marks = this.progressAt;
+    if (marks.length < 10) return null;
+    const [t1, p1] = marks[marks.length - 1], [t0, p0] = marks[Math.floor(marks.length * 0.8)];
+    return t1 > t0 && p1 > p0 ? (p1 - p0) / (t1 - t0) : null;
+  }
+
+  /** Everything that two stores must agree on. */
+  snapshot() {
+    const { last, cycle, points, stages, probes, decisions, snapshots, journal, verdict, gaps, seconds } = this;
+    return { last, cycle, points, stages, probes, decisions, snapshots, journal, verdict, gaps, seconds };
+  }
+}
+
+const STATE_TEXT = {
+  starting: "A worker took the cycle.",
+  running: "The night begins.",
+  publishing: "Checking and publishing the result.",
+  succeeded: "Done.",
+  cancelling: "Cancelling at the next step.",
+  cancelled: "Cancelled.",
+};
