@@ -1,0 +1,1 @@
+"""A model that really forgets, for people without data of their own."""

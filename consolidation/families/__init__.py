@@ -1,0 +1,1 @@
+"""Model families: one torch-free description and one adapter each."""
