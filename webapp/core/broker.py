@@ -1,0 +1,87 @@
+"""Where messages go: the broker that was given, or the PostgreSQL that is there anyway.
+
+A message is a doorbell and nothing more, so the embedded broker (kombu's SQLAlchemy transport) is enough
+until somebody runs workers on several machines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+
+NIGHTS = "nights"
+CHORES = "chores"
+NIGHT_TASK = "nocturne.night"
+VERIFY_TASK = "nocturne.verify"
+TICK_TASK = "nocturne.tick"
+TASK_ROUTES = {
+    NIGHT_TASK: {"queue": NIGHTS},
+    VERIFY_TASK: {"queue": CHORES},
+    TICK_TASK: {"queue": CHORES},
+}
+_CONNECT_SECONDS = 3
+# Creating kombu's tables from several processes at once fails in all but one of them.
+_PREPARE_LOCK = 0x6E6F6374
+
+
+def embedded_broker() -> bool:
+    """Whether messages travel through our own PostgreSQL."""
+    return not settings.CELERY_BROKER_URL
+
+
+def broker_url() -> str:
+    """CELERY_BROKER_URL, or the kombu address of the database that Django uses at this moment."""
+    return str(settings.CELERY_BROKER_URL or f"sqla+{_sqlalchemy_url()}")
+
+
+def broker_options(url: str) -> dict[str, Any]:
+    """Transport options for `url`: a dead broker must be noticed in seconds, a deaf connection replaced."""
+    if url.startswith("sqla+"):
+        return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_SECONDS}}
+    if url.startswith(("redis:", "rediss:", "sentinel:")):
+        return {
+            "visibility_timeout": 3600,
+            "unacked_restore_interval": 60,
+            "socket_connect_timeout": _CONNECT_SECONDS,
+            "socket_timeout": 10,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        }
+    return {}
+
+
+def broker_prepare() -> None:
+    """Make kombu's tables and queues in the embedded database, once, whoever comes first."""
+    if not embedded_broker():
+        return
+    from kombu import Connection, Queue
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(_sqlalchemy_url(), connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        with engine.connect() as guard:
+            guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _PREPARE_LOCK})
+            url = broker_url()
+            with Connection(url, transport_options=broker_options(url)) as connection:
+                for name in (NIGHTS, CHORES):
+                    Queue(name).bind(connection.default_channel).declare()
+    finally:
+        engine.dispose()
+
+
+def _sqlalchemy_url() -> str:
+    """`settings.DATABASES` as SQLAlchemy reads it; the tests' own database name is followed."""
+    database = settings.DATABASES["default"]
+    user = quote(database["USER"], safe="")
+    password = f":{quote(database['PASSWORD'], safe='')}" if database["PASSWORD"] else ""
+    query = {key: value for key, value in database["OPTIONS"].items() if key != "connect_timeout"}
+    host = database["HOST"]
+    if host.startswith("/"):
+        query |= {"host": host} | ({"port": database["PORT"]} if database["PORT"] else {})
+        place = ""
+    else:
+        place = (f"[{host}]" if ":" in host else host) + (f":{database['PORT']}" if database["PORT"] else "")
+    tail = f"?{urlencode(query)}" if query else ""
+    return f"postgresql+psycopg://{user}{password}@{place}/{quote(database['NAME'], safe='')}{tail}"

@@ -1,0 +1,61 @@
+"""Ringing the workers. A ring may be lost, doubled or late: they look for work by themselves all the time."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from webapp.core.broker import (
+    NIGHT_TASK,
+    TASK_ROUTES,
+    VERIFY_TASK,
+    broker_options,
+    broker_prepare,
+    broker_url,
+)
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from celery import Celery
+
+logger = logging.getLogger(__name__)
+
+
+def ring_night() -> None:
+    """Tell a nights worker, once the transaction is committed, that a cycle waits. Never raises."""
+    transaction.on_commit(lambda: _send(NIGHT_TASK), robust=True)
+
+
+def ring_verify(upload_id: UUID | str) -> None:
+    """Tell the chores worker, once the transaction is committed, that an upload waits. Never raises."""
+    transaction.on_commit(lambda: _send(VERIFY_TASK, str(upload_id)), robust=True)
+
+
+@functools.cache
+def _bell(url: str) -> Celery:
+    """A Celery application that can only send. Imported on the first ring: pages must not wait for Celery."""
+    from celery import Celery
+
+    broker_prepare()
+    bell = Celery("nocturne-doorbell", broker=url, set_as_current=False)
+    bell.conf.update(
+        broker_transport_options=broker_options(url),
+        broker_connection_timeout=3,
+        broker_connection_retry=False,
+        task_routes=TASK_ROUTES,
+        task_serializer="json",
+        task_ignore_result=True,
+    )
+    return bell
+
+
+def _send(task: str, *args: str) -> None:
+    try:
+        _bell(broker_url()).send_task(task, args=args, retry=False, ignore_result=True, expires=3600)
+    except Exception:
+        # Whatever is wrong with the broker, the request that rang is fine and the workers poll.
+        logger.warning("The doorbell %s could not be rung; the workers will notice by themselves.", task)

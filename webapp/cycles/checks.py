@@ -1,0 +1,171 @@
+"""Whether a cycle can run at all, asked before it is queued: each no is a sentence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from consolidation.errors import NocturneInputError
+from consolidation.families.registry import FamilySpec, family_spec
+from consolidation.recipe import recipe_from_json
+from webapp.checkpoints.choices import Origin
+from webapp.core.errors import Conflict, InvalidInput, cut
+from webapp.cycles.choices import Kind, State
+from webapp.cycles.models import Cycle
+from webapp.memories.models import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from webapp.checkpoints.models import Checkpoint
+    from webapp.memories.models import RecordSet
+    from webapp.projects.models import Project
+
+
+def clean_recipe(kind: str, recipe: Mapping[str, Any], preset: str) -> tuple[dict[str, Any], str]:
+    """The whole recipe as JSON, and its preset's name; the engine's own sentence says what is wrong."""
+    if kind == Kind.SCORE:
+        if recipe:
+            raise InvalidInput("cycle.param_unknown", "Scoring has no recipe; leave it empty.")
+        return {}, ""
+    given = {"snapshot_every_s": settings.SNAPSHOT_SECONDS, **recipe}
+    if kind == Kind.SLEEP and preset:
+        given.setdefault("preset", preset)
+    try:
+        frozen = recipe_from_json(given, kind).to_json()
+    except NocturneInputError as error:
+        raise InvalidInput(error.code, error.message, **error.detail) from None
+    return frozen, str(frozen.get("preset", ""))
+
+
+@dataclass
+class Plan:
+    """What a cycle is about to depend on. `check` fills the defaults in and refuses what cannot work."""
+
+    project: Project
+    kind: str
+    base: Checkpoint | None
+    reference: Checkpoint | None
+    data: RecordSet | None
+    init: Mapping[str, Any] | None
+    memories: Sequence[RecordSet]
+    probes: Sequence[RecordSet]
+
+    def check(self) -> None:
+        """Raises InvalidInput or Conflict; afterwards base, reference and init are what will be stored."""
+        if self.kind == Kind.WAKE:
+            self._check_wake()
+        else:
+            self._check_base()
+        if self.kind == Kind.SLEEP and not self.memories:
+            raise InvalidInput(
+                "cycle.no_memories",
+                "This project has no memories yet, and sleep replays memories. "
+                "Upload some for each task first.",
+            )
+        if not self.probes and self.kind != Kind.WAKE:
+            raise InvalidInput(
+                "cycle.no_probes",
+                "This project has no probes yet, so nothing could prove what the night did. "
+                "Upload a held-out probe for each task first.",
+            )
+        self._check_checkpoints()
+        self._check_fit()
+
+    def _check_wake(self) -> None:
+        if self.data is None or self.data.project_id != self.project.pk or self.data.use != Use.TRAINING:
+            raise InvalidInput(
+                "cycle.no_data",
+                "A wake learns one training set of this project; choose one, or upload it first.",
+            )
+        if self.init is not None:
+            try:
+                spec = family_spec(self.init.get("family"))
+                config = spec.validate_config(self.init.get("config") or {})
+            except NocturneInputError as error:
+                raise InvalidInput(error.code, error.message, **error.detail) from None
+            seed = self.init.get("seed", 0)
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise InvalidInput(
+                    "cycle.param_range", f"seed is {cut(seed)}; allowed: whole numbers 0 to 2147483647."
+                )
+            self.init = {"family": spec.name, "config": config, "seed": seed}
+        elif self.base is None and self.project.current is None and not self._wake_before():
+            raise InvalidInput(
+                "cycle.no_checkpoint",
+                "This project has no checkpoint to begin from. Upload one, or say which model to build.",
+            )
+
+    def _wake_before(self) -> bool:
+        waiting = Cycle.objects.filter(project=self.project, kind=Kind.WAKE).exclude(
+            state__in=(State.FAILED, State.CANCELLED, State.QUARANTINED)
+        )
+        return waiting.exists()
+
+    def _check_base(self) -> None:
+        self.base = self.base or self.project.current
+        if self.base is None:
+            raise InvalidInput("cycle.no_checkpoint", "This project has no checkpoint yet. Upload one first.")
+        if self.kind == Kind.SLEEP and self.reference is None:
+            self.reference = self._before_waking(self.base)
+
+    def _before_waking(self, base: Checkpoint) -> Checkpoint | None:
+        """The parent, unless it is another architecture or the base slept already: nothing woke since."""
+        parent = base.parent
+        if parent is None or base.origin == Origin.SLEEP or parent.non_finite:
+            return None
+        return parent if (parent.family, parent.config) == (base.family, base.config) else None
+
+    def _check_checkpoints(self) -> None:
+        for checkpoint in (self.base, self.reference):
+            if checkpoint is None:
+                continue
+            if checkpoint.project_id != self.project.pk:
+                raise InvalidInput(
+                    "cycle.wrong_project", "This checkpoint belongs to another project. Choose one of this."
+                )
+            if checkpoint.non_finite:
+                raise Conflict(
+                    "weights.non_finite",
+                    f"Checkpoint {checkpoint} holds NaN or infinite weights, so nothing can be computed with "
+                    "it. Choose another, or upload the model again.",
+                )
+        if self.base and self.reference and (self.base.family, self.base.config) != (
+            self.reference.family, self.reference.config
+        ):  # fmt: skip
+            raise InvalidInput(
+                "cycle.reference_shape",
+                f"Checkpoints {self.base} and {self.reference} are different architectures and cannot be "
+                "merged. Choose a reference of the same shape, or none.",
+            )
+
+    def _model(self) -> tuple[FamilySpec, Mapping[str, Any]] | None:
+        known = self.base or self.project.current
+        if known is not None:
+            return family_spec(known.family), known.config
+        return (family_spec(self.init["family"]), self.init["config"]) if self.init else None
+
+    def _check_fit(self) -> None:
+        model = self._model()
+        if model is None:
+            return
+        spec, config = model
+        width, outputs = spec.input_width(config), spec.outputs(config)
+        for item in [*self.memories, *self.probes, *([self.data] if self.data else [])]:
+            has = math.prod(item.x_shape)
+            name = f"{item.get_use_display()} of “{cut(item.task.name)}”"
+            if has != width:
+                raise InvalidInput(
+                    "records.width",
+                    f"{name}: a record has {has} numbers, and the model takes {width}. "
+                    "Upload records that fit this model.",
+                )
+            if item.classes > outputs:
+                raise InvalidInput(
+                    "records.label_range",
+                    f"{name}: labels go up to {item.classes - 1}, and the model has {outputs} outputs. "
+                    "Upload records whose labels fit this model.",
+                )

@@ -1,0 +1,138 @@
+"""Taking a waiting cycle, and keeping it: a lease by the database's clock under an epoch that only grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce, Least, Now
+
+from webapp.cycles.choices import ACTIVE, State
+from webapp.cycles.models import Cycle
+from webapp.cycles.transitions import transition, transition_record
+from webapp.live.frames import LeaseLost
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from webapp.fleet.models import Worker
+
+# Worker losses and deploys do not use up a cycle's attempts, but something that is lost this often is not
+# bad luck any more.
+FREE_ATTEMPTS = 10
+CHARGED_ATTEMPTS = 5
+
+# The oldest waiting cycle of a project whose turn it is. A cycle that another claim has locked is skipped,
+# and so are those behind it on its project: they are not the oldest.
+_NEXT = """
+    SELECT c.id FROM cycles_cycle c
+    WHERE c.state = 'queued' AND c.protocol = %(protocol)s
+      AND NOT EXISTS (
+          SELECT 1 FROM cycles_cycle a WHERE a.project_id = c.project_id AND a.state = ANY(%(active)s))
+      AND NOT EXISTS (
+          SELECT 1 FROM cycles_cycle q WHERE q.project_id = c.project_id AND q.state = 'queued'
+          AND q.protocol = c.protocol AND (q.queued_at, q.number) < (c.queued_at, c.number))
+    ORDER BY c.queued_at, c.id
+    LIMIT 1 FOR UPDATE OF c SKIP LOCKED
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What the holder learns when it renews: its cycle's state, so that a wish to cancel reaches it."""
+
+    state: str
+
+    @property
+    def cancelling(self) -> bool:
+        return self.state == State.CANCELLING
+
+
+def lease() -> timedelta:
+    """How long a claim holds without a renewal."""
+    return timedelta(seconds=settings.CYCLE_LEASE_SECONDS)
+
+
+def claim(*, worker: Worker) -> Cycle | None:
+    """Take the next waiting cycle: queued -> starting, epoch + 1, attempt + 1; None when none waits."""
+    while True:
+        try:
+            return _claim_one(worker)
+        except IntegrityError:
+            # The last guard, cycle_one_active: somebody began on the project between our look and our write.
+            continue
+
+
+@transaction.atomic
+def _claim_one(worker: Worker) -> Cycle | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT, {"protocol": settings.CYCLE_PROTOCOL, "active": sorted(ACTIVE)})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    taken = Cycle.objects.filter(pk=row[0], state=State.QUEUED).update(
+        state=State.STARTING,
+        epoch=F("epoch") + 1,
+        attempt=F("attempt") + 1,
+        worker=worker,
+        lease_expires_at=Now() + lease(),
+        heartbeat_at=Now(),
+        started_at=Coalesce("started_at", Now()),
+    )
+    return transition_record(row[0], old=State.QUEUED) if taken else None
+
+
+def renew(*, cycle_id: UUID, epoch: int) -> Renewal:
+    """Hold on for another lease.
+
+    Raises:
+        LeaseLost: the epoch is over, or the cycle is not held any more.
+    """
+    held = Cycle.objects.filter(pk=cycle_id, epoch=epoch, state__in=ACTIVE)
+    if not held.update(lease_expires_at=Now() + lease(), heartbeat_at=Now()):
+        raise LeaseLost
+    return look(cycle_id=cycle_id, epoch=epoch)
+
+
+def look(*, cycle_id: UUID, epoch: int) -> Renewal:
+    """How the held cycle stands, without renewing.
+
+    Raises:
+        LeaseLost: the epoch is over, or the cycle is not held any more.
+    """
+    held = Cycle.objects.filter(pk=cycle_id, epoch=epoch, state__in=ACTIVE)
+    state = held.values_list("state", flat=True).first()
+    if state is None:
+        raise LeaseLost
+    return Renewal(state)
+
+
+def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool) -> Cycle:
+    """Put an interrupted cycle back into the queue, where it keeps its old place.
+
+    Args:
+        cycle_id: which cycle.
+        epoch: the holder's; None for the reaper, which has the row locked.
+        reason: a stable word for the record: worker_lost, worker_stopping, trainer_died ...
+        free: the attempt is not the cycle's fault and is given back, up to FREE_ATTEMPTS times.
+
+    Raises:
+        LeaseLost, StateChanged: it is not the caller's any more.
+    """
+    more: dict[str, Any] = (
+        {"max_attempts": Least(F("max_attempts") + 1, CHARGED_ATTEMPTS + FREE_ATTEMPTS)} if free else {}
+    )
+    return transition(
+        cycle_id,
+        to=State.QUEUED,
+        expect_from=(State.STARTING, State.RUNNING, State.PUBLISHING),
+        epoch=epoch,
+        fence=True,
+        reason=reason,
+        worker=None,
+        **more,
+    )

@@ -1,0 +1,149 @@
+"""Reading cycles for pages, the API and the socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from webapp.checkpoints.choices import Origin
+from webapp.checkpoints.models import Checkpoint, Score
+from webapp.cycles.choices import ACTIVE, State
+from webapp.cycles.models import Cycle
+from webapp.projects.models import Task
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from webapp.projects.models import Project
+
+_DEFAULT_FORGETTING_BUDGET = 0.1
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _named(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+    return {"id": str(checkpoint.pk), "number": checkpoint.number} if checkpoint else None
+
+
+def queue_position(cycle: Cycle) -> int | None:
+    """1 for the next of all waiting cycles; None when it does not wait."""
+    if cycle.state != State.QUEUED or cycle.queued_at is None:
+        return None
+    before = Q(queued_at__lt=cycle.queued_at) | Q(queued_at=cycle.queued_at, id__lt=cycle.pk)
+    return Cycle.objects.filter(before, state=State.QUEUED).count() + 1
+
+
+def cycle_state(cycle: Cycle) -> dict[str, Any]:
+    """How the cycle stands now, read afresh: the one JSON shape of the API and of the socket's hello.
+
+    At most 4 queries.
+    """
+    now = (
+        Cycle.objects.select_related("base", "worker", "result", "data__task")
+        .annotate(server_now=Now())
+        .get(pk=cycle.pk)
+    )
+    tasks = list(
+        Task.objects.filter(record_sets__cycles_as_probes=now).distinct().values_list("name", flat=True)
+    )
+    result: Checkpoint | None = getattr(now, "result", None)
+    newest = now.data.task.name if now.data else (tasks[-1] if tasks else None)
+    error = {"code": now.error_code, "message": now.error_message} if now.error_code else None
+    return {
+        "id": str(now.pk),
+        "number": now.number,
+        "kind": now.kind,
+        "title": str(now),
+        "state": now.state,
+        "verdict": now.verdict or None,
+        "reasons": now.reasons,
+        "stage": now.stage,
+        "progress": now.progress,
+        "step": now.step,
+        "total_steps": now.total_steps,
+        "attempt": now.attempt,
+        "epoch": now.epoch,
+        "seq": now.seq,
+        "worker": now.worker.name if now.worker else None,
+        "queued_at": _iso(now.queued_at),
+        "started_at": _iso(now.started_at),
+        "finished_at": _iso(now.finished_at),
+        "heartbeat_at": _iso(now.heartbeat_at),
+        "server_now": _iso(now.server_now),
+        "queue_position": queue_position(now),
+        "preset": now.preset,
+        "error": error,
+        "base": _named(now.base),
+        "result": _named(result),
+        "tasks": tasks,
+        "newest_task": newest,
+        "forgetting_budget": float(now.recipe.get("forgetting_budget", _DEFAULT_FORGETTING_BUDGET)),
+    }
+
+
+def active_cycle(project: Project) -> Cycle | None:
+    """The cycle that a worker holds on this project, if any."""
+    return Cycle.objects.filter(project=project, state__in=ACTIVE).first()
+
+
+def retention_matrix(project: Project) -> dict[str, Any]:
+    """The scores of the project's checkpoints, oldest first: what every metric is computed from.
+
+    Returns:
+        {"tasks": [names in order], "rows": [{"label", "kind": wake|sleep|upload, "task": what a wake
+        learned or None, "checkpoint_id", "number", "standing", "scores": {task: fraction of 1}}]};
+        checkpoints without any score have no row. 3 queries.
+    """
+    scored = Checkpoint.objects.filter(project=project, scores__isnull=False).distinct()
+    return _matrix(project, list(scored.select_related("cycle__data__task").order_by("number")))
+
+
+def lineage_history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The matrix rows of a checkpoint and its ancestors in the engine's form: label, kind, scores, task."""
+    parents = {
+        row.pk: row
+        for row in Checkpoint.objects.filter(
+            project_id=checkpoint.project_id, number__lte=checkpoint.number
+        ).select_related("cycle__data__task")
+    }
+    line: list[Checkpoint] = []
+    step: Checkpoint | None = parents.get(checkpoint.pk)
+    while step is not None and step not in line:
+        line.append(step)
+        step = parents.get(step.parent_id) if step.parent_id else None
+    matrix = _matrix(checkpoint.project, line[::-1])
+    kinds = {Origin.UPLOAD.value: "score"}
+    rows = []
+    for row in matrix["rows"]:
+        body = {"label": row["label"], "kind": kinds.get(row["kind"], row["kind"]), "scores": row["scores"]}
+        rows.append(body | ({"task": row["task"]} if row["task"] else {}))
+    return rows
+
+
+def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
+    tasks = list(Task.objects.filter(project=project).order_by("position").values_list("name", flat=True))
+    scores: dict[Any, dict[str, float]] = {}
+    found = Score.objects.filter(checkpoint__in=checkpoints).order_by("task__position")
+    for checkpoint_id, task, value in found.values_list("checkpoint_id", "task__name", "value"):
+        scores.setdefault(checkpoint_id, {})[task] = value
+    rows = []
+    for item in checkpoints:
+        if item.pk not in scores:
+            continue
+        data = item.cycle.data if item.cycle and item.origin == Origin.WAKE else None
+        rows.append(
+            {
+                "label": str(item),
+                "kind": item.origin,
+                "task": data.task.name if data else None,
+                "checkpoint_id": str(item.pk),
+                "number": item.number,
+                "standing": item.standing,
+                "scores": scores[item.pk],
+            }
+        )
+    return {"tasks": tasks, "rows": rows}

@@ -1,0 +1,185 @@
+"""Making schedules, and firing those that are due: each time once, whoever asks and however often."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+
+from webapp.accounts.choices import Role
+from webapp.accounts.selectors import require_role
+from webapp.core import audit
+from webapp.core.errors import InvalidInput, NocturneError, cut
+from webapp.cycles.checks import clean_recipe
+from webapp.cycles.choices import TERMINAL, Kind
+from webapp.cycles.models import Cycle
+from webapp.cycles.services import cycle_start
+from webapp.schedules.models import Outcome, Schedule, ScheduleFire
+from webapp.schedules.selectors import next_times
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from webapp.accounts.models import User
+    from webapp.projects.models import Project
+
+logger = logging.getLogger(__name__)
+# After an outage a night that should have begun longer ago than this is not caught up on.
+GRACE = timedelta(hours=1)
+_LATE = "Nothing was running at the time, and more than an hour has passed since."
+
+
+def _clean(name: str, cron: str, timezone: str, preset: str, now: datetime) -> dict[str, object]:
+    title = " ".join(name.split())
+    if not title or len(title) > 80 or not title.isprintable():
+        raise InvalidInput("schedule.name", "A schedule needs a name of at most 80 printable characters.")
+    line = " ".join(cron.split())
+    recipe, preset_name = clean_recipe(Kind.SLEEP, {}, preset or "night")
+    first = next_times(line, timezone, count=1, after=now)[0]
+    return {
+        "name": title,
+        "cron": line,
+        "timezone": timezone,
+        "preset": preset_name,
+        "recipe": recipe,
+        "next_fire_at": first,
+    }
+
+
+@transaction.atomic
+def schedule_create(
+    *, actor: User, project: Project, name: str, cron: str, timezone: str, preset: str = "night"
+) -> Schedule:
+    """Let the project sleep by itself.
+
+    Raises:
+        NotFound, Forbidden: the person may not (the role admin is needed).
+        InvalidInput: `schedule.name`, `schedule.cron`, `schedule.timezone`, `cycle.param_range` (the preset).
+    """
+    require_role(actor, project.workspace, Role.ADMIN)
+    fields = _clean(name, cron, timezone, preset, database_now())
+    schedule = Schedule.objects.create(project=project, created_by=actor, **fields)
+    _audit(actor, "schedule_create", schedule)
+    return schedule
+
+
+@transaction.atomic
+def schedule_update(
+    *,
+    actor: User,
+    schedule: Schedule,
+    name: str | None = None,
+    cron: str | None = None,
+    timezone: str | None = None,
+    preset: str | None = None,
+    enabled: bool | None = None,
+) -> Schedule:
+    """Change what is given; the next time is computed again from now. Raises like `schedule_create`."""
+    require_role(actor, schedule.project.workspace, Role.ADMIN)
+    row = Schedule.objects.select_for_update().get(pk=schedule.pk)
+    fields = _clean(
+        row.name if name is None else name,
+        row.cron if cron is None else cron,
+        row.timezone if timezone is None else timezone,
+        row.preset if preset is None else preset,
+        database_now(),
+    )
+    for key, value in fields.items():
+        setattr(row, key, value)
+    if enabled is not None:
+        row.enabled = enabled
+    row.save()
+    _audit(actor, "schedule_update", row)
+    return row
+
+
+@transaction.atomic
+def schedule_delete(*, actor: User, schedule: Schedule) -> None:
+    """Remove it; the cycles that it started stay."""
+    require_role(actor, schedule.project.workspace, Role.ADMIN)
+    _audit(actor, "schedule_delete", schedule)
+    schedule.delete()
+
+
+def schedules_fire_due(now: datetime | None = None) -> int:
+    """Fire every enabled schedule whose time has come; the number of cycles started.
+
+    Any number of clocks may call this at once: the unique (schedule, fire_at) lets one of them win each time.
+    A time that came more than an hour ago (the machine was off) is recorded as missed, one whose
+    predecessor still waits or runs as skipped.
+    """
+    moment = now or database_now()
+    due = Schedule.objects.filter(enabled=True, next_fire_at__lte=moment).values_list("pk", flat=True)
+    return sum(_fire(pk, moment) for pk in due.order_by("next_fire_at"))
+
+
+@transaction.atomic
+def _fire(schedule_id: UUID, now: datetime) -> int:
+    schedule = (
+        Schedule.objects.select_for_update(of=("self",), skip_locked=True)
+        .filter(pk=schedule_id, enabled=True, next_fire_at__lte=now)
+        .select_related("project__workspace", "created_by")
+        .first()
+    )
+    if schedule is None or schedule.next_fire_at is None:
+        return 0
+    fire_at = schedule.next_fire_at
+    late = now - fire_at > GRACE
+    # After an outage the times in between are not written down one by one: go on where it still makes sense.
+    schedule.next_fire_at = next_times(
+        schedule.cron, schedule.timezone, count=1, after=now - GRACE if late else fire_at
+    )[0]
+    schedule.save(update_fields=["next_fire_at"])
+    fire, new = ScheduleFire.objects.get_or_create(
+        schedule=schedule, fire_at=fire_at, defaults={"outcome": Outcome.MISSED, "reason": _LATE}
+    )
+    return _begin(schedule, fire) if new and not late else 0
+
+
+def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
+    """Start the cycle of a fresh fire, or write down why not."""
+    outcome, reason, cycle = Outcome.STARTED, "", None
+    if Cycle.objects.filter(schedule=schedule).exclude(state__in=TERMINAL).exists():
+        outcome, reason = Outcome.SKIPPED, "The night before has not ended yet."
+    else:
+        try:
+            with transaction.atomic():
+                cycle = cycle_start(
+                    actor=None,
+                    project=schedule.project,
+                    kind=Kind.SLEEP,
+                    recipe=schedule.recipe,
+                    preset=schedule.preset,
+                    schedule=schedule,
+                )
+        except NocturneError as error:
+            outcome, reason = Outcome.SKIPPED, cut(error.message, 200)
+    fire.outcome, fire.reason, fire.cycle = outcome, reason, cycle
+    fire.save(update_fields=["outcome", "reason", "cycle"])
+    logger.info("schedule %s at %s: %s %s", schedule.pk, fire.fire_at.isoformat(), outcome, reason)
+    return int(cycle is not None)
+
+
+def database_now() -> datetime:
+    """The database's clock: the only one that decides."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        (moment,) = cursor.fetchone()
+    assert isinstance(moment, datetime)  # noqa: S101  (for the type checker)
+    return moment
+
+
+def _audit(actor: User, verb: str, schedule: Schedule) -> None:
+    audit.record(
+        workspace=schedule.project.workspace,
+        actor=actor,
+        verb=verb,
+        target=schedule,
+        name=schedule.name,
+        cron=schedule.cron,
+        timezone=schedule.timezone,
+        preset=schedule.preset,
+        enabled=schedule.enabled,
+    )
