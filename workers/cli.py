@@ -26,10 +26,14 @@ app = typer.Typer(
     help="Managed sleep learning: put a model to sleep and take home one that forgets less.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
+]
 
 
-def _finish(work: Callable[[], dict[str, Any]], *, as_json: bool, say: Callable[[dict[str, Any]], str]) -> None:
+def _finish(
+    work: Callable[[], dict[str, Any]], *, as_json: bool, say: Callable[[dict[str, Any]], str]
+) -> None:
     """Run the work, print its result, and leave with the exit code that belongs to it."""
     try:
         result = work()
@@ -86,7 +90,9 @@ def sleep(
     checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")],
     memories: Annotated[Path, typer.Option(help="Folder of memories: one .npz or .jsonl file a task.")],
     probes: Annotated[Path, typer.Option(help="Folder of probes: the same file names, held-out rows.")],
-    out: Annotated[Path, typer.Option(help="Folder for model.safetensors and report.json; made when missing.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for model.safetensors and report.json; made when missing.")
+    ],
     reference: Annotated[
         Path | None, typer.Option(help="The model before its last training, for merging.")
     ] = None,
@@ -107,7 +113,7 @@ def sleep(
 
     Tasks are the files of the folders, in the order of their names: that is the order of learning.
 
-    Example: nocturne sleep model.safetensors --memories memories/ --probes probes/ --out night/ --scale 0.00392157
+    Example: nocturne sleep model.safetensors --memories memories/ --probes probes/ --out night/ --recipe nap
     """
     from workers.progress import NightProgress
 

@@ -57,8 +57,8 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
     if missing := sorted(set(sets) - set(proofs)):
         raise NocturneInputError(
             "cycle.no_probes",
-            f"There is no probe for {shorten(missing[0])!r}. Put a file of the same name into the probes folder, "
-            "or take its memories out.",
+            f"There is no probe for {shorten(missing[0])!r}. Put a file of the same name into the probes "
+            "folder, or take its memories out.",
         )
     with _scratch(request.out) as scratch:
         model_path = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
@@ -84,15 +84,20 @@ def _night(
     from consolidation.memory.store import Records
     from consolidation.weights import load_model, save_model
 
-    def convert(files: dict[str, Path], use: str) -> list[Records]:
+    def converted(files: dict[str, Path], use: str) -> list[Records]:
         opened = []
         for task, path in files.items():
             target = scratch / f"{use}-{len(opened)}.safetensors"
-            _naming(path, lambda p=path, t=task, o=target: convert_records(p, task=t, transform=request.transform, out=o))
+            _naming(
+                path,
+                lambda p=path, t=task, o=target: convert_records(
+                    p, task=t, transform=request.transform, out=o
+                ),
+            )
             opened.append(Records.open(target))
         return opened
 
-    memories, probes = convert(sets, "memories"), convert(proofs, "probe")
+    memories, probes = converted(sets, "memories"), converted(proofs, "probe")
     model = load_model(model_path)
     report = sleep(
         model,
@@ -145,7 +150,9 @@ def _recipe(text: str) -> SleepRecipe:
 def _files(folder: Path, *, what: str) -> dict[str, Path]:
     """Task name -> file, in the order of names; a leading number like `03-` orders and is not shown."""
     if not folder.is_dir():
-        raise NocturneInputError(f"cycle.no_{what}", f"The {what} folder {shorten(folder.name)!r} does not exist.")
+        raise NocturneInputError(
+            f"cycle.no_{what}", f"The {what} folder {shorten(folder.name)!r} does not exist."
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in _SUFFIXES and path.is_file():
@@ -158,7 +165,8 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
     if not found:
         raise NocturneInputError(
             f"cycle.no_{what}",
-            f"The {what} folder {shorten(folder.name)!r} holds no .npz or .jsonl file. Put one a task into it.",
+            f"The {what} folder {shorten(folder.name)!r} holds no .npz or .jsonl file. "
+            "Put one a task into it.",
         )
     return found
 
@@ -184,7 +192,9 @@ def _naming(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except NocturneInputError as error:
         if path.name in error.message:
             raise
-        raise NocturneInputError(error.code, f"{shorten(path.name)}: {error.message}", **error.detail) from error
+        raise NocturneInputError(
+            error.code, f"{shorten(path.name)}: {error.message}", **error.detail
+        ) from error
 
 
 @contextmanager

@@ -62,7 +62,11 @@ class Site:
 def start_site(data: Path, port: int | None = None) -> Site:
     """`manage.py up` on a data folder; returns when the first page answers."""
     port = port or free_port()
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_URL", "NOCTURNE_"))}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DATABASE_URL", "NOCTURNE_"))
+    }
     env |= {"NOCTURNE_DATA": str(data), "PYTHONUNBUFFERED": "1"}
     env.pop("DJANGO_SETTINGS_MODULE", None)
     env.pop("CELERY_BROKER_URL", None)

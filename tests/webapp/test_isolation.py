@@ -63,7 +63,14 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
     )
     cycle = Cycle.objects.create(project=project, number=1, kind="sleep", protocol=1, state="queued")
     records = RecordSet.objects.create(
-        project=project, task=task, use="probe", sha256="1" * 64, size_bytes=1, rows=1, x_dtype="uint8", classes=2
+        project=project,
+        task=task,
+        use="probe",
+        sha256="1" * 64,
+        size_bytes=1,
+        rows=1,
+        x_dtype="uint8",
+        classes=2,
     )
     schedule = Schedule.objects.create(
         project=project, name="nightly", cron="0 2 * * *", timezone="UTC", preset="night"
@@ -109,7 +116,9 @@ def test_every_address_is_of_a_known_kind() -> None:
 
 
 @pytest.mark.parametrize("name", object_addresses())
-def test_a_stranger_gets_404_with_every_method(name: str, charlie: User, foreign: dict[str, uuid.UUID]) -> None:
+def test_a_stranger_gets_404_with_every_method(
+    name: str, charlie: User, foreign: dict[str, uuid.UUID]
+) -> None:
     address = reverse(name, kwargs=arguments(ADDRESSES[name], foreign))
     stranger = logged_in(charlie)
     send: dict[str, Callable[..., Any]] = {
@@ -136,7 +145,9 @@ def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID]
 
 
 @pytest.mark.parametrize(
-    "model", [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership], ids=lambda m: m.__name__
+    "model",
+    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership],
+    ids=lambda m: m.__name__,
 )
 def test_querysets_show_a_stranger_nothing(
     model: Any, alice: User, charlie: User, foreign: dict[str, uuid.UUID]

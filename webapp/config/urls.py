@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("webapp.cycles.urls")),
     path("", include("webapp.schedules.urls")),
     path("", include("webapp.fleet.urls")),
+    path("", include("webapp.demo.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("api/", api.urls),
 ]
