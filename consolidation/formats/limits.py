@@ -1,0 +1,29 @@
+"""What a file may ask of us. Every reader checks these before it allocates anything."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEADER_BYTES: Final = 16 * 2**20  # a safetensors header
+METADATA_BYTES: Final = 2**20  # all of its __metadata__ together
+TENSORS: Final = 50_000
+DIMENSIONS: Final = 8
+NAME_BYTES: Final = 512
+ELEMENTS: Final = 2**62  # products above are an attack, not a model
+
+NPY_HEADER_BYTES: Final = 10_000
+ARCHIVE_MEMBERS: Final = 32
+ARCHIVE_RATIO: Final = 200  # unpacked : packed, over the whole archive
+ARCHIVE_RATIO_FROM: Final = (
+    64 * 2**20
+)  # small archives may be as regular as they like (sorted labels pack 1000:1)
+
+LINE_BYTES: Final = 2**20
+JSON_DEPTH: Final = 64
+NUMBER_DIGITS: Final = 64
+BAD_LINES_SHOWN: Final = 20
+
+ROWS: Final = 10_000_000
+CLASSES: Final = 1_000_000
+
+CHUNK: Final = 4 * 2**20  # bytes held at a time while copying

@@ -1,0 +1,218 @@
+"""One reader a format, each giving a `Source`. The content decides which; the file's name does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from consolidation.errors import shorten
+from consolidation.formats import limits
+from consolidation.formats.dtypes import NUMPY
+from consolidation.formats.jsonl import Rows
+from consolidation.formats.npz import Archive
+from consolidation.formats.refusal import refuse
+from consolidation.formats.safetensors import Header, TensorEntry, read_header
+from consolidation.formats.sniff import refuse_kind, sniff
+from consolidation.formats.source import RECORDS_KEY, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAMES: Final = frozenset({"x", "y", "logits", "scale", "mean", "sd", "classes"})
+
+
+def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, stack: ExitStack) -> Source:
+    """The records of a file, whatever its format; `stack` closes what has to stay open.
+
+    Raises:
+        NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
+    """
+    kind = sniff(path)
+    if kind == "npz":
+        return _npz(stack.enter_context(Archive(path, limit_bytes=limit_bytes)))
+    if kind in {"json", "text", "utf16"}:
+        rows = Rows(path, spool, limit_bytes=limit_bytes)
+        stack.callback(rows.close)
+        return _jsonl(rows)
+    if kind == "safetensors":
+        return _own(path, read_header(path))
+    raise refuse_kind(kind, wanted="records as npz or JSON Lines", filename=filename)
+
+
+def _row(number: int) -> str:
+    return f"row {number + 1:,}"
+
+
+def _little(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("<")
+
+
+def _npz(archive: Archive) -> Source:
+    members = archive.members
+    unknown = sorted(set(members) - _NAMES)
+    missing = [name for name in ("x", "y") if name not in members]
+    if missing or unknown:
+        what = (
+            f"no array “{missing[0]}”" if missing else f"an array “{shorten(unknown[0])}” that is not known"
+        )
+        raise refuse(
+            "npz.member",
+            f"The archive has {what}. Name the inputs x and the labels y; logits, scale, mean and sd may be "
+            "there too.",
+        )
+    x, y = members["x"], members["y"]
+    if y.dtype.kind not in "iu":
+        raise refuse("npz.dtype", f"y has the type {y.dtype.name}; labels are whole numbers (int64).")
+    rows = x.shape[0] if x.shape else 0
+    if y.shape != (rows,) or len(x.shape) < 2:
+        raise refuse(
+            "records.shape",
+            f"x has the shape {list(x.shape)} and y {list(y.shape)}. Needed: x [records, ...] and y "
+            "[records].",
+        )
+    if rows > limits.ROWS:
+        raise refuse(
+            "records.rows", f"The file has {rows:,} rows; at most {limits.ROWS:,} fit one set. Split it."
+        )
+    z_width = None
+    if "logits" in members:
+        z = members["logits"]
+        if z.dtype.kind != "f" or len(z.shape) != 2 or z.shape[0] != rows or z.shape[1] == 0:
+            raise refuse(
+                "records.logits",
+                f"logits has the shape {list(z.shape)} of {z.dtype.name}; needed: floats [{rows}, classes].",
+            )
+        z_width = z.shape[1]
+    labels = archive.array("y")
+    if y.dtype.kind == "u" and labels.size and int(labels.max()) > 2**62:
+        raise refuse("records.label_range", f"A label is {int(labels.max())}, which is no class.")
+    told: dict[str, float] = {key: _scalar(archive, key) for key in ("scale", "mean", "sd") if key in members}
+    return Source(
+        labels=labels.astype(np.int64),
+        x_dtype=_little(x.dtype),
+        x_shape=x.shape[1:],
+        x=_npz_blocks(archive, "x"),
+        z_width=z_width,
+        z=_npz_blocks(archive, "logits"),
+        transform=told or None,
+        classes=_class_count(_scalar(archive, "classes")) if "classes" in members else None,
+        place=_row,
+    )
+
+
+def _npz_blocks(archive: Archive, name: str) -> Callable[[int], Iterator[NDArray[Any]]]:
+    def blocks(rows: int) -> Iterator[NDArray[Any]]:
+        member = archive.members[name]
+        if member.fortran:
+            whole = archive.array(name)
+            for start in range(0, len(whole), rows):
+                yield whole[start : start + rows].astype(_little(member.dtype))
+            return
+        width = member.dtype.itemsize * int(np.prod(member.shape[1:]))
+        for piece in archive.chunks(name, rows * width):
+            found: NDArray[Any] = np.frombuffer(piece, dtype=member.dtype)
+            yield found.reshape(-1, *member.shape[1:]).astype(_little(member.dtype), copy=False)
+
+    return blocks
+
+
+def _scalar(archive: Archive, name: str) -> float:
+    member = archive.members[name]
+    if member.shape not in {(), (1,)}:
+        raise refuse("records.transform", f"{name} has the shape {list(member.shape)}; one number is needed.")
+    return float(archive.array(name).reshape(-1)[0])
+
+
+def _class_count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= limits.CLASSES:
+        raise refuse(
+            "records.metadata", f"The file says that there are {shorten(value)} classes, which cannot be."
+        )
+    return int(value)
+
+
+def _jsonl(rows: Rows) -> Source:
+    return Source(
+        labels=np.frombuffer(rows.labels.tobytes(), dtype=np.int64),
+        x_dtype=np.dtype("<f4"),
+        x_shape=rows.x_shape or (0,),
+        x=rows.x_blocks,
+        z_width=rows.logits,
+        z=rows.z_blocks,
+        transform=None,
+        classes=None,
+        place=lambda row: f"line {rows.lines[row]:,}",
+    )
+
+
+def _own(path: Path, header: Header) -> Source:
+    """A record file that we wrote once; its ids are computed again, not believed."""
+    tensors = header.tensors
+    if RECORDS_KEY not in header.metadata:
+        raise refuse(
+            "type.mismatch",
+            "This is a safetensors file without records in it, perhaps a checkpoint. Records are npz or "
+            "JSON Lines; "
+            "checkpoints have their own page.",
+        )
+    described = _described(header.metadata[RECORDS_KEY])
+    rows = tensors["y"].elements if "y" in tensors else 0
+    fits = (
+        set(tensors) - {"z"} == {"x", "y", "id"}
+        and tensors["y"].shape == (rows,)
+        and tensors["y"].dtype == "I64"
+        and tensors["x"].dtype in NUMPY
+        and tensors["x"].shape[:1] == (rows,)
+        and ("z" not in tensors or (tensors["z"].dtype == "F16" and tensors["z"].shape[:-1] == (rows,)))
+    )
+    if not fits:
+        raise refuse(
+            "records.shape", "The record file's tensors are not x [N, ...], y [N] int64, z [N, C] and id."
+        )
+    if rows > limits.ROWS:
+        raise refuse(
+            "records.rows", f"The file has {rows:,} rows; at most {limits.ROWS:,} fit one set. Split it."
+        )
+    labels = next(_own_blocks(path, header.data_start, tensors["y"])(rows)) if rows else np.empty(0, np.int64)
+    z = tensors.get("z")
+    return Source(
+        labels=labels,
+        x_dtype=np.dtype(NUMPY[tensors["x"].dtype]),
+        x_shape=tensors["x"].shape[1:],
+        x=_own_blocks(path, header.data_start, tensors["x"]),
+        z_width=z.shape[1] if z else None,
+        z=_own_blocks(path, header.data_start, z or tensors["x"]),
+        transform=described.get("transform"),
+        classes=_class_count(described["classes"]) if "classes" in described else None,
+        place=_row,
+    )
+
+
+def _described(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not isinstance(value.get("transform", {}), dict):
+        raise refuse("records.metadata", "The record file's description (nocturne.records) is damaged.")
+    return value
+
+
+def _own_blocks(path: Path, data_start: int, entry: TensorEntry) -> Callable[[int], Iterator[NDArray[Any]]]:
+    def blocks(rows: int) -> Iterator[NDArray[Any]]:
+        dtype = np.dtype(NUMPY[entry.dtype])
+        width = dtype.itemsize * int(np.prod(entry.shape[1:]))
+        with path.open("rb") as handle:
+            handle.seek(data_start + entry.start)
+            left = entry.end - entry.start
+            while left:
+                piece = handle.read(min(left, rows * width))
+                left -= len(piece)
+                yield np.frombuffer(piece, dtype=dtype).reshape(-1, *entry.shape[1:])
+
+    return blocks

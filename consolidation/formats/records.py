@@ -1,0 +1,232 @@
+"""Turns what people have (npz, JSON Lines, a record file of ours) into the one record file the engine maps.
+
+The canonical file is safetensors: y int64 [N], x [N, ...] in source precision, z float16 [N, C] if logits
+are stored, id uint8 [N, 16] = sha256(x bytes + y)[:16]; metadata `nocturne.records` = {"version",
+"task", "classes", "transform"}. Model input = (x * scale - mean) / sd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from consolidation.errors import shorten
+from consolidation.formats import limits
+from consolidation.formats.dtypes import SAFETENSORS
+from consolidation.formats.output import DigestWriter, new_file
+from consolidation.formats.readers import open_source
+from consolidation.formats.refusal import refuse
+from consolidation.formats.safetensors import header_bytes
+from consolidation.formats.source import RECORDS_KEY, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
+HISTOGRAM_CLASSES: Final = 1000
+HALF_MOST: Final = 65_504.0
+
+
+def convert_records(
+    path: Path | str,
+    *,
+    task: str,
+    transform: Mapping[str, float] | None = None,
+    classes: int | None = None,
+    out: Path | str,
+    filename: str | None = None,
+    limit_bytes: int = 2**62,
+) -> dict[str, Any]:
+    """Check a set of records and write it in the canonical form.
+
+    Args:
+        path: npz with x, y and perhaps logits, scale, mean, sd; JSON Lines; or a record file of ours.
+        task: the task's name, kept in the file.
+        transform: {"scale", "mean", "sd"}; None: the file's own, else {1, 0, 1}.
+        classes: how many the model tells apart; None: the file's own, else the highest label + 1.
+        out: the new file; it exists afterwards only on success.
+        filename: the person's name for the file, for sentences.
+        limit_bytes: the most that the records may take.
+
+    Returns:
+        {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
+        "duplicates", "size", "sha256"}; the histogram is empty over 1,000 classes.
+
+    Raises:
+        NocturneInputError: with a code of `refusal.CODES`.
+    """
+    path, out = Path(path), Path(out)
+    with contextlib.ExitStack() as stack:
+        source = open_source(
+            path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack
+        )
+        return _encode(source, task=task, transform=transform, classes=classes, out=out)
+
+
+def check_transform(transform: Mapping[str, Any]) -> dict[str, float]:
+    """A clean {"scale", "mean", "sd"}. Raises NocturneInputError (`records.transform`)."""
+    clean = {}
+    for key, default in (("scale", 1.0), ("mean", 0.0), ("sd", 1.0)):
+        value = transform.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise refuse("records.transform", f"{key} is {shorten(value)}; it must be a number.")
+        if abs(value) > 1e9 or (key == "scale" and value == 0) or (key == "sd" and value <= 1e-9):
+            allowed = {"scale": "not 0", "mean": "any number", "sd": "above 0"}[key]
+            raise refuse(
+                "records.transform", f"{key} is {value:g}; allowed: {allowed}, and at most a billion."
+            )
+        clean[key] = float(value)
+    unknown = sorted(set(transform) - set(clean))
+    if unknown:
+        raise refuse(
+            "records.transform", f"“{shorten(unknown[0])}” is no part of a transform: scale, mean, sd."
+        )
+    return clean
+
+
+def _encode(
+    source: Source, *, task: str, transform: Mapping[str, float] | None, classes: int | None, out: Path
+) -> dict[str, Any]:
+    rows = len(source.labels)
+    if rows == 0:
+        raise refuse("records.empty", "The file has no rows. A set needs at least one record.")
+    if rows > limits.ROWS:
+        raise refuse(
+            "records.rows", f"The file has {rows:,} rows; at most {limits.ROWS:,} fit one set. Split it."
+        )
+    if source.x_dtype.str not in X_TYPES:
+        raise refuse(
+            "npz.dtype",
+            f"x has the type {source.x_dtype.name}; save it as uint8, int16, float16, float32 or float64.",
+        )
+    if not source.x_shape or math.prod(source.x_shape) == 0:
+        raise refuse("records.shape", "x needs one row a record with at least one value: [records, values].")
+    classes = _classes(source, classes)
+    clean = check_transform(transform if transform is not None else (source.transform or {}))
+    described = {"version": 1, "task": task, "classes": classes, "transform": clean}
+    layout = _layout(source, rows)
+    ids = np.empty((rows, 16), dtype=np.uint8)
+    with new_file(out) as target:
+        target.write(header_bytes(layout, {RECORDS_KEY: json.dumps(described, sort_keys=True)}))
+        for key in layout:
+            if key == "y":
+                target.write(source.labels.astype("<i8").tobytes())
+            elif key == "x":
+                _write_x(source, target, ids)
+            elif key == "z":
+                _write_z(source, target)
+            else:
+                target.write(ids.tobytes())
+    return {
+        "task": task,
+        "rows": rows,
+        "x_shape": list(source.x_shape),
+        "x_dtype": source.x_dtype.name,
+        "classes": classes,
+        "label_histogram": _histogram(source.labels, classes),
+        "transform": clean,
+        "has_logits": source.z_width is not None,
+        "duplicates": _duplicates(ids),
+        "size": target.size,
+        "sha256": target.sha256(),
+    }
+
+
+def _layout(source: Source, rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Tensors in file order. Wide numbers first: each then begins at a multiple of its own width."""
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {"y": ("I64", (rows,))}
+    tensors["x"] = (SAFETENSORS[source.x_dtype.str], (rows, *source.x_shape))
+    if source.z_width is not None:
+        tensors["z"] = ("F16", (rows, source.z_width))
+        if source.x_dtype.itemsize == 1:
+            tensors["x"] = tensors.pop("x")
+    tensors["id"] = ("U8", (rows, 16))
+    return tensors
+
+
+def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
+    if classes > HISTOGRAM_CLASSES:
+        return []
+    return [int(count) for count in np.bincount(labels, minlength=classes)]
+
+
+def _classes(source: Source, told: int | None) -> int:
+    labels = source.labels
+    classes = told or source.classes or source.z_width or int(labels.max()) + 1
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(bad):
+        row = int(bad[0])
+        raise refuse(
+            "records.label_range",
+            f"The label in {source.place(row)} is {int(labels[row])}; with {classes:,} classes it must be "
+            "from 0 to "
+            f"{classes - 1:,}. {len(bad):,} labels are out of range. Correct them, or the number of classes.",
+            row=row,
+            count=len(bad),
+        )
+    if classes > limits.CLASSES:
+        raise refuse(
+            "records.label_range", f"{classes:,} classes are more than the {limits.CLASSES:,} allowed."
+        )
+    if source.z_width is not None and source.z_width != classes:
+        raise refuse(
+            "records.logits",
+            f"Every row stores {source.z_width:,} logits, and there are {classes:,} classes. Both must be "
+            "equal.",
+        )
+    return classes
+
+
+def _write_x(source: Source, target: DigestWriter, ids: NDArray[np.uint8]) -> None:
+    row = 0
+    floats = source.x_dtype.kind == "f"
+    labels = source.labels.astype("<i8").tobytes()
+    width = math.prod(source.x_shape) * source.x_dtype.itemsize
+    for block in source.x(max(1, limits.CHUNK // width)):
+        if floats and not (finite := np.isfinite(block).reshape(len(block), -1).all(axis=1)).all():
+            bad = row + int(np.flatnonzero(~finite)[0])
+            raise refuse(
+                "records.non_finite",
+                f"x holds NaN or infinity in {source.place(bad)}. Such a record cannot be replayed; remove "
+                "it.",
+                row=bad,
+            )
+        data = np.ascontiguousarray(block, dtype=source.x_dtype).tobytes()
+        for place in range(len(block)):
+            digest = hashlib.sha256(data[place * width : (place + 1) * width])
+            digest.update(labels[row * 8 : row * 8 + 8])
+            ids[row] = np.frombuffer(digest.digest()[:16], dtype=np.uint8)
+            row += 1
+        target.write(data)
+
+
+def _write_z(source: Source, target: DigestWriter) -> None:
+    row = 0
+    for block in source.z(max(1, limits.CHUNK // (4 * (source.z_width or 1)))):
+        # NaN fails the comparison too.
+        fits = (np.abs(block.astype(np.float64)) <= HALF_MOST).all(axis=1)
+        if not fits.all():
+            bad = row + int(np.flatnonzero(~fits)[0])
+            raise refuse(
+                "records.logits",
+                f"A stored logit in {source.place(bad)} is NaN or beyond ±{HALF_MOST:,.0f}. Store logits, "
+                "not losses.",
+                row=bad,
+            )
+        target.write(block.astype("<f2").tobytes())
+        row += len(block)
+
+
+def _duplicates(ids: NDArray[np.uint8]) -> int:
+    """How many rows repeat an earlier one."""
+    halves = ids.view("<u8")
+    order = np.lexsort((halves[:, 0], halves[:, 1]))
+    ordered = halves[order]
+    return int((ordered[1:] == ordered[:-1]).all(axis=1).sum())

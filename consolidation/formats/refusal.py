@@ -1,0 +1,71 @@
+"""The codes with which a file is refused, and the one way to refuse."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from consolidation.errors import NocturneInputError
+
+CODES: Final[dict[str, str]] = {
+    "file.empty": "the file has no bytes",
+    "type.mismatch": "the content is of another kind than what was asked for",
+    "pickle.not_supported": "a Python pickle (.pt, .bin, .pkl); never opened",
+    "pytorch.legacy_format": "an old PyTorch container",
+    "container.unsupported": "packed in a container that is not read (gzip, 7z, rar, xz, zstd, tar, zip)",
+    "safetensors.header_size": "the length of the header is impossible or over the limit",
+    "safetensors.header_json": "the header is not the JSON that the format asks for",
+    "safetensors.duplicate_key": "the header names something twice",
+    "safetensors.metadata": "__metadata__ is not a small table of text",
+    "safetensors.offsets": "tensors overlap, leave holes or have impossible places",
+    "safetensors.trailing_bytes": "bytes after the last tensor",
+    "safetensors.limit_exceeded": "too many tensors or dimensions, or too long a name",
+    "tensor.name_invalid": "a tensor's name has characters that names of weights do not have",
+    "tensor.dtype": "a tensor's number format is unknown or not usable here",
+    "tensor.shape_overflow": "a tensor's shape is negative, or its product is beyond any memory",
+    "tensor.size_mismatch": "a tensor's bytes do not match its shape, or the file ends early",
+    "archive.inconsistent": "the zip contradicts itself or is damaged",
+    "archive.encrypted": "a member is encrypted",
+    "archive.method": "a member is packed by a method other than deflate",
+    "archive.duplicate_name": "two members have one name",
+    "archive.too_many": "more members than a record set has arrays",
+    "archive.bomb": "a small archive that unpacks to far too much",
+    "npz.pickle_forbidden": "an array of Python objects; never unpickled",
+    "npz.size_mismatch": "an array's bytes do not match its shape",
+    "npz.header": "a member is not an array as numpy writes it",
+    "npz.dtype": "an array's number format is not usable here",
+    "npz.limit": "an array that has to be held in memory is too large for that",
+    "npz.member": "an array is missing, or has a name that is not known",
+    "jsonl.line_limit": "a line is longer than the limit",
+    "jsonl.depth": "a line is nested too deeply",
+    "jsonl.number": "a number is not finite or has too many digits",
+    "jsonl.duplicate_key": "a line has a key twice",
+    "jsonl.encoding": "the text is not UTF-8 with LF line ends",
+    "jsonl.syntax": "a line is not JSON",
+    "replay.schema": "a row does not look like the others",
+    "replay.expansion_limit": "the records would take more room than there is",
+    "records.empty": "no rows",
+    "records.shape": "the arrays' shapes do not fit each other",
+    "records.rows": "more rows than one set may have",
+    "records.label_range": "a label outside of the classes",
+    "records.non_finite": "NaN or infinity among the values",
+    "records.logits": "stored logits that do not fit the classes or 16-bit floats",
+    "records.transform": "scale, mean or sd is not usable",
+    "records.metadata": "a record file whose description is damaged",
+    "checkpoint.family_unknown": "tensors that no known family has, and no description",
+    "checkpoint.no_tensors": "a safetensors file without any tensor",
+    "checkpoint.config_missing": "something that the file does not tell was not told in the form either",
+    "checkpoint.metadata": "nocturne.config is not JSON",
+}
+
+
+def refuse(code: str, message: str, **detail: Any) -> NocturneInputError:
+    """The error to raise for a documented code.
+
+    Args:
+        code: one of CODES.
+        message: what happened, what it means, what to do.
+        **detail: JSON-able facts.
+    """
+    if code not in CODES:
+        raise KeyError(code)
+    return NocturneInputError(code, message, **detail)

@@ -1,0 +1,43 @@
+"""What every reader of records hands over, whatever the format was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RECORDS_KEY: Final = "nocturne.records"
+
+Blocks = Callable[[int], Iterator[NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader found.
+
+    Attributes:
+        labels: [N] int64.
+        x_dtype: little-endian number format of x.
+        x_shape: the shape of one record.
+        x: x in blocks of the given number of rows.
+        z_width: logits a row, or None.
+        z: the logits in blocks of rows, any float.
+        transform: from the file, if it says.
+        classes: from the file, if it says.
+        place: how a person finds row i ("row 5", "line 9").
+    """
+
+    labels: NDArray[np.int64]
+    x_dtype: np.dtype[Any]
+    x_shape: tuple[int, ...]
+    x: Blocks
+    z_width: int | None
+    z: Blocks
+    transform: Mapping[str, Any] | None
+    classes: int | None
+    place: Callable[[int], str]
