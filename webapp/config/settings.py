@@ -40,6 +40,7 @@ ORIGINS = [
     *(f"{_url.scheme}://{name}{_port}" for name in ("127.0.0.1", "localhost") if LOOPBACK),
 ]
 CSRF_TRUSTED_ORIGINS = ORIGINS
+CSRF_FAILURE_VIEW = "webapp.core.views.csrf_failure"
 
 
 def _secret_key() -> str:

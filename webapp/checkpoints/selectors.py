@@ -1,0 +1,62 @@
+"""What the checkpoint page shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from webapp.checkpoints.models import Checkpoint, Score
+from webapp.projects.models import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TENSORS_SHOWN = 200
+
+
+def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """[{task, value, examples, change since the parent}] in the order of learning. Two queries."""
+    wanted = [pk for pk in (checkpoint.pk, checkpoint.parent_id) if pk]
+    found = {
+        (s.checkpoint_id, s.task_id): s for s in Score.objects.filter(checkpoint__in=wanted).defer("correct")
+    }
+    rows = []
+    for task in Task.objects.filter(project_id=checkpoint.project_id):
+        own, before = found.get((checkpoint.pk, task.pk)), None
+        if checkpoint.parent_id:
+            before = found.get((checkpoint.parent_id, task.pk))
+        rows.append(
+            {
+                "task": task.name,
+                "value": own.value if own else None,
+                "examples": own.examples if own else None,
+                "change": own.value - before.value if own and before else None,
+            }
+        )
+    return rows
+
+
+def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The header's tensors with their number of values; at most TENSORS_SHOWN."""
+    rows = []
+    for tensor in tensors[:TENSORS_SHOWN]:
+        size = 1
+        for side in tensor["shape"]:
+            size *= side
+        shape = " × ".join(str(side) for side in tensor["shape"])
+        rows.append({"name": tensor["name"], "dtype": tensor["dtype"], "shape": shape or "1", "values": size})
+    return rows
+
+
+def lineage(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Ancestors (oldest first) and children of a checkpoint, without their headers. One query."""
+    family = {
+        row.pk: row
+        for row in Checkpoint.objects.filter(project_id=checkpoint.project_id).defer("tensors", "config")
+    }
+    ancestors: list[Checkpoint] = []
+    at = family.get(checkpoint.parent_id) if checkpoint.parent_id else None
+    while at is not None and at not in ancestors:
+        ancestors.append(at)
+        at = family.get(at.parent_id) if at.parent_id else None
+    children = [row for row in family.values() if row.parent_id == checkpoint.pk]
+    return {"ancestors": ancestors[::-1], "children": sorted(children, key=lambda row: row.number)}

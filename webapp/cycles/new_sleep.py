@@ -1,0 +1,112 @@
+"""The new-sleep page: a preset, what is known of the wake, a checklist, and the whole recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from consolidation.recipe import PRESETS
+from webapp.accounts.abilities import abilities_of
+from webapp.accounts.choices import Role
+from webapp.accounts.selectors import require_role
+from webapp.checkpoints.models import Checkpoint
+from webapp.core.errors import Conflict, InvalidInput
+from webapp.cycles import services
+from webapp.cycles.choices import Kind
+from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
+from webapp.cycles.sleep_plan import checklist, estimates
+from webapp.fleet.selectors import workers_alive
+from webapp.projects.models import Project
+from webapp.projects.selectors import holdings
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest, HttpResponse
+
+    from webapp.core.requests import MemberRequest
+
+DEFAULT_PRESET = "night"
+
+
+@require_http_methods(["GET", "POST"])
+def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
+    """GET: the page. POST: start a sleep and show it live; a preset alone is the one-click sleep."""
+    project = Project.objects.select_related("workspace", "current").get_visible(request.user, pk=project_id)
+    require_role(request.user, project.workspace, Role.EDITOR)
+    if request.method == "GET":
+        return _page(request, project, {})
+    try:
+        cycle = services.cycle_start(
+            actor=request.user,
+            project=project,
+            kind=Kind.SLEEP,
+            preset=request.POST.get("preset", DEFAULT_PRESET),
+            recipe=typed_recipe(request.POST),
+            base=_chosen(request, project),
+        )
+    except (InvalidInput, Conflict) as error:
+        field = str(error.detail.get("field", "form"))
+        return _page(request, project, {field: error}, status=error.status)
+    messages.success(request, _("%(sleep)s is in line.") % {"sleep": cycle})
+    return redirect("cycle_detail", cycle_id=cycle.pk)
+
+
+def _chosen(request: HttpRequest, project: Project) -> Checkpoint | None:
+    """The checkpoint named by the form's number, or None for the current one."""
+    given = request.POST.get("base", "")
+    if not given:
+        return None
+    found = Checkpoint.objects.filter(project=project, number=int(given)).first() if given.isdigit() else None
+    if found is None:
+        raise InvalidInput(
+            "cycle.no_checkpoint",
+            _("This project has no such checkpoint. Choose one of the list."),
+            field="base",
+        )
+    return found
+
+
+def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status: int = 200) -> HttpResponse:
+    held = holdings(project)
+    chosen = request.POST.get("preset", DEFAULT_PRESET)
+    current = project.current
+    wake = dict(current.wake) if current is not None and isinstance(current.wake, dict) else {}
+    typed = request.POST if request.method == "POST" else {}
+    values = {name: str(typed.get(name, known or "")) for name, known in _wake_fields(wake).items()}
+    # A preset's numbers go to the page's script, which shows what an empty field stands for.
+    numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
+    rows = sum(h.memories.rows for h in held if h.memories)
+    context = {
+        "project": project,
+        "me": abilities_of(request.user, project.workspace),
+        "checkpoints": Checkpoint.objects.filter(project=project)
+        .order_by("-number")
+        .only("id", "number", "origin"),
+        "chosen_base": request.POST.get("base", ""),
+        "chosen_preset": chosen if chosen in PRESETS else DEFAULT_PRESET,
+        "presets": [
+            {"name": name, **PRESET_WORDS[name], "estimate": estimate}
+            for name, estimate in estimates(project, PRESETS, held).items()
+        ],
+        "numbers": numbers,
+        "memory_rows": rows,
+        "values": values,
+        "errors": errors,
+        "unplaced": next(
+            (e for f, e in errors.items() if f not in numbers[DEFAULT_PRESET] and f != "base"), None
+        ),
+        "groups": recipe_groups(typed, errors),
+        "advanced_open": any(f not in KNOWN_BY_PAGE and f in numbers[DEFAULT_PRESET] for f in errors),
+        "checklist": checklist(project, held),
+        "workers": workers_alive().exists(),
+    }
+    return render(request, "cycles/new.html", context, status=status)
+
+
+def _wake_fields(wake: dict[str, Any]) -> dict[str, Any]:
+    return {"wake_examples": wake.get("examples"), "wake_lr": wake.get("lr")}

@@ -1,0 +1,144 @@
+"""Before a sleep: is everything there, and what will it take, as far as rows and past nights can tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from webapp.cycles.choices import Kind, State
+from webapp.cycles.models import Cycle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from consolidation.recipe import SleepRecipe
+    from webapp.projects.models import Project
+    from webapp.projects.selectors import Holding
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the checklist: `level` is good, warn or bad; `fix` leads to where it can be mended."""
+
+    level: str
+    text: str
+    fix: str = ""
+    fix_label: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Steps of the replay at most, and seconds when an earlier sleep of the project tells the pace."""
+
+    steps: int | None
+    seconds: float | None
+
+
+def planned_steps(recipe: SleepRecipe, memory_rows: int, wake_examples: int | None) -> int | None:
+    """At most this many replay steps: `duration` of the wake, else `passes`, capped by `pass_cap`."""
+    if not memory_rows:
+        return None
+    examples = recipe.duration * wake_examples if wake_examples else recipe.passes * memory_rows
+    if recipe.pass_cap:
+        examples = min(examples, recipe.pass_cap * memory_rows)
+    return max(1, math.ceil(examples / recipe.batch))
+
+
+def estimates(
+    project: Project, presets: Mapping[str, SleepRecipe], held: Sequence[Holding]
+) -> dict[str, Estimate]:
+    """What each preset takes with today's memories. One query."""
+    current = project.current
+    wake = current.wake if current is not None and isinstance(current.wake, dict) else {}
+    rows = sum(h.memories.rows for h in held if h.memories)
+    pace = _seconds_a_step(project)
+    found = {}
+    for name, recipe in presets.items():
+        steps = planned_steps(recipe, rows, wake.get("examples"))
+        found[name] = Estimate(steps, steps * pace if steps and pace else None)
+    return found
+
+
+def _seconds_a_step(project: Project) -> float | None:
+    """The pace of the last sleep that succeeded here; None before there is one."""
+    last = (
+        Cycle.objects.filter(project=project, kind=Kind.SLEEP, state=State.SUCCEEDED, step__gt=0)
+        .only("started_at", "finished_at", "step")
+        .order_by("-number")
+        .first()
+    )
+    if last is None or last.started_at is None or last.finished_at is None:
+        return None
+    return (last.finished_at - last.started_at).total_seconds() / last.step
+
+
+def checklist(project: Project, held: Sequence[Holding]) -> list[Check]:
+    """What the sleep needs, in the order in which a person would mend it."""
+    records = reverse("records_list", kwargs={"project_id": project.pk})
+    upload = reverse("checkpoint_upload", kwargs={"project_id": project.pk})
+    return [_weights(project, upload), _memories(held, records), _probes(held, records), _reference(project)]
+
+
+def _weights(project: Project, upload: str) -> Check:
+    current = project.current
+    if current is None:
+        return Check("bad", _("There is no checkpoint to put to sleep."), upload, _("Upload one"))
+    if current.non_finite:
+        return Check(
+            "bad",
+            _("%(version)s holds NaN or infinite weights, so nothing can be computed with it.")
+            % {"version": current},
+            upload,
+            _("Upload another"),
+        )
+    return Check("good", _("%(version)s is the current checkpoint.") % {"version": current})
+
+
+def _missing(names: list[str]) -> dict[str, Any]:
+    return {"n": len(names), "names": ", ".join(names[:3]) + ("…" if len(names) > 3 else "")}
+
+
+def _memories(held: Sequence[Holding], records: str) -> Check:
+    have = [h.memories.rows for h in held if h.memories]
+    if not have:
+        return Check(
+            "bad", _("There are no memories, and sleep replays memories."), records, _("Add memories")
+        )
+    names = [h.task.name for h in held if not h.memories]
+    if names:
+        text = ngettext(
+            "%(n)d task has no memories and may be lost: %(names)s.",
+            "%(n)d tasks have no memories and may be lost: %(names)s.",
+            len(names),
+        )
+        return Check("warn", text % _missing(names), records, _("Add memories"))
+    text = ngettext("%(rows)d memory of %(n)d task.", "%(rows)d memories of %(n)d tasks.", len(have))
+    return Check("good", text % {"rows": sum(have), "n": len(have)})
+
+
+def _probes(held: Sequence[Holding], records: str) -> Check:
+    have = [h.probe.rows for h in held if h.probe]
+    if not have:
+        text = _("Without probes a sleep can run but cannot prove anything.")
+        return Check("bad", text, records, _("Add probes"))
+    names = [h.task.name for h in held if not h.probe]
+    if names:
+        text = ngettext(
+            "%(n)d task has no probe; nothing is proven about it: %(names)s.",
+            "%(n)d tasks have no probe; nothing is proven about them: %(names)s.",
+            len(names),
+        )
+        return Check("warn", text % _missing(names), records, _("Add probes"))
+    return Check("good", _("Every task has a held-out probe."))
+
+
+def _reference(project: Project) -> Check:
+    current = project.current
+    if current is None or current.parent_id is None:
+        return Check("warn", _("The model before waking is not known, so merging is left out."))
+    return Check("good", _("The model before waking is known: it takes part in merging."))

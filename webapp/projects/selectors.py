@@ -1,0 +1,114 @@
+"""What the project pages show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from consolidation.metrics import rows_from_json, summary
+from webapp.cycles.models import Cycle
+from webapp.memories.models import RecordSet
+from webapp.projects.models import Project, Task
+from webapp.schedules.models import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
+
+    from webapp.accounts.models import User
+    from webapp.checkpoints.models import Checkpoint
+
+
+def project_rows(user: User | AnonymousUser) -> QuerySet[Project]:
+    """The person's projects, newest first, each with `task_count`, `last_cycle_pk` and `next_fire_at`."""
+    own = {"project": OuterRef("pk")}
+    last_cycle = Cycle.objects.filter(**own).order_by("-number").values("pk")[:1]
+    tasks = Task.objects.filter(**own).order_by().values("project").annotate(n=Count("pk")).values("n")
+    fire = Schedule.objects.filter(**own, enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")
+    return (
+        Project.objects.visible_to(user)
+        .select_related("current")
+        .annotate(
+            task_count=Coalesce(Subquery(tasks), 0),
+            last_cycle_pk=Subquery(last_cycle),
+            next_fire_at=Subquery(fire.values("next_fire_at")[:1]),
+        )
+        .order_by("-created_at")
+    )
+
+
+def with_last_cycles(projects: Sequence[Project]) -> list[dict[str, Any]]:
+    """[{project, cycle}]: each annotated project beside its newest cycle (or None), in one query."""
+    wanted = [p.last_cycle_pk for p in projects]  # type: ignore[attr-defined]
+    cycles = {c.pk: c for c in Cycle.objects.filter(pk__in=[pk for pk in wanted if pk])}
+    return [{"project": p, "cycle": cycles.get(pk)} for p, pk in zip(projects, wanted, strict=True)]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One task with its live record sets."""
+
+    task: Task
+    memories: RecordSet | None
+    probe: RecordSet | None
+
+
+def holdings(project: Project) -> list[Holding]:
+    """What the project has to replay and to prove with, in the order of learning. Two queries."""
+    sets: dict[tuple[UUID, str], RecordSet] = {
+        (s.task_id, s.use): s for s in RecordSet.objects.filter(project=project, replaced_at__isnull=True)
+    }
+    return [
+        Holding(task, sets.get((task.pk, "memories")), sets.get((task.pk, "probe")))
+        for task in Task.objects.filter(project=project)
+    ]
+
+
+def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str, Any]:
+    """The retention matrix turned for the page: a line a task, a column a checkpoint."""
+    return {
+        "columns": [
+            {**row, "is_current": current is not None and row["number"] == current.number}
+            for row in matrix["rows"]
+        ],
+        "lines": [
+            {"task": task, "cells": [row["scores"].get(task) for row in matrix["rows"]]}
+            for task in matrix["tasks"]
+        ],
+    }
+
+
+def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> list[int]:
+    """The numbers of the current checkpoint and its ancestors, oldest first."""
+    by_id = {c.pk: c for c in checkpoints}
+    numbers: list[int] = []
+    at = by_id.get(current.pk) if current is not None else None
+    while at is not None and at.number not in numbers:
+        numbers.append(at.number)
+        at = by_id.get(at.parent_id) if at.parent_id else None
+    return numbers[::-1]
+
+
+def standing_of_line(matrix: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+    """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary).
+
+    Rows of an upload count as scorings: nobody knows what that checkpoint had just learned.
+    """
+    rows = [row for row in matrix["rows"] if row["number"] in numbers]
+    known = rows_from_json(
+        {
+            "label": row["label"],
+            "kind": row["kind"] if row["kind"] in ("wake", "sleep") else "score",
+            "scores": row["scores"],
+            "task": row["task"],
+        }
+        for row in rows
+    )
+    tasks = [t for t in matrix["tasks"] if any(row["scores"].get(t) is not None for row in rows)]
+    return summary(known, tasks)

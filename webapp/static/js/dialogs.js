@@ -1,0 +1,82 @@
+// @ts-check
+// Dialogs open from [data-open-dialog], menus close from outside, toasts go away, codes are copied.
+
+const TOAST_MS = 7000;
+
+/** @param {Element} toast */
+function keepFor(toast) {
+  if (toast.classList.contains("toast--error")) return; // an error stays until it was read
+  const timer = setTimeout(() => toast.remove(), TOAST_MS);
+  toast.addEventListener("pointerenter", () => clearTimeout(timer), { once: true });
+}
+
+/**
+ * Show a message for a moment.
+ * @param {string} text
+ * @param {"info"|"success"|"warning"|"error"} [level]
+ */
+export function toast(text, level = "info") {
+  const shelf = document.querySelector(".toasts");
+  if (!(shelf instanceof HTMLElement)) return;
+  const box = document.createElement("div");
+  box.className = `toast toast--${level}`;
+  const words = document.createElement("p");
+  words.textContent = text;
+  const close = document.createElement("button");
+  close.type = "button";
+  close.className = "toast__close";
+  close.setAttribute("aria-label", shelf.dataset.close ?? "Close");
+  close.textContent = "✕";
+  box.append(words, close);
+  shelf.append(box);
+  keepFor(box);
+}
+
+/** @param {HTMLElement} button */
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy ?? "");
+  if (!source) return;
+  const before = button.textContent;
+  try {
+    await navigator.clipboard.writeText((source.textContent ?? "").trim());
+    button.textContent = button.dataset.copied ?? before;
+  } catch {
+    getSelection()?.selectAllChildren(source); // no permission: select it, the person copies it
+  }
+  setTimeout(() => {
+    button.textContent = before;
+  }, 1600);
+}
+
+export function startDialogs() {
+  document.querySelectorAll(".toast").forEach(keepFor);
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    if (!(target instanceof Element)) return;
+    target.closest(".toast__close")?.closest(".toast")?.remove();
+    const opener = target.closest("[data-open-dialog]");
+    if (opener instanceof HTMLElement) {
+      const dialog = document.getElementById(opener.dataset.openDialog ?? "");
+      if (dialog instanceof HTMLDialogElement) dialog.showModal();
+    }
+    const closer = target.closest("[data-close-dialog]");
+    if (closer) closer.closest("dialog")?.close();
+    if (target instanceof HTMLDialogElement) target.close(); // the backdrop belongs to the dialog itself
+    const copier = target.closest("[data-copy]");
+    if (copier instanceof HTMLElement) void copy(copier);
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      if (!menu.contains(target) || opener) menu.removeAttribute("open");
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      menu.removeAttribute("open");
+      menu.querySelector("summary")?.focus();
+    }
+  });
+  document.addEventListener("change", (event) => {
+    const field = event.target;
+    if (field instanceof HTMLSelectElement && field.hasAttribute("data-submit")) field.form?.requestSubmit();
+  });
+}
