@@ -1,0 +1,66 @@
+"""The children of a complete Nocturne: web, nights, chores and clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.launcher.child import ChildSpec
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+PARTS = ("web", "nights", "chores", "clock")
+# A cycle that is running gets the time to write its snapshot: the supervisor's own limit is 30 s.
+_NIGHTS_GRACE_S = 40.0
+_CHORES_GRACE_S = 10.0
+_CELERY = ("-m", "celery", "-A", "workers.app")
+_WORKER = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
+
+
+def specs(
+    parts: Collection[str], *, listener: socket.socket | None, data_dir: Path, environment: Mapping[str, str]
+) -> list[ChildSpec]:
+    """What to run for the chosen parts, web first: people wait for the page, nobody waits for the clock.
+
+    Ending has its own order: no new work (clock) and no new requests (web) first, then the workers.
+    """
+    inherited = () if listener is None else (listener.fileno(),)
+    every = [
+        ChildSpec(
+            "web",
+            ("-m", "workers.web", *(f"--fd={number}" for number in inherited)),
+            pass_fds=inherited,
+            reports_ready=True,
+            environment=environment,
+        ),
+        ChildSpec(
+            "nights",
+            (*_CELERY, *_WORKER, "-P", "solo", "-Q", "nights", "-n", "nights@%h"),
+            grace=_NIGHTS_GRACE_S,
+            stop_order=1,
+            environment=environment,
+        ),
+        ChildSpec(
+            "chores",
+            (*_CELERY, *_WORKER, "-P", "threads", "-c", "4", "-Q", "chores", "-n", "chores@%h"),
+            grace=_CHORES_GRACE_S,
+            stop_order=1,
+            environment=environment,
+        ),
+        ChildSpec(
+            "clock",
+            (
+                *_CELERY,
+                "beat",
+                "--loglevel",
+                "INFO",
+                "--pidfile=",
+                "--schedule",
+                str(data_dir / "run" / "clock"),
+            ),
+            environment=environment,
+        ),
+    ]
+    return [spec for spec in every if spec.name in parts]

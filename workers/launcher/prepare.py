@@ -1,0 +1,61 @@
+"""Bringing the database up to this version of the program before anything uses it."""
+
+from __future__ import annotations
+
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from workers.launcher.errors import LauncherError
+
+OLDEST_POSTGRESQL = 15
+_MIGRATION_LOCK = 0x6E6F6374_6D696772  # "noctmigr": one migration at a time, however many launchers start
+
+
+def check_database() -> None:
+    """Reach the database and see that it is new enough.
+
+    Raises:
+        LauncherError: ``database.unreachable``, ``database.too_old``.
+    """
+    try:
+        connection.ensure_connection()
+    except OperationalError as problem:
+        place = connection.settings_dict
+        raise LauncherError(
+            "database.unreachable",
+            f"The PostgreSQL server at {place['HOST'] or 'the local socket'} does not answer, has no "
+            f"database {place['NAME']}, or refuses the login. Check that it runs and DATABASE_URL is right.",
+        ) from problem
+    version = connection.cursor().connection.info.server_version
+    if version < OLDEST_POSTGRESQL * 10_000:
+        raise LauncherError(
+            "database.too_old",
+            f"The PostgreSQL server is version {version // 10_000}; "
+            f"Nocturne needs {OLDEST_POSTGRESQL} or newer.",
+        )
+
+
+def migrate() -> bool:
+    """Apply what is missing, under a lock of the database; True if there was something to do."""
+    if not _missing():
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+    return True
+
+
+def _missing() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def owner_link(base_url: str) -> str | None:
+    """A fresh one-time link for the first owner; None once there is an owner."""
+    from webapp.accounts.services import owner_link_create
+
+    return owner_link_create(base_url=base_url)
