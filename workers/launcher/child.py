@@ -124,7 +124,7 @@ class Child:
             os.close(self.ready)
             self.ready = None
         self._process = None
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
         self.log.note(f"ended with {how}")
         if not self._stopping:
             self._plan_restart(how)

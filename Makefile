@@ -1,0 +1,48 @@
+# Nocturne's commands. `make` alone lists them.
+
+VENV ?= .venv
+JOBS ?= 2
+PY := $(VENV)/bin/python
+export VENV
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test check services browser soak bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## make the environment in .venv; again only after pyproject.toml or constraints.txt changed
+	@.ci/setup run
+
+setup-dev:  ## the same with what tests and checks need
+	@.ci/setup dev
+
+run: setup  ## start everything; options go in ARGS, for example ARGS="--port 8500"
+	@exec $(PY) manage.py up $(ARGS)
+
+test: setup-dev  ## the fast tests; options for pytest go in ARGS
+	@$(PY) -m pytest -n $(JOBS) $(ARGS)
+
+check: setup-dev  ## style, types, boundaries, migrations, deploy settings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export NOCTURNE_DATA="$$scratch" && set -ex && \
+	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run && \
+	NOCTURNE_URL=https://nocturne.example $(PY) manage.py check --deploy --fail-level WARNING
+
+services: setup-dev  ## tests against real services; needs DATABASE_URL and CELERY_BROKER_URL
+	@$(PY) -m pytest -m services $(ARGS)
+
+browser: setup-dev  ## tests that drive Chromium
+	@$(PY) -m pytest -m browser $(ARGS)
+
+soak: setup-dev  ## long tests
+	@$(PY) -m pytest -m "soak or slow" $(ARGS)
+
+bench: setup-dev  ## measure the live stream: commit of a frame to paint in the browser
+	@$(PY) tests/bench/live.py $(ARGS)
+
+clean:  ## remove caches and build output; data in var/ stays
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
