@@ -72,7 +72,8 @@ def start_site(data: Path, port: int | None = None) -> Site:
     env.pop("CELERY_BROKER_URL", None)
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), "up", "--port", str(port)],
-        cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
     )  # fmt: skip
     site = Site(url=f"http://127.0.0.1:{port}", data=data, process=process)
     assert process.stdout is not None

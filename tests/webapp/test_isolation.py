@@ -1,4 +1,4 @@
-"""Promise R20: a stranger finds nothing. Every address of the site is tried, and a new one must be declared here."""
+"""Promise R20: a stranger finds nothing. Every address is tried, and a new one must be declared here."""
 
 from __future__ import annotations
 

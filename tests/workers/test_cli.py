@@ -1,0 +1,227 @@
+"""The command line: what it prints, how it exits, and that bad input gets a sentence and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from consolidation.demo import digits
+from workers.cli import BAD_INPUT, OK, REJECTED, app
+
+run = CliRunner()
+
+
+def write_model(path: Path, *, described: bool = True, seed: int = 0, **changed: np.ndarray[Any, Any]) -> Path:
+    rng = np.random.default_rng(seed)
+    layers = digits.CONFIG["layers"]
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for name, (inputs, outputs) in zip(digits.CONFIG["names"], zip(layers, layers[1:], strict=False), strict=True):
+        tensors[f"{name}.weight"] = (rng.normal(size=(outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
+        tensors[f"{name}.bias"] = np.zeros(outputs, np.float32)
+    tensors |= changed
+    metadata = {"nocturne.family": "mlp", "nocturne.config": json.dumps(digits.CONFIG)} if described else None
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> dict[str, Path]:
+    """A described model and two tasks with memories and probes."""
+    memories, probes = tmp_path / "memories", tmp_path / "probes"
+    memories.mkdir()
+    probes.mkdir()
+    for index in range(2):
+        task = digits.demo_task(index)
+        transform = {key: np.float64(value) for key, value in task.train.transform.to_json().items()}
+        np.savez(memories / f"0{index}-task{index}.npz", x=task.train.x[:100], y=task.train.y[:100], **transform)
+        np.savez(probes / f"0{index}-task{index}.npz", x=task.probe.x, y=task.probe.y, **transform)
+    return {
+        "model": write_model(tmp_path / "model.safetensors"),
+        "memories": memories,
+        "probes": probes,
+        "out": tmp_path / "out",
+    }
+
+
+def arguments(night: dict[str, Path], *more: str) -> list[str]:
+    return [
+        "sleep", str(night["model"]), "--memories", str(night["memories"]), "--probes", str(night["probes"]),
+        "--out", str(night["out"]), *more,
+    ]  # fmt: skip
+
+
+def refused(night: dict[str, Path], code: str, *more: str) -> str:
+    """Run it, expect a refusal with `code`, nothing written; the sentence."""
+    before = {path.name for path in night["out"].parent.iterdir()}
+    answer = run.invoke(app, arguments(night, "--json", *more))
+    assert answer.exit_code == BAD_INPUT, answer.output
+    error = json.loads(answer.stdout)["error"]
+    assert error["code"] == code
+    assert "Traceback" not in answer.output
+    assert str(night["out"].parent) not in error["message"], "no path of the machine"
+    assert {path.name for path in night["out"].parent.iterdir()} == before, "nothing may be left"
+    return str(error["message"])
+
+
+def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:
+    answer = run.invoke(app, arguments(night, "--json"))
+    assert answer.exit_code == OK, answer.output
+    result = json.loads(answer.stdout)
+    assert result["verdict"] in {"improved", "unchanged"}
+    assert sorted(path.name for path in night["out"].iterdir()) == ["model.safetensors", "report.json"]
+    assert set(load_file(night["out"] / "model.safetensors")) == set(load_file(night["model"]))
+    report = json.loads((night["out"] / "report.json").read_text())
+    assert report["verdict"] == result["verdict"]
+    assert set(report["after"]) == {"task0", "task1"}, "the leading number orders and is not part of the name"
+
+
+def test_a_rejected_night_says_so_with_its_exit_code(night: dict[str, Path], tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"preset": "nap", "retention_floor": 1.0, "passes": 1}))
+    answer = run.invoke(app, arguments(night, "--json", "--recipe", str(recipe)))
+    assert answer.exit_code == REJECTED, answer.output
+    result = json.loads(answer.stdout)
+    assert result["verdict"] == "rejected"
+    assert result["reasons"]
+
+
+def test_the_person_reads_before_and_after(night: dict[str, Path]) -> None:
+    answer = run.invoke(app, arguments(night, "--recipe", "nap"))
+    assert answer.exit_code == OK, answer.output
+    for word in ("before", "after", "retention", "forgetting", "verdict"):
+        assert word in answer.stdout
+
+
+def test_an_undescribed_file_sleeps_when_the_options_describe_it(night: dict[str, Path]) -> None:
+    write_model(night["model"], described=False)
+    answer = run.invoke(app, arguments(night, "--json", "--family", "mlp", "--activation", "relu"))
+    assert answer.exit_code == OK, answer.output
+
+
+def test_a_truncated_file(night: dict[str, Path]) -> None:
+    content = night["model"].read_bytes()
+    night["model"].write_bytes(content[:-100])
+    message = refused(night, "tensor.size_mismatch")
+    assert "model.safetensors" in message
+
+
+def test_text_in_disguise(night: dict[str, Path]) -> None:
+    night["model"].write_text("not a model at all\n" * 30)
+    assert "model.safetensors" in refused(night, "type.mismatch")
+
+
+def test_a_pickle_is_never_opened(night: dict[str, Path], tmp_path: Path) -> None:
+    canary = tmp_path.parent / f"{tmp_path.name}-canary"
+    night["model"].write_bytes(
+        b"\x80\x04" + b"cposix\nsystem\n" + f"(S'touch {canary}'\ntR.".encode()
+    )
+    message = refused(night, "pickle.not_supported")
+    assert "safetensors" in message
+    assert not canary.exists()
+
+
+def test_shapes_that_do_not_fit_the_description(night: dict[str, Path]) -> None:
+    write_model(night["model"], **{"net.4.weight": np.zeros((10, 99), np.float32)})
+    assert "net.4.weight" in refused(night, "checkpoint.shapes")
+
+
+def test_weights_that_are_not_numbers(night: dict[str, Path]) -> None:
+    write_model(night["model"], **{"net.4.bias": np.full(10, np.nan, np.float32)})
+    refused(night, "weights.non_finite")
+
+
+def test_object_arrays_are_never_unpickled(night: dict[str, Path]) -> None:
+    path = night["memories"] / "00-task0.npz"
+    np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.array([0]))
+    assert "00-task0.npz" in refused(night, "npz.pickle_forbidden")
+
+
+@pytest.mark.parametrize("label", [-1])
+def test_labels_out_of_range(night: dict[str, Path], label: int) -> None:
+    np.savez(night["memories"] / "00-task0.npz", x=np.zeros((3, 64), np.uint8), y=np.array([0, label, 2]))
+    refused(night, "records.label_range")
+
+
+def test_more_classes_than_the_model_has(night: dict[str, Path]) -> None:
+    np.savez(night["memories"] / "00-task0.npz", x=np.zeros((3, 64), np.uint8), y=np.array([0, 12, 2]))
+    refused(night, "records.label_range")
+
+
+def test_memories_of_another_width(night: dict[str, Path]) -> None:
+    np.savez(night["memories"] / "00-task0.npz", x=np.zeros((3, 60), np.uint8), y=np.array([0, 1, 2]))
+    message = refused(night, "records.width")
+    assert "60" in message
+    assert "64" in message
+
+
+def test_an_empty_probe(night: dict[str, Path]) -> None:
+    np.savez(night["probes"] / "00-task0.npz", x=np.zeros((0, 64), np.uint8), y=np.zeros(0, np.int64))
+    refused(night, "records.empty")
+
+
+def test_a_task_without_a_probe(night: dict[str, Path]) -> None:
+    (night["probes"] / "00-task0.npz").unlink()
+    assert "task0" in refused(night, "cycle.no_probes")
+
+
+def test_folders_that_hold_nothing(night: dict[str, Path], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    night["memories"] = empty
+    refused(night, "cycle.no_memories")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ('{"passes": -1}', "cycle.param_range"),
+        ('{"lr": 1e999}', "cycle.param_range"),
+        ('{"steps": 5}', "cycle.param_unknown"),
+        ("[1]", "cycle.recipe_format"),
+        ("{", "cycle.recipe_format"),
+    ],
+)
+def test_recipes_that_make_no_sense(night: dict[str, Path], tmp_path: Path, content: str, code: str) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(content)
+    refused(night, code, "--recipe", str(recipe))
+
+
+def test_a_preset_that_does_not_exist(night: dict[str, Path]) -> None:
+    assert "night" in refused(night, "cycle.recipe_missing", "--recipe", "siesta")
+
+
+def test_a_model_that_does_not_exist(night: dict[str, Path]) -> None:
+    night["model"].unlink()
+    refused(night, "checkpoint.missing")
+
+
+@pytest.mark.timeout(120)
+def test_the_demo_forgets_and_remembers() -> None:
+    """The command itself, in a process of its own: one JSON object, and the figures are those of a real night."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "workers.cli", "demo", "--json"],
+        capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+    assert answer.returncode == OK, answer.stderr
+    result = json.loads(answer.stdout)
+    assert set(result) >= {"before", "after", "verdict", "seconds"}
+    assert result["verdict"] == "improved"
+    assert result["before"]["retention"] < 0.8 < result["after"]["retention"] <= 1.0
+    assert 0 <= result["after"]["forgetting"] < result["before"]["forgetting"] <= 1.0
+    assert result["seconds"] < 60
+
+
+def test_help_shows_an_example() -> None:
+    for command in ("demo", "sleep", "worker", "up"):
+        answer = run.invoke(app, [command, "--help"])
+        assert answer.exit_code == OK
+        assert "Example:" in answer.output
