@@ -145,6 +145,8 @@ CLOCK_TICK_SECONDS = env_int("NOCTURNE_TICK_SECONDS", 15)
 CLAIM_POLL_SECONDS = env_int("NOCTURNE_POLL_SECONDS", 20)
 SNAPSHOT_SECONDS = env_int("NOCTURNE_SNAPSHOT_SECONDS", 30)
 TRAINER_THREADS = env_int("NOCTURNE_TRAINER_THREADS", 0)  # 0: as many as the machine has cores
+TRAINER_DEVICE = env_str("NOCTURNE_DEVICE", "cpu")  # cpu, mps, cuda or cuda:0; one nights worker serves one
+WORKER_INDEX = env_str("NOCTURNE_WORKER_INDEX", "")  # tells apart two nights workers on one device
 CYCLE_PROTOCOL = 1
 
 # --- people -----------------------------------------------------------------------------------------------
