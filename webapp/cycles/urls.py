@@ -1,7 +1,14 @@
-"""Addresses of cycles."""
+"""Addresses of cycles. `cycle_create` (a new sleep of a project) lives with the projects' pages."""
 
 from __future__ import annotations
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from webapp.cycles import views
+
+urlpatterns = [
+    path("cycles/<uuid:cycle_id>/", views.cycle_detail, name="cycle_detail"),
+    path("cycles/<uuid:cycle_id>/outcome/", views.cycle_outcome, name="cycle_outcome"),
+    path("cycles/<uuid:cycle_id>/cancel/", views.cycle_cancel, name="cycle_cancel"),
+    path("cycles/<uuid:cycle_id>/retry/", views.cycle_retry, name="cycle_retry"),
+]

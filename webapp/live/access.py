@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from channels.auth import get_user
 from channels.db import database_sync_to_async
@@ -24,8 +24,9 @@ async def current_user(session_key: str | None) -> User | None:
     if not session_key:
         return None
     engine: Any = import_module(settings.SESSION_ENGINE)
-    user = await get_user({"session": engine.SessionStore(session_key)})
-    return user if user.is_authenticated and user.is_active else None  # type: ignore[return-value]
+    scope: Any = {"session": engine.SessionStore(session_key)}
+    user = await get_user(scope)
+    return cast("User", user) if user.is_authenticated and user.is_active else None
 
 
 @database_sync_to_async

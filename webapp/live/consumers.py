@@ -1,7 +1,7 @@
 """The live socket: one a tab, many cycles on it.
 
-Everything sent goes through one bounded outbox and one sender task, so that no viewer can hold memory or slow others.
-Close codes and limits are those of `protocol`.
+Everything sent goes through one bounded outbox and one sender task, so that no viewer can hold memory or
+slow others. Close codes and limits are those of `protocol`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         tailer.viewers.add(self)
 
     async def _replay(self, tailer: Tailer, after: int) -> None:
-        """Send what the viewer missed at its own pace, then join the live stream without a gap or a double."""
+        """Send what the viewer missed at its own pace, then go live without a gap or a double."""
         while after < tailer.last:
             await self._outbox.drained()
             try:
@@ -170,9 +170,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
-            if self._outbox.too_slow or self._outbox.overdue:
-                await self._bye(Code.TOO_SLOW)
-            elif now - self._heard_at > protocol.SILENCE_SECONDS:
+            silent = now - self._heard_at > protocol.SILENCE_SECONDS
+            if silent or self._outbox.too_slow or self._outbox.overdue:
                 await self._bye(Code.TOO_SLOW)
             if now - pinged >= protocol.PING_SECONDS:
                 pinged = now
@@ -197,7 +196,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._tasks.append(asyncio.create_task(work))
 
     async def _bye(self, code: Code) -> None:
-        """Say why, then close. A socket that does not drain is given two seconds, then it is left to the server."""
+        """Say why, then close. A socket that does not drain is left to the server's keepalive."""
         if self._closing:
             return
         self._closing = True

@@ -1,8 +1,8 @@
 """The words of the live socket: what a browser may say, what it hears, and the limits on both.
 
 Client: `sub {topic, after?}`, `unsub {topic}`, `ping`, `pong`.
-Server: `hello {topic, last, state}`, `frames {topic, items, last}`, `reset {topic, reason, last}`, `ping`, `pong`,
-`bye {code}` before every close of ours.
+Server: `hello {topic, last, state}`, `frames {topic, items, last}`, `reset {topic, reason, last}`, `ping`,
+`pong`, `bye {code}` before every close of ours.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def frames(cycle: uuid.UUID, items: list[RawFrame]) -> str:
 def reset(cycle: uuid.UUID, reason: str, last: int) -> str:
     """Frames up to `last` will not come on this socket: fetch them over HTTP.
 
-    Reasons: `ahead` (the viewer claims frames that do not exist; what it holds is not of this stream), `behind` (too
-    far back to be sent here), `slow` (it did not read fast enough; what it holds is right but has an end).
+    Reasons: `ahead` (the viewer claims frames that do not exist; what it holds is not of this stream),
+    `behind` (too far back to be sent here), `slow` (it did not read fast enough; what it holds is right).
     """
     return json.dumps({"type": "reset", "topic": topic(cycle), "reason": reason, "last": last})
 

@@ -8,4 +8,6 @@ from django.urls import path
 
 from webapp.live.consumers import LiveConsumer
 
-websocket_urlpatterns: list[Any] = [path("ws/live", LiveConsumer.as_asgi())]
+websocket_urlpatterns: list[Any] = [
+    path("ws/live", LiveConsumer.as_asgi())  # type: ignore[arg-type]
+]

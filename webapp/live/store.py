@@ -1,4 +1,4 @@
-"""Reading frames as text. Plain SQL: a frame's payload goes to the browser as PostgreSQL prints it, never parsed.
+"""Reading frames as text. A frame's payload goes to the browser as PostgreSQL prints it, never parsed.
 
 Two readers of one query: the tailers' own small asynchronous pool, and Django's connection for the HTTP page.
 """
@@ -75,7 +75,7 @@ class FrameReader:
             yield found
 
     async def frames_after(self, cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
-        """Up to `limit` frames above `after`, oldest first. Raises psycopg.Error when the database is away."""
+        """Up to `limit` frames above `after`. Raises psycopg.Error when the database is away."""
         async with self._connection() as found, found.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(FRAMES_SQL, [cycle_id, after, limit])
             return _raw(await cursor.fetchall())

@@ -1,8 +1,8 @@
 """One reader a cycle and process, however many people watch it.
 
-The hub holds the process's one LISTEN connection. A notice, or every two seconds a look at the numbers, wakes the
-tailer of that cycle; it reads the frames above its own last one and hands the finished text to each viewer. A dead
-doorbell costs latency, never data.
+The hub holds the process's one LISTEN connection. A notice, or every two seconds a look at the numbers,
+wakes the tailer of that cycle; it reads the frames above its own last one and hands the finished text to each
+viewer. A dead doorbell costs latency, never data.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Hub:
         )
 
     async def join(self, cycle_id: uuid.UUID, viewer: Viewer) -> Tailer:
-        """The cycle's tailer, started when need be. The viewer adds itself to `viewers` when it has caught up.
+        """The cycle's tailer, started when need be; the viewer joins `viewers` when it has caught up.
 
         Raises LookupError when there is no such cycle, psycopg.Error when the database is away.
         """

@@ -1,0 +1,97 @@
+"""How a cycle ended: before and after side by side, from the report that the engine left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from webapp.cycles.choices import TERMINAL, Kind, State
+
+if TYPE_CHECKING:
+    from webapp.cycles.models import Cycle
+
+
+def outcome(cycle: Cycle) -> dict[str, Any] | None:
+    """The end as the page shows it, or None while there is none.
+
+    Returns:
+        sentence and tone ("good", "bad", "plain"); reasons; tasks: [{"name", "colour", "before", "after",
+        "delta", "interval"}], fractions of 1, with the interval of the gain where the report has one;
+        figures: the same for retention and its kin, with `good` ("up" or "down"); result: the checkpoint.
+    """
+    if cycle.state not in TERMINAL:
+        return None
+    sentence, tone = _sentence(cycle)
+    return {
+        "sentence": sentence,
+        "tone": tone,
+        "reasons": [str(reason) for reason in cycle.reasons],
+        "tasks": _tasks(cycle.report),
+        "figures": _figures(cycle.report.get("metrics") or {}),
+        "result": getattr(cycle, "result", None),
+    }
+
+
+def _sentence(cycle: Cycle) -> tuple[str, str]:
+    base = f"v{cycle.base.number}" if cycle.base else _("the model before")
+    result = getattr(cycle, "result", None)
+    made = f"v{result.number}" if result else ""
+    values = {"base": base, "result": made}
+    if cycle.state == State.CANCELLED:
+        return _("Cancelled. Nothing was changed; the project keeps %(base)s.") % values, "plain"
+    if cycle.state in {State.FAILED, State.QUARANTINED}:
+        words = cycle.error_message or _("The cycle failed.")
+        return words, "bad"
+    if cycle.state == State.REJECTED:
+        if made:
+            words = _("Rejected. %(result)s is kept as a candidate; the project stays on %(base)s.")
+            return words % values, "bad"
+        return _("Rejected. The project stays on %(base)s.") % values, "bad"
+    if cycle.kind == Kind.WAKE:
+        return _("Learned. %(result)s is now the project's current checkpoint.") % values, "good"
+    if cycle.kind == Kind.SCORE:
+        return _("Scored. The scores of %(base)s are in the matrix.") % values, "plain"
+    if cycle.verdict == "unchanged":
+        words = _("Unchanged: no significant change. %(result)s is kept as a candidate beside %(base)s.")
+        return words % values, "plain"
+    return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
+
+
+def _tasks(report: dict[str, Any]) -> list[dict[str, Any]]:
+    before, after = report.get("before") or {}, report.get("after") or {}
+    gains = report.get("gain") or {}
+    rows = []
+    for name in after:
+        first, last = before.get(name), after[name]
+        gain = gains.get(name) or {}
+        known = first is not None and last is not None
+        rows.append(
+            {
+                "name": name,
+                "before": first,
+                "after": last,
+                "delta": last - first if known else None,
+                "low": gain.get("low"),
+                "high": gain.get("high"),
+            }
+        )
+    return rows
+
+
+def _figures(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    before, after = metrics.get("before") or {}, metrics.get("after") or {}
+    wanted = (
+        ("retention", _("Retention"), "up"),
+        ("worst_forgetting", _("Forgetting, worst"), "down"),
+        ("acc", _("Average accuracy"), "up"),
+        ("newest", _("Newest task"), "up"),
+    )
+    rows = []
+    for key, name, good in wanted:
+        first, last = before.get(key), after.get(key)
+        if last is None:
+            continue
+        delta = last - first if first is not None else None
+        rows.append({"name": name, "before": first, "after": last, "delta": delta, "good": good})
+    return rows

@@ -1,0 +1,393 @@
+// @ts-check
+/**
+ * One chart: uPlot inside a card that the server has laid out. It follows the newest data until somebody zooms, keeps
+ * the zoom while data comes, shares its cursor with the others, and has a legend, a table of values and a CSV.
+ *
+ * @typedef {object} Line
+ * @property {string} key @property {string} label @property {string} token colour token
+ * @property {number[]} [dash] @property {boolean} [dots] points only, no line @property {boolean} [ghost] drawn faint
+ * @property {number} [width] @property {string} [parent] key of the line whose legend entry also rules this one
+ *
+ * @typedef {object} Spec
+ * @property {string} name @property {Line[]} lines
+ * @property {(axis: "t"|"step") => (number|null)[][]} data x values, then one column a line
+ * @property {(v: number) => string} format
+ * @property {(min: number, max: number) => [number, number]} range of y
+ * @property {() => {value: number, token: string}[]} [levels] dashed horizontals
+ * @property {() => {from: number, to: number, token: string, label: string}|null} [zone] a band in y
+ * @property {() => string} [note] beside the title
+ */
+import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { compact, elapsed, integer, isNumber } from "./format.js";
+import { faded, onTheme, token } from "./palette.js";
+import { redraw } from "./redraw.js";
+import { stageOf } from "./stages.js";
+
+const SYNC = uPlot.sync("cycle");
+const TABLE_ROWS = 200;
+const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+
+export class Chart {
+  /**
+   * @param {HTMLElement} card @param {Spec} spec
+   * @param {{axis: "t"|"step", stages: () => import("./store.js").Stage[], cursor: (x: number|null) => void}} shared
+   */
+  constructor(card, spec, shared) {
+    this.card = card;
+    this.spec = spec;
+    this.shared = shared;
+    this.following = true;
+    this.hidden = new Set();
+    this.host = /** @type {HTMLElement} */ (card.querySelector("[data-plot]"));
+    this.again = /** @type {HTMLButtonElement} */ (card.querySelector("[data-follow]"));
+    this.table = /** @type {HTMLDetailsElement|null} */ (card.querySelector("details"));
+    this.data = [[]];
+    this.draw = this.draw.bind(this);
+    this._build();
+    this._legend();
+    this.again.addEventListener("click", () => this.follow());
+    card.querySelector("[data-csv]")?.addEventListener("click", () => this._csv());
+    card.querySelector("[data-png]")?.addEventListener("click", () => this._png());
+    this.table?.addEventListener("toggle", () => this._table());
+    new ResizeObserver(() => this._resize()).observe(this.host);
+    onTheme(() => this._rebuild());
+  }
+
+  /** New data, or another look at the same: drawn soon. */
+  update() {
+    redraw(this.draw);
+  }
+
+  /** To the newest data again. */
+  follow() {
+    this.following = true;
+    this.again.hidden = true;
+    this.update();
+  }
+
+  draw() {
+    this.data = this.spec.data(this.shared.axis);
+    this.plot.setData(this.data, false);
+    const [min, max] = this.following ? this._everything() : [this.plot.scales.x.min, this.plot.scales.x.max];
+    this._ours = true;
+    this.plot.setScale("x", { min, max });
+    this._ours = false;
+    this._empty();
+    const note = this.card.querySelector("[data-note]");
+    const words = this.spec.note?.() ?? "";
+    if (note && note.textContent !== words) note.textContent = words;
+    if (this.table?.open) this._table();
+    this.card.dataset.points = String(this.data[0].length);
+    this.card.dataset.following = String(this.following);
+  }
+
+  /** All data with a little room that grows by steps, so that the axis does not creep. */
+  _everything() {
+    const xs = this.data[0];
+    const stages = this.shared.stages();
+    const key = this.shared.axis === "t" ? "t" : "step";
+    const edge = stages.length ? (key === "t" ? stages.at(-1).t1 ?? stages.at(-1).t0 : stages.at(-1).step1 ?? 0) : 0;
+    const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, edge, this.shared.axis === "t" ? 10 : 20);
+    const unit = niceStep(last / 8);
+    return [first, Math.max(unit, Math.ceil((last * 1.02) / unit) * unit)];
+  }
+
+  _build() {
+    const self = this;
+    const grid = { stroke: () => token("line"), width: 1 };
+    const axis = { stroke: () => token("faint"), font: FONT, grid, ticks: { show: false } };
+    this.plot = new uPlot(
+      {
+        ...this._size(),
+        padding: [10, 8, 0, 0],
+        legend: { show: false },
+        cursor: {
+          sync: { key: SYNC.key, setSeries: false, scales: ["x", null] },
+          drag: { x: true, y: false, setScale: true, dist: 5 },
+          points: { size: 6, width: 1.5 },
+          focus: { prox: 24 },
+        },
+        scales: { x: { time: false }, y: { range: (_u, min, max) => self._range(min, max) } },
+        axes: [
+          { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this._x(m)), incrs: this.shared.axis === "t" ? TIMES : undefined },
+          { ...axis, space: 34, size: 44, gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m)) },
+        ],
+        series: [{}, ...this.spec.lines.map((line) => this._series(line))],
+        hooks: {
+          drawClear: [(u) => this._behind(u)],
+          draw: [(u) => this._levels(u)],
+          setSelect: [(u) => u.select.width > 0 && this._zoomed()],
+          setCursor: [(u) => this._cursor(u)],
+        },
+      },
+      this.data,
+      this.host,
+    );
+    this.plot.over.addEventListener("dblclick", () => this.follow());
+    this.tip = document.createElement("div");
+    this.tip.className = "chart__tip";
+    this.tip.hidden = true;
+    this.plot.over.append(this.tip);
+    this.plot.root.setAttribute("aria-hidden", "true");
+  }
+
+  /** @param {Line} line */
+  _series(line) {
+    const colour = () => (line.ghost ? faded(line.token, 0.28) : token(line.token));
+    return {
+      label: line.label, stroke: colour, dash: line.dash, width: line.dots ? 0 : line.width ?? 1.75, spanGaps: !line.ghost,
+      show: !this.hidden.has(line.parent ?? line.key),
+      paths: line.dots ? () => null : undefined,
+      points: line.dots
+        ? { show: true, size: 8, width: 2, stroke: colour, fill: () => token("surface") }
+        : { size: 5, stroke: colour, fill: colour },
+    };
+  }
+
+  _range(min, max) {
+    let low = isNumber(min) ? min : Infinity, high = isNumber(max) ? max : -Infinity;
+    for (const level of this.spec.levels?.() ?? []) {
+      low = Math.min(low, level.value);
+      high = Math.max(high, level.value);
+    }
+    return low > high ? this.spec.range(NaN, NaN) : this.spec.range(low, high);
+  }
+
+  _x(value) {
+    return this.shared.axis === "t" ? elapsed(value) : integer(value);
+  }
+
+  /** Stage bands, behind everything. @param {any} u */
+  _behind(u) {
+    const { ctx } = u, { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    for (const stage of this.shared.stages()) {
+      const [from, to] = this.shared.axis === "t" ? [stage.t0, stage.t1 ?? 1e12] : [stage.step0, stage.step1 ?? 1e15];
+      const x0 = Math.max(left, u.valToPos(from, "x", true)), x1 = Math.min(left + width, u.valToPos(to, "x", true));
+      if (x1 <= x0) continue;
+      ctx.fillStyle = faded(stageOf(stage.stage).token, stage.ghost ? 0.04 : 0.09);
+      ctx.fillRect(x0, top, x1 - x0, height);
+    }
+    const zone = this.spec.zone?.();
+    if (zone) {
+      const y0 = u.valToPos(zone.from, "y", true), y1 = u.valToPos(zone.to, "y", true);
+      ctx.fillStyle = faded(zone.token, 0.2);
+      ctx.fillRect(left, y1, width, y0 - y1);
+      ctx.fillStyle = token("muted");
+      ctx.font = `${11 * devicePixelRatio}px ${FONT.slice(5)}`;
+      ctx.textAlign = "right";
+      ctx.textBaseline = "bottom";
+      ctx.fillText(zone.label, left + width - 6 * devicePixelRatio, Math.min(y1, top + height) - 3 * devicePixelRatio);
+    }
+    ctx.restore();
+  }
+
+  /** Where each line stood before. @param {any} u */
+  _levels(u) {
+    const { ctx } = u, { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.lineWidth = devicePixelRatio;
+    for (const level of this.spec.levels?.() ?? []) {
+      const y = Math.round(u.valToPos(level.value, "y", true)) + 0.5;
+      ctx.strokeStyle = faded(level.token, 0.55);
+      ctx.beginPath();
+      ctx.moveTo(left, y);
+      ctx.lineTo(left + width, y);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  _zoomed() {
+    if (this._ours) return;
+    this.following = false;
+    this.again.hidden = false;
+    this.card.dataset.following = "false";
+  }
+
+  /** @param {any} u */
+  _cursor(u) {
+    const { idx, left } = u.cursor;
+    const inside = idx !== null && idx !== undefined && left >= 0;
+    this.tip.hidden = !inside || !u.cursor.event;
+    if (u.cursor.event) this.shared.cursor(inside ? u.posToVal(left, "x") : null);
+    if (this.tip.hidden) return;
+    const rows = this.spec.lines
+      .map((line, i) => ({ line, value: this.data[i + 1]?.[idx], shown: u.series[i + 1].show }))
+      .filter((row) => row.shown && isNumber(row.value));
+    if (!rows.length) {
+      this.tip.hidden = true;
+      return;
+    }
+    this.tip.replaceChildren(
+      el("b", this._x(this.data[0][idx])),
+      ...rows.map(({ line, value }) => {
+        const row = el("span", `${line.label} `);
+        row.style.setProperty("--swatch", token(line.token));
+        row.append(el("i", this.spec.format(/** @type {number} */ (value))));
+        return row;
+      }),
+    );
+    const over = u.over.getBoundingClientRect();
+    const right = left > over.width / 2;
+    this.tip.style.left = right ? "auto" : `${left + 12}px`;
+    this.tip.style.right = right ? `${over.width - left + 12}px` : "auto";
+  }
+
+  _size() {
+    const box = this.host.getBoundingClientRect();
+    return { width: Math.max(120, Math.floor(box.width)), height: Math.max(100, Math.floor(box.height)) };
+  }
+
+  _resize() {
+    const { width, height } = this._size();
+    if (width !== this.plot.width || height !== this.plot.height) this.plot.setSize({ width, height });
+  }
+
+  /** Axis or theme changed: the same data, made new, the zoom kept where it still means something. */
+  _rebuild() {
+    const { min, max } = this.plot.scales.x;
+    this.plot.destroy();
+    this._build();
+    if (!this.following) {
+      this._ours = true;
+      this.plot.setScale("x", { min, max });
+      this._ours = false;
+    }
+    this._legendColours();
+    this.update();
+  }
+
+  /** Another x axis: the old zoom means nothing on it. */
+  turn() {
+    this.following = true;
+    this.again.hidden = true;
+    this._rebuild();
+  }
+
+  _empty() {
+    const empty = this.card.querySelector("[data-empty]");
+    if (empty instanceof HTMLElement) empty.hidden = this.data[0].length > 0;
+  }
+
+  // ---------------------------------------------------------------- legend
+
+  _legend() {
+    const list = this.card.querySelector("[data-legend]");
+    this.entries = this.spec.lines.filter((line) => !line.parent);
+    list?.replaceChildren(
+      ...this.entries.map((line) => {
+        const button = el("button", line.label);
+        button.type = "button";
+        button.className = line.dash ? "legend legend--dash" : "legend";
+        button.dataset.key = line.key;
+        button.title = "Click: show or hide. Alt-click: this one alone.";
+        button.setAttribute("aria-pressed", "true");
+        button.addEventListener("click", (event) => this._toggle(line.key, event.altKey));
+        const item = document.createElement("li");
+        item.append(button);
+        return item;
+      }),
+    );
+    this._legendColours();
+  }
+
+  _legendColours() {
+    for (const button of this.card.querySelectorAll("[data-legend] button")) {
+      const line = this.entries.find((one) => one.key === /** @type {HTMLElement} */ (button).dataset.key);
+      if (line) /** @type {HTMLElement} */ (button).style.setProperty("--swatch", token(line.token));
+    }
+  }
+
+  _toggle(key, solo) {
+    const keys = this.entries.map((line) => line.key);
+    if (solo) {
+      const alone = keys.every((k) => (k === key) !== this.hidden.has(k));
+      this.hidden = new Set(alone ? [] : keys.filter((k) => k !== key));
+    } else if (!this.hidden.delete(key)) this.hidden.add(key);
+    this.spec.lines.forEach((line, i) => {
+      this.plot.setSeries(i + 1, { show: !this.hidden.has(line.parent ?? line.key) });
+    });
+    for (const button of this.card.querySelectorAll("[data-legend] button")) {
+      button.setAttribute("aria-pressed", String(!this.hidden.has(/** @type {HTMLElement} */ (button).dataset.key)));
+    }
+  }
+
+  // ---------------------------------------------------------------- values
+
+  _table() {
+    if (!this.table?.open) return;
+    const now = performance.now();
+    if (now - (this._tabledAt ?? -1e9) < 1000) return;
+    this._tabledAt = now;
+    const table = this.table.querySelector("table");
+    const head = document.createElement("tr");
+    for (const name of [this.shared.axis === "t" ? "Elapsed" : "Step", ...this.spec.lines.map((l) => l.label)]) {
+      const cell = el("th", name);
+      cell.scope = "col";
+      head.append(cell);
+    }
+    const size = this.data[0].length, body = document.createElement("tbody");
+    for (let i = size - 1; i >= Math.max(0, size - TABLE_ROWS); i--) {
+      const row = document.createElement("tr");
+      row.append(el("td", this._x(this.data[0][i])));
+      this.spec.lines.forEach((_line, c) => row.append(el("td", isNumber(this.data[c + 1][i]) ? this.spec.format(this.data[c + 1][i]) : "")));
+      body.append(row);
+    }
+    const thead = document.createElement("thead");
+    thead.append(head);
+    const caption = el("caption", size > TABLE_ROWS ? `The newest ${TABLE_ROWS} of ${integer(size)} rows; the CSV has all` : `${integer(size)} rows, newest first`);
+    table?.replaceChildren(caption, thead, body);
+  }
+
+  _csv() {
+    const names = [this.shared.axis === "t" ? "elapsed_s" : "step", ...this.spec.lines.map((line) => line.key)];
+    const quote = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+    const rows = this.data[0].map((x, i) => [x, ...this.spec.lines.map((_l, c) => this.data[c + 1][i] ?? "")].join(","));
+    save(`${this.spec.name}.csv`, new Blob([[names.map(quote).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
+  }
+
+  _png() {
+    const canvas = document.createElement("canvas"), from = this.plot.ctx.canvas;
+    canvas.width = from.width;
+    canvas.height = from.height;
+    const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    ctx.fillStyle = token("surface");
+    ctx.fillRect(0, 0, canvas.width, canvas.height);
+    ctx.drawImage(from, 0, 0);
+    canvas.toBlob((blob) => blob && save(`${this.spec.name}.png`, blob));
+  }
+}
+
+const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800];
+
+/** The smallest round number not below the value. @param {number} value */
+function niceStep(value) {
+  for (const step of TIMES) if (step >= value) return step;
+  return 10 ** Math.ceil(Math.log10(value));
+}
+
+/** @template {keyof HTMLElementTagNameMap} K @param {K} name @param {string} text */
+function el(name, text) {
+  const node = document.createElement(name);
+  node.textContent = text;
+  return node;
+}
+
+/** @param {string} name @param {Blob} blob */
+function save(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+export { compact, el, uPlot };

@@ -1,0 +1,138 @@
+// @ts-check
+/** The cycle page: frames into the store, the store onto the page. */
+import { Figures, cycleCharts } from "./charts.js";
+import { percent, score } from "./format.js";
+import { Header } from "./header.js";
+import { Hypnogram } from "./hypnogram.js";
+import { Journal } from "./journal.js";
+import { Live, Stream } from "./live.js";
+import { Matrix } from "./matrix.js";
+import { redraw } from "./redraw.js";
+import { CycleStore, TERMINAL } from "./store.js";
+import { Strip } from "./strip.js";
+
+const page = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("cycle-page")).textContent ?? "{}");
+const root = /** @type {HTMLElement} */ (document.querySelector("[data-cycle]"));
+const { framesUrl = "", stateUrl = "", outcomeUrl = "", socketUrl = "" } = root.dataset;
+
+const store = new CycleStore(page.state);
+const figures = new Figures(store, page.tasks, page.mode);
+const running = () => !TERMINAL.has(store.cycle.state) && store.cycle.state !== "queued";
+const seconds = () => {
+  const from = Date.parse(store.cycle.started_at ?? ""), to = Date.parse(store.cycle.finished_at ?? "");
+  return Number.isNaN(from) || Number.isNaN(to) ? store.seconds : (to - from) / 1000;
+};
+
+const header = new Header(document, store);
+const hypnogram = new Hypnogram(/** @type {HTMLElement} */ (root.querySelector("[data-hypnogram]")), store, running);
+const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-strip]")), figures, seconds);
+const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
+const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[data-journal]")), store);
+const shared = {
+  axis: /** @type {"t"|"step"} */ ("t"),
+  stages: () => store.stages,
+  cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
+};
+const charts = cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
+
+function words() {
+  header.update();
+  strip.update();
+  matrix.update();
+  journal.update();
+  root.dataset.seq = String(store.last);
+  paint();
+}
+
+/** For measurements: which frame is on the page, and when it was. */
+function paint() {
+  const seq = store.last;
+  requestAnimationFrame(() => {
+    performance.mark("nocturne.paint", { detail: { seq, at: stream.newest?.at ?? null } });
+    root.dataset.painted = `${seq} ${Date.now()}`;
+  });
+}
+
+function changed() {
+  redraw(words);
+  hypnogram.update();
+  for (const chart of charts) chart.update();
+}
+
+const stream = new Stream(`cycle:${page.state.id}`, framesUrl, store, (applied) => {
+  if (applied) header.heard(stream.newest);
+  header.serverClock(store.cycle.server_now);
+  changed();
+  if (TERMINAL.has(store.cycle.state)) void ended();
+});
+const live = new Live(socketUrl, (status) => {
+  header.status = status;
+  header.tick();
+});
+
+let ending = TERMINAL.has(page.state.state);
+/** The cycle ended while somebody looked: the rest of the truth comes from the server, once. */
+async function ended() {
+  if (ending || store.last < (store.cycle.seq ?? 0)) return;
+  ending = true;
+  await refresh();
+  const response = await fetch(outcomeUrl, { headers: { Accept: "text/html" } });
+  if (response.ok) {
+    const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+    const found = parsed.body.firstElementChild, place = root.querySelector("[data-outcome]");
+    if (found && place) place.replaceChildren(found);
+  }
+  for (const button of document.querySelectorAll("[data-while-running]")) button.remove();
+  say();
+  live.stop();
+}
+
+async function refresh() {
+  const response = await fetch(stateUrl, { headers: { Accept: "application/json" } }).catch(() => null);
+  if (!response?.ok) return;
+  store.setState(await response.json());
+  changed();
+}
+
+// ---------------------------------------------------------------- what a screen reader hears, at most every 15 s
+
+const spoken = document.querySelector("[data-spoken]");
+let saidAt = 0;
+function say() {
+  if (!spoken) return;
+  saidAt = Date.now();
+  const now = store.latest("proof", "after") ?? store.latest("watch"), lost = figures.worst(now?.scores);
+  const parts = [document.querySelector("[data-badge]")?.textContent, document.querySelector("[data-sub]")?.textContent];
+  const kept = figures.retention(now?.scores);
+  if (kept !== null) parts.push(`${figures.mode === "retention" ? "retention" : "mean score"} ${score(kept)}`);
+  if (lost) parts.push(`worst forgetting ${percent(lost.value)} on ${lost.task}`);
+  spoken.textContent = parts.filter(Boolean).join(", ");
+}
+
+// ---------------------------------------------------------------- the page's own switches
+
+for (const button of root.querySelectorAll("[data-axis]")) {
+  button.addEventListener("click", () => {
+    shared.axis = /** @type {"t"|"step"} */ (/** @type {HTMLElement} */ (button).dataset.axis);
+    for (const other of root.querySelectorAll("[data-axis]")) other.setAttribute("aria-pressed", String(other === button));
+    for (const chart of charts) chart.turn();
+  });
+}
+
+setInterval(() => {
+  header.tick();
+  if (document.hidden) return;
+  if (Date.now() - saidAt > 15_000 && running()) say();
+}, 250);
+setInterval(() => {
+  const waits = ["queued", "scheduled", "blocked"].includes(store.cycle.state);
+  if (waits && !document.hidden) void refresh();
+}, 5000);
+
+changed();
+if (ending) {
+  header.status = { kind: "ended" };
+  stream.catchUp().catch(() => undefined);
+} else {
+  live.follow(stream);
+}

@@ -1,0 +1,124 @@
+// @ts-check
+/** The night as a sleep tracker draws it: one lane a kind of stage, bars in real time, probes as ticks. */
+import { clock, duration, elapsed } from "./format.js";
+import { redraw } from "./redraw.js";
+import { LANES, stageOf } from "./stages.js";
+
+const NS = "http://www.w3.org/2000/svg";
+const ROW = 20, BAR = 11, TOP = 8, TICKS = 10, CLOCK = 22;
+const NICE = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+
+export class Hypnogram {
+  /** @param {HTMLElement} host @param {import("./store.js").CycleStore} store @param {() => boolean} running */
+  constructor(host, store, running) {
+    this.host = host;
+    this.store = store;
+    this.running = running;
+    this.lanes = LANES[store.cycle.kind] ?? LANES.sleep;
+    this.svg = node("svg", { class: "hypno", role: "img" });
+    this.host.replaceChildren(this.svg);
+    this.cursorAt = null;
+    this.draw = this.draw.bind(this);
+    new ResizeObserver(() => redraw(this.draw)).observe(host);
+  }
+
+  update() {
+    redraw(this.draw);
+  }
+
+  /** A hairline where the charts' cursor is. @param {number|null} t seconds */
+  cursor(t) {
+    this.cursorAt = t;
+    redraw(this.draw);
+  }
+
+  draw() {
+    const width = Math.max(240, Math.floor(this.host.clientWidth));
+    const narrow = width < 560, left = narrow ? 84 : 112, right = 10;
+    const bottom = TOP + this.lanes.length * ROW, height = bottom + TICKS + CLOCK;
+    const now = this._now(), span = this._span(now);
+    const x = (t) => left + (Math.max(0, Math.min(t, span)) / span) * (width - left - right);
+    const parts = [];
+    this.lanes.forEach((lane, i) => {
+      const y = TOP + i * ROW + ROW / 2;
+      parts.push(node("text", { x: 0, y, class: "hypno__lane" }, narrow ? lane.replace(/ (replay|dreaming)$/, "") : lane));
+      parts.push(node("line", { x1: left, x2: width - right, y1: y, y2: y, class: "hypno__rule" }));
+    });
+    let before = null;
+    for (const stage of this.store.stages) {
+      const kind = stageOf(stage.stage), row = this.lanes.indexOf(kind.lane);
+      if (row < 0) continue;
+      const y = TOP + row * ROW + ROW / 2, end = stage.t1 ?? now;
+      if (before && before.y !== y && before.epoch === stage.epoch) {
+        parts.push(node("line", { x1: x(stage.t0), x2: x(stage.t0), y1: before.y, y2: y, class: `hypno__step${stage.ghost ? " is-ghost" : ""}` }));
+      }
+      const bar = node("rect", {
+        x: x(stage.t0), y: y - BAR / 2, width: Math.max(2, x(end) - x(stage.t0)), height: BAR, rx: 1.5,
+        class: `hypno__bar hypno__bar--${kind.token.replace("stage-", "")}${stage.ghost ? " is-ghost" : ""}`,
+      });
+      const round = this.store.stages.filter((s) => s.stage === stage.stage && !s.ghost).length > 1 ? `, round ${stage.round}` : "";
+      bar.append(node("title", {}, `${kind.title}${round}: ${duration(end - stage.t0)}${stage.ghost ? " (superseded)" : ""}`));
+      parts.push(bar);
+      before = { y, epoch: stage.epoch };
+    }
+    for (const probe of this.store.probes) {
+      const tall = probe.split === "proof";
+      const tick = node("line", { x1: x(probe.t), x2: x(probe.t), y1: bottom + 1, y2: bottom + (tall ? 9 : 6), class: `hypno__tick${tall ? " hypno__tick--proof" : ""}` });
+      parts.push(tick);
+    }
+    parts.push(...this._clock(span, x, height, width, right));
+    if (this.cursorAt !== null && this.cursorAt <= span) parts.push(node("line", { x1: x(this.cursorAt), x2: x(this.cursorAt), y1: TOP, y2: bottom + 8, class: "hypno__cursor" }));
+    if (this.running() && this.store.stages.length) {
+      parts.push(node("line", { x1: x(now), x2: x(now), y1: 2, y2: bottom + 9, class: "hypno__now" }));
+      const atEnd = x(now) > width - right - 34;
+      parts.push(node("text", { x: x(now) + (atEnd ? -5 : 5), y: 9, class: "hypno__nowtext", "text-anchor": atEnd ? "end" : "start" }, "now"));
+    }
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.svg.setAttribute("width", String(width));
+    this.svg.setAttribute("height", String(height));
+    this.svg.setAttribute("aria-label", this._words(now));
+    this.svg.replaceChildren(...parts);
+  }
+
+  /** Seconds from the first start to the newest thing known; while it runs the clock goes on between frames. */
+  _now() {
+    return Math.max(this.store.seconds, this.store.stages.at(-1)?.t1 ?? 0, 1);
+  }
+
+  /** What the width stands for: grows by steps, so that bars do not creep. */
+  _span(now) {
+    if (!this.running()) return Math.max(now, 1);
+    const unit = NICE.find((n) => n >= now / 6) ?? 28800;
+    return Math.max(10, Math.ceil((now * 1.04) / unit) * unit);
+  }
+
+  _clock(span, x, height, width, right) {
+    const started = Date.parse(this.store.cycle.started_at ?? "");
+    const fits = Math.max(2, Math.floor((width - 100) / 92));
+    const unit = NICE.find((n) => span / n <= fits) ?? 28800;
+    const seconds = unit < 60, marks = [];
+    const origin = Number.isNaN(started) ? 0 : started / 1000;
+    const zone = Number.isNaN(started) ? 0 : new Date(started).getTimezoneOffset() * 60;
+    const first = Math.ceil((origin - zone) / unit) * unit + zone;
+    for (let at = first; at <= origin + span; at += unit) {
+      const t = at - origin, px = x(t);
+      if (px > width - right - 20 && marks.length) break;
+      const words = Number.isNaN(started) ? elapsed(t) : clock(at * 1000, seconds);
+      marks.push(node("text", { x: px, y: height - 5, class: "hypno__clock", "text-anchor": "middle" }, words));
+    }
+    return marks;
+  }
+
+  _words(now) {
+    const said = this.store.stages.filter((s) => !s.ghost).map((s) => `${stageOf(s.stage).title} ${duration((s.t1 ?? now) - s.t0)}`);
+    return said.length ? `The night so far: ${said.join(", ")}.` : "The night has not begun.";
+  }
+}
+
+/** @param {string} name @param {Record<string, string|number>} attributes @param {string} [text] */
+function node(name, attributes, text) {
+  const made = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, typeof value === "number" ? String(Math.round(value * 10) / 10) : value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}

@@ -1,0 +1,98 @@
+// @ts-check
+/** The five figures under the title: value, change, arrow and word. */
+import { MINUS, NONE, duration, isNumber, percent, score, signed } from "./format.js";
+
+export class Strip {
+  /** @param {HTMLElement} root @param {import("./charts.js").Figures} figures @param {() => number} seconds */
+  constructor(root, figures, seconds) {
+    this.root = root;
+    this.figures = figures;
+    this.seconds = seconds;
+  }
+
+  update() {
+    const { store, newest, mode, old } = this.figures;
+    const ended = store.latest("proof", "after"), split = ended ? "proof" : "watch";
+    const before = store.latest(split, "before") ?? store.latest("proof", "before");
+    const now = ended ?? store.latest("watch") ?? before;
+    const told = store.verdict?.metrics ?? {};
+    const since = store.cycle.kind === "wake" ? "since it woke" : "since waking";
+
+    const kept = told.after?.retention ?? this.figures.retention(now?.scores);
+    const had = told.before?.retention ?? this.figures.retention(before?.scores);
+    this._set("retention", score(kept), this._change(kept, had, "up", since), old.length ? "" : "no old task yet");
+
+    const lost = this.figures.worst(now?.scores), budget = store.cycle.forgetting_budget;
+    const worst = told.after?.worst_forgetting ?? lost?.value ?? null;
+    const word = told.after?.worst_task ?? lost?.task;
+    const within = worst === null ? null : worst <= budget;
+    this._set("forgetting", percent(worst), store.cycle.kind === "sleep" && within !== null
+      ? { text: within ? `within budget ${percent(budget)}` : `over budget ${percent(budget)}`, tone: within ? "good" : "bad", arrow: within ? "✓" : "▲" } : null,
+      word ? `${word}` : "");
+
+    if (newest) {
+      const was = before?.scores[newest.name], is = now?.scores[newest.name];
+      this._set("newest", score(is), this._change(is, was, "up", ""), newest.name);
+    }
+    const pruned = store.decisions.filter((d) => d.name === "prune" && !d.ghost).at(-1);
+    this._set("pruned", prunedText(pruned), pruned ? { text: pruned.kept ? "kept" : "reverted", tone: pruned.kept ? "good" : "", arrow: pruned.kept ? "✓" : "↺" } : null,
+      pruned ? "" : store.cycle.kind === "sleep" ? "not yet" : "a wake prunes nothing");
+    this._set("time", store.cycle.started_at ? duration(this.seconds()) : NONE, null, split === "watch" && now ? "figures so far: watch probe" : ended ? "figures: proof probe" : "");
+    const heading = this.root.querySelector("[data-figure='retention'] .figure__name");
+    if (heading && mode === "score") heading.textContent = old.length ? "Mean score, old tasks" : "Retention";
+  }
+
+  /** @returns {{text: string, tone: string, arrow: string}|null} */
+  _change(now, before, good, word) {
+    if (!isNumber(now) || !isNumber(before)) return null;
+    const delta = now - before, tail = word ? ` ${word}` : "";
+    if (Math.abs(delta) < 0.005) return { text: `±0${tail}`, tone: "", arrow: "" };
+    const better = delta > 0 === (good === "up");
+    return { text: `${signed(delta, 2)}${tail}`, tone: better ? "good" : "bad", arrow: delta > 0 ? "▲" : "▼" };
+  }
+
+  _set(name, value, change, note) {
+    const tile = this.root.querySelector(`[data-figure="${name}"]`);
+    if (!tile) return;
+    put(tile.querySelector(".figure__value"), value);
+    const line = /** @type {HTMLElement} */ (tile.querySelector(".figure__note"));
+    const key = JSON.stringify([change, note]);
+    if (line.dataset.key === key) return;
+    line.dataset.key = key;
+    line.replaceChildren();
+    if (change) {
+      const chip = document.createElement("span");
+      chip.className = `chip${change.tone ? ` chip--${change.tone}` : ""}`;
+      if (change.arrow) {
+        const arrow = document.createElement("span");
+        arrow.className = "chip__arrow";
+        arrow.setAttribute("aria-hidden", "true");
+        arrow.textContent = change.arrow;
+        chip.append(arrow);
+      }
+      chip.append(change.text);
+      line.append(chip);
+    }
+    if (note) {
+      const word = document.createElement("span");
+      word.className = "muted clip";
+      word.textContent = note;
+      line.append(word);
+    }
+  }
+}
+
+/** The share of weights that the prune step proposed or left at zero. */
+function prunedText(decision) {
+  if (!decision) return NONE;
+  const { sparsity, share, fraction, pruned } = decision.detail ?? {};
+  const value = [sparsity, share, fraction, pruned].find((v) => isNumber(v) && v <= 1);
+  return isNumber(value) ? percent(value) : decision.kept ? "yes" : "no";
+}
+
+/** @param {Element|null} node @param {string} text */
+export function put(node, text) {
+  if (node && node.textContent !== text) node.textContent = text;
+}
+
+export { MINUS };
