@@ -1,0 +1,123 @@
+"""Making checkpoints: numbered under the project's lock, and the project's pointer moved with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from consolidation.errors import NocturneInputError
+from consolidation.families.registry import family_spec
+from webapp.checkpoints.choices import Origin, Standing
+from webapp.checkpoints.models import Checkpoint
+from webapp.core import audit
+from webapp.core.errors import InvalidInput
+from webapp.projects.models import Project
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.cycles.models import Cycle
+    from webapp.uploads.models import Upload
+
+
+@transaction.atomic
+def checkpoint_create(
+    *,
+    project: Project,
+    cycle: Cycle | None,
+    parent: Checkpoint | None,
+    origin: str,
+    standing: str,
+    sha256: str,
+    size_bytes: int,
+    family: str,
+    config: dict[str, Any],
+    tensors: list[dict[str, Any]],
+    parameters: int,
+    non_finite: bool,
+    wake: dict[str, Any],
+    fisher_sha256: str = "",
+    filename: str = "",
+    actor: User | None = None,
+) -> Checkpoint:
+    """The next version of a line. A promoted one becomes the project's current checkpoint in the same
+    transaction.
+
+    The content must be in the store already (`core.store.store_put`). Numbers are never used twice.
+
+    Raises:
+        InvalidInput: the config is none of its family.
+    """
+    try:
+        config = family_spec(family).validate_config(config)
+    except NocturneInputError as error:
+        raise InvalidInput(error.code, error.message, **error.detail) from None
+    locked = Project.objects.select_for_update().get(pk=project.pk)
+    locked.last_checkpoint_number += 1
+    checkpoint = Checkpoint.objects.create(
+        project=locked,
+        number=locked.last_checkpoint_number,
+        cycle=cycle,
+        parent=parent,
+        origin=origin,
+        standing=standing,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        family=family,
+        config=config,
+        tensors=tensors,
+        parameters=parameters,
+        non_finite=non_finite,
+        wake=wake,
+        fisher_sha256=fisher_sha256,
+        filename=filename,
+        created_by=actor,
+    )
+    if standing == Standing.PROMOTED:
+        locked.current = checkpoint
+    locked.save(update_fields=["last_checkpoint_number", "current"])
+    project.last_checkpoint_number, project.current = locked.last_checkpoint_number, locked.current
+    audit.record(
+        workspace=locked.workspace,
+        actor=actor,
+        verb="checkpoint_create",
+        target=checkpoint,
+        number=checkpoint.number,
+        origin=origin,
+        standing=standing,
+        sha256=sha256,
+    )
+    return checkpoint
+
+
+@transaction.atomic
+def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any]) -> Checkpoint:
+    """A verified upload becomes the project's next checkpoint and its current one.
+
+    Args:
+        sha256: of the stored copy.
+        info: what `consolidation.formats.checkpoint.inspect_checkpoint` gave, with the size of the copy.
+
+    Raises:
+        InvalidInput: the config is none of its family.
+    """
+    # The parent is whatever is current when the lock is held, not when the upload began.
+    project = Project.objects.select_for_update().select_related("workspace").get(pk=upload.project_id)
+    parent = Checkpoint.objects.filter(pk=project.current_id).first() if project.current_id else None
+    return checkpoint_create(
+        project=project,
+        cycle=None,
+        parent=parent,
+        origin=Origin.UPLOAD,
+        standing=Standing.PROMOTED,
+        sha256=sha256,
+        size_bytes=int(info["size"]),
+        family=str(info["family"]),
+        config=dict(info["config"]),
+        tensors=list(info["tensors"]),
+        parameters=int(info["parameters"]),
+        non_finite=bool(info["non_finite"]),
+        wake=dict(upload.form.get("wake") or {}),
+        filename=upload.filename,
+        actor=upload.user,
+    )

@@ -1,0 +1,174 @@
+"""The content-addressed store: one folder a workspace, one read-only file a content, never overwritten.
+
+A file is complete and synced before its row exists. What a rolled-back transaction leaves behind is removed
+by `store_discard`, which takes the same lock as `store_put`, so a file that somebody else just stored stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Sum
+
+from webapp.core.errors import NocturneError
+from webapp.uploads.models import StoredFile, Upload, UploadState
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from webapp.accounts.models import Workspace
+
+# Left free for the database, snapshots and logs on the same disk.
+RESERVE_BYTES: Final = 64 * 2**20
+CHUNK: Final = 4 * 2**20
+
+
+class NoRoom(NocturneError):
+    """The quota (413) or the disk (507) has no room."""
+
+    status = 413
+
+
+def store_path(workspace_id: UUID, sha256: str) -> Path:
+    """Where a workspace's content lies, whether it exists or not."""
+    return Path(settings.STORE_DIR) / str(workspace_id) / sha256[:2] / sha256
+
+
+def file_sha256(path: Path) -> tuple[str, int]:
+    """Digest (hex) and size of a file, read in flat memory; a symbolic link is refused (OSError)."""
+    digest, size = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as handle:
+        while piece := handle.read(CHUNK):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: int) -> StoredFile:
+    """Move a finished file into the store; content that is there already is not stored twice.
+
+    Args:
+        source: on the store's disk; gone afterwards.
+        sha256: the true digest of the file, hex.
+        size_bytes: its true size.
+
+    Raises:
+        OSError: the disk refused; nothing is half-written.
+    """
+    with transaction.atomic():
+        _lock(workspace.pk, sha256)
+        target = store_path(workspace.pk, sha256)
+        if target.is_file() and target.stat().st_size == size_bytes:
+            source.unlink()
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.chmod(0o444)
+            _sync(source)
+            source.replace(target)
+            _sync(target.parent)
+        stored, _ = StoredFile.objects.get_or_create(
+            workspace=workspace, sha256=sha256, defaults={"size_bytes": size_bytes}
+        )
+    return stored
+
+
+def store_discard(*, workspace: Workspace, sha256: str) -> None:
+    """Remove a content's file unless a row claims it: the clean-up after a rolled-back transaction."""
+    with transaction.atomic():
+        _lock(workspace.pk, sha256)
+        if not StoredFile.objects.filter(workspace=workspace, sha256=sha256).exists():
+            store_path(workspace.pk, sha256).unlink(missing_ok=True)
+
+
+def workspace_used_bytes(workspace: Workspace) -> int:
+    """What the workspace has stored, in bytes; a content counts once."""
+    total = StoredFile.objects.filter(workspace=workspace).aggregate(total=Sum("size_bytes"))["total"]
+    return int(total or 0)
+
+
+def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
+    """Bytes that the quota leaves when every upload under way (but `besides`) is counted as stored."""
+    coming = Upload.objects.filter(
+        project__workspace=workspace, state__in=(UploadState.RECEIVING, UploadState.VERIFYING)
+    )
+    if besides is not None:
+        coming = coming.exclude(pk=besides)
+    pending = coming.aggregate(total=Sum("size_bytes"))["total"] or 0
+    return workspace.quota_bytes - workspace_used_bytes(workspace) - int(pending)
+
+
+def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None = None) -> None:
+    """Call under the workspace's row lock, or two uploads may both take the last place.
+
+    Raises:
+        NoRoom: `upload.quota` (413) or `store.disk_full` (507), each with its numbers.
+    """
+    left = room_left(workspace, besides=besides)
+    if size_bytes > left:
+        raise NoRoom(
+            "upload.quota",
+            f"This file is {in_words(size_bytes)}; the workspace has {in_words(max(left, 0))} left of "
+            f"{in_words(workspace.quota_bytes)}. Ask an owner for more.",
+            size=size_bytes,
+            left=max(left, 0),
+        )
+    free = disk_free()
+    # Checking a file writes our own copy beside it, so the disk must hold it twice for a while.
+    if 2 * size_bytes > free:
+        raise disk_full(size_bytes, free)
+
+
+def disk_free() -> int:
+    """Bytes that the store's disk has free, less the reserve and less what uploads under way still need."""
+    folder = Path(settings.STORE_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    # A body's space is allocated when its first byte comes; until then it is only promised.
+    coming = Upload.objects.filter(state=UploadState.RECEIVING).values_list("pk", "size_bytes")
+    incoming = Path(settings.INCOMING_DIR)
+    promised = sum(size for pk, size in coming if not (incoming / f"{pk}.part").exists())
+    return shutil.disk_usage(folder).free - RESERVE_BYTES - promised
+
+
+def disk_full(size_bytes: int, free: int | None = None) -> NoRoom:
+    """The sentence for a full disk."""
+    has = f"has {in_words(max(free, 0))} free for it" if free is not None else "is full"
+    return NoRoom(
+        "store.disk_full",
+        f"This file is {in_words(size_bytes)} and needs twice that while it is checked; the server's disk "
+        f"{has}. "
+        "Nothing was kept. Free some space on the server, then upload it again.",
+        status=507,
+        size=size_bytes,
+    )
+
+
+def in_words(size: int) -> str:
+    """A size in decimal units: "14.2 GB"."""
+    value = float(size)
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if value < 1000:
+            return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _lock(workspace_id: UUID, sha256: str) -> None:
+    """One transaction at a time a content: held until commit or rollback."""
+    key = hashlib.sha256(f"{workspace_id}/{sha256}".encode()).digest()[:8]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(key, "big", signed=True)])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

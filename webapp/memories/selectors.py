@@ -1,0 +1,106 @@
+"""The live record sets of a project, and what new ones must fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from consolidation.families.registry import FAMILIES
+from webapp.memories.models import RecordSet, Use
+from webapp.projects.models import Task
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from webapp.projects.models import Project
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What every record of a project must look like; None where nothing says so yet.
+
+    Attributes:
+        width: numbers a record.
+        classes: how many labels there are.
+        because: who says so, to begin a sentence with.
+    """
+
+    width: int | None
+    classes: int | None
+    because: str
+
+
+def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) -> Fit:
+    """Told by the project's current checkpoint, else by the record sets that are there.
+
+    Args:
+        besides: (task, use) of a set that is about to be replaced and has no say.
+    """
+    current = project.current
+    if current is not None and current.family in FAMILIES:
+        spec = FAMILIES[current.family]
+        width, classes = spec.input_width(current.config), spec.outputs(current.config)
+        return Fit(width, classes, f"The current checkpoint {current}")
+    others = live_sets(project)
+    if besides is not None:
+        others = others.exclude(task=besides[0], use=besides[1])
+    other = others.select_related("task").order_by("created_at").first()
+    if other is not None:
+        what = f"The {other.get_use_display().lower()} of “{other.task.name}”"
+        return Fit(math.prod(other.x_shape), other.classes, what)
+    return Fit(None, None, "")
+
+
+def live_sets(project: Project) -> QuerySet[RecordSet]:
+    """The record sets that a cycle started now would use."""
+    return RecordSet.objects.filter(project=project, replaced_at__isnull=True)
+
+
+def records_by_task(project: Project) -> list[dict[str, Any]]:
+    """What the page shows: tasks in order of learning, each with its sets by use. Two queries.
+
+    Returns:
+        [{"task", "sets": [{"use", "label", "set": RecordSet or None, "histogram": [...], "width", ...}]}].
+    """
+    found: dict[tuple[Any, str], RecordSet] = {(item.task_id, item.use): item for item in live_sets(project)}
+    return [
+        {
+            "task": task,
+            "sets": [
+                {"use": use.value, "label": use.label, "set": (item := found.get((task.pk, use.value)))}
+                | ({"facts": set_facts(item)} if item else {})
+                for use in Use
+            ],
+        }
+        for task in Task.objects.filter(project=project)
+    ]
+
+
+def set_facts(item: RecordSet) -> dict[str, Any]:
+    """A set in figures: its shape and transform in words, and the label histogram as bars (0 to 100)."""
+    counts = list(item.label_histogram)
+    most = max(counts, default=0)
+    return {
+        "shape": " × ".join(str(size) for size in item.x_shape),
+        "transform": transform_words(item.transform),
+        "bars": [
+            {"label": label, "count": count, "height": round(100 * count / most) if most else 0}
+            for label, count in enumerate(counts[:64])
+        ],
+        "more": max(len(counts) - 64, 0),
+        "missing": sum(1 for count in counts if not count),
+    }
+
+
+def transform_words(transform: dict[str, Any]) -> str:
+    """The transform as a formula: "(x × 0.003922 − 0.1307) ÷ 0.3081", or "as stored"."""
+    scale, mean, sd = (
+        float(transform.get(key, value)) for key, value in (("scale", 1), ("mean", 0), ("sd", 1))
+    )
+    words = "x" if scale == 1 else f"x × {scale:.4g}"
+    if mean:
+        words = f"({words} {'−' if mean > 0 else '+'} {abs(mean):.4g})"
+    if sd != 1:
+        words += f" ÷ {sd:.4g}"
+    return "as stored" if words == "x" else words

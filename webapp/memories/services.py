@@ -1,0 +1,103 @@
+"""Taking in records, and saying no to those that the model could not use."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.core import audit
+from webapp.core.errors import InvalidInput, cut
+from webapp.memories.models import RecordSet
+from webapp.memories.selectors import project_fit
+from webapp.projects.models import Project, Task
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.cycles.models import Cycle
+
+
+@transaction.atomic
+def record_set_accept(
+    *,
+    project: Project,
+    task: Task,
+    use: str,
+    sha256: str,
+    info: dict[str, Any],
+    filename: str = "",
+    cycle: Cycle | None = None,
+    actor: User | None = None,
+) -> RecordSet:
+    """A verified record file becomes the task's live set for this use; the one before stays for its cycles.
+
+    Args:
+        sha256: of the canonical file, in the store already.
+        info: what `consolidation.formats.records.convert_records` gave.
+
+    Raises:
+        InvalidInput: `records.width`, `records.label_range`: it does not fit the project.
+    """
+    # The project's lock lets sets that come at the same time be compared with each other.
+    locked = Project.objects.select_for_update().get(pk=project.pk)
+    check_fit(locked, info, besides=(task, use))
+    RecordSet.objects.filter(task=task, use=use, replaced_at__isnull=True).update(replaced_at=timezone.now())
+    made = RecordSet.objects.create(
+        project=locked,
+        task=task,
+        use=use,
+        filename=filename,
+        sha256=sha256,
+        size_bytes=int(info["size"]),
+        rows=int(info["rows"]),
+        x_shape=list(info["x_shape"]),
+        x_dtype=str(info["x_dtype"]),
+        classes=int(info["classes"]),
+        label_histogram=list(info["label_histogram"]),
+        transform=dict(info["transform"]),
+        has_logits=bool(info["has_logits"]),
+        cycle=cycle,
+    )
+    audit.record(
+        workspace=locked.workspace,
+        actor=actor,
+        verb="record_set_accept",
+        target=made,
+        task=task.name,
+        use=use,
+        rows=made.rows,
+        sha256=sha256,
+    )
+    return made
+
+
+def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, str] | None = None) -> None:
+    """Whether records fit the project's current checkpoint, or its other sets while it has none.
+
+    Args:
+        info: "x_shape" and "classes" count.
+        besides: (task, use) of the set that these would replace.
+
+    Raises:
+        InvalidInput: `records.width` or `records.label_range`, with both numbers.
+    """
+    fit = project_fit(project, besides=besides)
+    width = math.prod(info["x_shape"])
+    if fit.width is not None and width != fit.width:
+        raise InvalidInput(
+            "records.width",
+            f"Each of these records has {width:,} numbers; {cut(fit.because, 160)} takes {fit.width:,}. "
+            "Cut or reshape the records to that width, then upload them again.",
+            width=width,
+            expected=fit.width,
+        )
+    if fit.classes is not None and info["classes"] != fit.classes:
+        raise InvalidInput(
+            "records.label_range",
+            f"These records have {info['classes']:,} classes; {cut(fit.because, 160)} has {fit.classes:,}. "
+            "Use the same labels everywhere in a project.",
+            classes=info["classes"],
+            expected=fit.classes,
+        )

@@ -1,0 +1,126 @@
+"""What a person says about a file before sending it, checked field by field; nothing else is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from consolidation.families.registry import FAMILIES
+from webapp.core.errors import InvalidInput, NocturneError, cut
+from webapp.memories.selectors import project_fit
+from webapp.projects.models import Task
+from webapp.uploads.models import Purpose
+
+if TYPE_CHECKING:
+    from webapp.projects.models import Project
+
+_CHECKPOINT: Final = frozenset({"family", "config", "wake"})
+_RECORDS: Final = frozenset({"task", "transform", "classes"})
+_MOST: Final = 1e15
+
+
+def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> dict[str, Any]:
+    """The form of an upload as it is stored.
+
+    A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
+    {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None}.
+
+    Raises:
+        InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
+        one.
+    """
+    known = _CHECKPOINT if purpose == Purpose.CHECKPOINT else _RECORDS
+    refuse_unknown(form, known)
+    return _checkpoint(form) if purpose == Purpose.CHECKPOINT else _records(project, purpose, form)
+
+
+def refuse_unknown(values: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises NocturneError (`field.read_only`, 400) for a field that nobody may set."""
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise NocturneError(
+            "field.read_only", f"“{cut(unknown[0])}” cannot be set; allowed: {', '.join(sorted(known))}."
+        )
+
+
+def _checkpoint(form: Mapping[str, Any]) -> dict[str, Any]:
+    clean: dict[str, Any] = {}
+    if family := form.get("family"):
+        if family not in FAMILIES:
+            raise InvalidInput(
+                "checkpoint.family_unknown",
+                f"“{cut(family)}” is no family that Nocturne knows: {', '.join(FAMILIES)}. Choose one of "
+                "these.",
+            )
+        clean["family"] = family
+    config = form.get("config") or {}
+    fields = {field["name"] for spec in FAMILIES.values() for field in spec.fields}
+    if not isinstance(config, Mapping):
+        raise InvalidInput("upload.form", "The description of the model must be a table of fields.")
+    refuse_unknown(config, frozenset(fields))
+    clean["config"] = {name: str(value)[:80] for name, value in config.items() if value not in (None, "")}
+    wake = form.get("wake") or {}
+    if not isinstance(wake, Mapping):
+        raise InvalidInput("upload.form", "What is known of the training must be a table: examples, lr.")
+    refuse_unknown(wake, frozenset({"examples", "lr"}))
+    clean["wake"] = {}
+    if (
+        examples := _number(wake, "examples", "The number of training examples", least=1, most=_MOST)
+    ) is not None:
+        clean["wake"]["examples"] = int(examples)
+    if (rate := _number(wake, "lr", "The learning rate", least=1e-12, most=1e3)) is not None:
+        clean["wake"]["lr"] = rate
+    return clean
+
+
+def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[str, Any]:
+    task = None
+    with contextlib.suppress(ValueError):
+        task = Task.objects.filter(project=project, pk=UUID(str(form.get("task")))).first()
+    if task is None:
+        raise InvalidInput("upload.task", "Choose the task that these records belong to, or add it first.")
+    clean: dict[str, Any] = {"task": str(task.pk), "transform": None}
+    transform = form.get("transform")
+    if transform is not None:
+        if not isinstance(transform, Mapping):
+            raise InvalidInput("records.transform", "The transform must be a table: scale, mean, sd.")
+        refuse_unknown(transform, frozenset({"scale", "mean", "sd"}))
+        clean["transform"] = {
+            name: _number(transform, name, name, least=-1e9, most=1e9, default=default)
+            for name, default in (("scale", 1.0), ("mean", 0.0), ("sd", 1.0))
+        }
+    told = _number(form, "classes", "The number of classes", least=1, most=1_000_000)
+    fit = project_fit(project, besides=(task, purpose))
+    if told is not None and fit.classes is not None and int(told) != fit.classes:
+        raise InvalidInput(
+            "records.label_range",
+            f"{fit.because} has {fit.classes} classes, not {int(told)}. Leave the number as it is.",
+        )
+    clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
+    return clean
+
+
+def _number(
+    values: Mapping[str, Any],
+    name: str,
+    title: str,
+    *,
+    least: float,
+    most: float,
+    default: float | None = None,
+) -> float | None:
+    value = values.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not least <= number <= most:
+        raise InvalidInput(
+            "upload.number", f"{title} is “{cut(value, 20)}”; it must be a number from {least:g} to {most:g}."
+        )
+    return number

@@ -1,0 +1,254 @@
+"""Checking an upload: a confined child reads the bytes, this side believes only what it can check again.
+
+The child (`python -m workers.inspect`) gets no secret, no network and one folder; it writes our own copy of
+the content there. This process never parses a byte of the file: it digests the copy, stores it, and makes
+the row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.accounts.models import Workspace
+from webapp.checkpoints.services import checkpoint_accept
+from webapp.core import audit
+from webapp.core.errors import NocturneError, cut
+from webapp.core.store import disk_full, ensure_room, file_sha256, room_left, store_discard, store_put
+from webapp.memories.services import record_set_accept
+from webapp.projects.models import Task
+from webapp.uploads.models import Purpose, Upload, UploadState
+from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+RESULT_BYTES: Final = 32 * 2**20
+_FAILED: Final = (
+    "The file could not be checked: the checker {why}. It was not accepted and nothing was kept. "
+    "Upload it again; if this happens twice, save it as smaller files or tell whoever runs this server."
+)
+
+
+class Refused(NocturneError):
+    """The content was refused, or could not be checked, which is the same."""
+
+    status = 422
+
+
+def upload_verify(upload_id: UUID | str) -> str:
+    """Check one upload and make of it what it should become. Safe to call twice, at once or later.
+
+    Returns:
+        The upload's state afterwards; "" when there is no such upload.
+    """
+    upload = Upload.objects.select_related("project__workspace", "user").filter(pk=upload_id).first()
+    if upload is None:
+        return ""
+    claim = _claim(upload)
+    if claim is None:
+        return upload.state
+    scratch = scratch_path(upload.pk)
+    try:
+        info = _inspect(upload, scratch)
+        sha256, size = file_sha256(scratch / "out")
+        _accept(upload, claim, info, scratch / "out", sha256, size)
+    except Refused as error:
+        _refuse(upload, claim, error)
+    except NocturneError as error:
+        _refuse(upload, claim, Refused(error.code, error.message, **error.detail))
+    except OSError as error:
+        logger.exception("Upload %s could not be checked", upload.pk)
+        full = disk_full(upload.size_bytes)
+        known = error.errno in {28, 122}  # ENOSPC, EDQUOT
+        words = full.message if known else _FAILED.format(why="could not use its files")
+        _refuse(upload, claim, Refused(full.code if known else "verify.failed", words))
+    return Upload.objects.values_list("state", flat=True).get(pk=upload.pk)
+
+
+def remove_files(upload: Upload) -> None:
+    """All bytes that an upload may have left among the incoming."""
+    part_path(upload.pk).unlink(missing_ok=True)
+    shutil.rmtree(scratch_path(upload.pk), ignore_errors=True)
+
+
+def remove_stray(path: Path) -> None:
+    """One left-over file or scratch folder."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _claim(upload: Upload) -> Any:
+    """Compare-and-set on `verifying_since`: the moment is the claim. None: somebody else has it."""
+    now = timezone.now()
+    if upload.state != UploadState.VERIFYING or not verify_lease_over(upload, now):
+        return None
+    won = Upload.objects.filter(
+        pk=upload.pk, state=UploadState.VERIFYING, verifying_since=upload.verifying_since
+    ).update(verifying_since=now)
+    return now if won else None
+
+
+def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, mode=0o700)
+    part = part_path(upload.pk)
+    if not part.is_file():
+        raise Refused(
+            "upload.lost", "The received bytes are gone from the server's disk. Upload the file again."
+        )
+    seconds = verify_seconds(upload.size_bytes)
+    task = Task.objects.filter(pk=upload.form.get("task")).first() if upload.form.get("task") else None
+    request = {
+        "purpose": "checkpoint" if upload.purpose == Purpose.CHECKPOINT else "records",
+        "path": str(part),
+        "out": str(scratch / "out"),
+        "filename": upload.filename,
+        "family": upload.form.get("family"),
+        "config": upload.form.get("config"),
+        "task": task.name if task else "",
+        "transform": upload.form.get("transform"),
+        "classes": upload.form.get("classes"),
+        "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
+        "cpu_seconds": seconds,
+    }
+    answer = _run(request, scratch, seconds)
+    if answer.get("ok") is True and isinstance(answer.get("info"), dict):
+        return dict(answer["info"])
+    error = answer.get("error")
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        raise Refused("verify.failed", _FAILED.format(why="gave no answer"))
+    message = "".join(c if c.isprintable() else "?" for c in str(error.get("message", "")))[:2000]
+    raise Refused(cut(error["code"], 64), message)
+
+
+def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]:
+    """One child in its own session; killed with all it may have started when its time is over."""
+    # Whatever else this process has in its environment (keys, database) stays here.
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(settings.BASE_DIR),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    answer_path = scratch / "answer.json"
+    with answer_path.open("xb") as answer, (scratch / "words.txt").open("xb") as words:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "workers.inspect"],
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=words,
+            cwd=scratch,
+            env=environment,
+            start_new_session=True,
+            close_fds=True,
+        )
+        try:
+            child.communicate(json.dumps(request).encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Refused("verify.failed", _FAILED.format(why=f"did not finish within {seconds} s")) from None
+        except BrokenPipeError:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.returncode != 0:
+        tail = (scratch / "words.txt").read_bytes()[-2000:].decode("utf-8", "replace")
+        logger.error("The checker ended with %s: %s", child.returncode, tail)
+        why = "was stopped at a limit of time or memory" if child.returncode < 0 else "stopped unexpectedly"
+        raise Refused("verify.failed", _FAILED.format(why=why))
+    if answer_path.stat().st_size > RESULT_BYTES:
+        raise Refused("verify.failed", _FAILED.format(why="gave an answer that is too long"))
+    try:
+        found = json.loads(answer_path.read_bytes())
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256: str, size: int) -> None:
+    workspace = upload.project.workspace
+    try:
+        with transaction.atomic():
+            # The workspace first: the order of locks is the one of upload_create.
+            Workspace.objects.select_for_update().get(pk=workspace.pk)
+            held = (
+                Upload.objects.select_for_update()
+                .filter(pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim)
+                .first()
+            )
+            if held is None:
+                return
+            ensure_room(workspace, size, besides=upload.pk)
+            store_put(workspace=workspace, source=copy, sha256=sha256, size_bytes=size)
+            info = {**info, "sha256": sha256, "size": size}
+            result = _make(upload, sha256, info)
+            held.state, held.result_id, held.finished_at = UploadState.READY, result, timezone.now()
+            held.save(update_fields=["state", "result_id", "finished_at"])
+    except BaseException:
+        store_discard(workspace=workspace, sha256=sha256)
+        raise
+    remove_files(upload)
+
+
+def _make(upload: Upload, sha256: str, info: dict[str, Any]) -> UUID:
+    if upload.purpose == Purpose.CHECKPOINT:
+        return checkpoint_accept(upload=upload, sha256=sha256, info=info).pk
+    task = Task.objects.filter(pk=upload.form.get("task"), project=upload.project).first()
+    if task is None:
+        raise Refused(
+            "upload.task", "The task of these records was removed. Choose another and upload them again."
+        )
+    return record_set_accept(
+        project=upload.project,
+        task=task,
+        use=upload.purpose,
+        sha256=sha256,
+        info=info,
+        filename=upload.filename,
+        actor=upload.user,
+    ).pk
+
+
+def _refuse(upload: Upload, claim: Any, error: Refused) -> None:
+    """The bytes go first, so that a refused upload never has any; the reason stays."""
+    with transaction.atomic():
+        held = (
+            Upload.objects.select_for_update()
+            .filter(pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim)
+            .first()
+        )
+        if held is None:
+            return
+        remove_files(upload)
+        held.state, held.finished_at = UploadState.REFUSED, timezone.now()
+        held.error_code, held.error_message = error.code, error.message
+        held.save(update_fields=["state", "finished_at", "error_code", "error_message"])
+        audit.record(
+            workspace=upload.project.workspace,
+            actor=upload.user,
+            verb="upload_refuse",
+            target=upload,
+            code=error.code,
+            filename=upload.filename,
+        )
