@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
 
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
@@ -44,6 +45,10 @@ def owner_welcome(request: HttpRequest, token: str) -> HttpResponse:
         except (Conflict, InvalidInput) as error:
             context["errors"][_FIELD_OF.get(error.code, "form")] = error
             return render(request, "accounts/welcome.html", context, status=error.status)
+        zone = request.POST.get("timezone", "")
+        if zone in available_timezones():
+            user.timezone = zone
+            user.save(update_fields=["timezone"])
         login(request, user, backend=_BACKEND)
         return redirect("home")
     return render(request, "accounts/welcome.html", context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from webapp.checkpoints.models import Checkpoint, Score
+from webapp.core.errors import cut
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
                 "change": own.value - before.value if own and before else None,
             }
         )
+    return rows
+
+
+def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The family's fields as (name, text); a list reads "64 → 100 → 10"."""
+    rows = []
+    for name, value in config.items():
+        text = " → ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+        rows.append((name.capitalize(), cut(text, 200)))
     return rows
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from webapp.accounts.abilities import abilities_of
 from webapp.checkpoints import promotion
 from webapp.checkpoints.models import Checkpoint
-from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, lineage, tensor_rows
+from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, config_rows, lineage, tensor_rows
 from webapp.core.errors import Conflict
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
     checkpoint = Checkpoint.objects.select_related(
         "project__workspace", "project__current", "parent", "cycle", "created_by"
     ).get_visible(request.user, pk=checkpoint_id)
+    scores = checkpoint_scores(checkpoint)
     context = {
         "me": abilities_of(request.user, checkpoint.project.workspace),
         "checkpoint": checkpoint,
         "project": checkpoint.project,
         "is_current": checkpoint.project.current_id == checkpoint.pk,
-        "scores": checkpoint_scores(checkpoint),
+        "scores": scores,
+        "scored": any(row["value"] is not None for row in scores),
+        "config": config_rows(checkpoint.config),
         "tensors": tensor_rows(checkpoint.tensors),
         "tensors_hidden": max(0, len(checkpoint.tensors) - TENSORS_SHOWN),
         **lineage(checkpoint),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Case, IntegerField, Sum, Value, When
 
 from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
+from webapp.cycles.gains import gains_of
 from webapp.cycles.models import Cycle
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
@@ -81,7 +82,7 @@ def tonight(user: User | AnonymousUser) -> dict[str, Any]:
     return {
         "open_cycles": open_cycles,
         "schedules": list(schedules),
-        "sleeps": list(sleeps),
+        "sleeps": [{"cycle": cycle, "gains": gains_of(cycle)} for cycle in sleeps],
         "workers": list(workers_alive()),
         "projects": list(
             Project.objects.visible_to(user).select_related("current").order_by("-created_at")[:6]

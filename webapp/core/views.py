@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from webapp.accounts.abilities import abilities_of
 from webapp.core import tonight
 from webapp.core.errors import NocturneError, NotFound
 
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 def home(request: HttpRequest) -> HttpResponse:
     """What runs, what comes next, what the last nights proved, and how much room is left."""
-    return render(request, "core/home.html", tonight.tonight(request.user))
+    me = abilities_of(request.user)
+    storage = tonight.storage_of(me.workspace) if me.workspace else None
+    return render(request, "core/home.html", {"me": me, "storage": storage, **tonight.tonight(request.user)})
 
 
 @login_not_required

@@ -81,6 +81,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     # A preset's numbers go to the page's script, which shows what an empty field stands for.
     numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
     rows = sum(h.memories.rows for h in held if h.memories)
+    checks = checklist(project, held)
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),
@@ -102,7 +103,8 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         ),
         "groups": recipe_groups(typed, errors),
         "advanced_open": any(f not in KNOWN_BY_PAGE and f in numbers[DEFAULT_PRESET] for f in errors),
-        "checklist": checklist(project, held),
+        "checklist": checks,
+        "blocked": any(check.level == "bad" for check in checks),
         "workers": workers_alive().exists(),
     }
     return render(request, "cycles/new.html", context, status=status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
+from django.utils.translation import gettext as _
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
@@ -13,7 +14,7 @@ from webapp.cycles.gains import gains_of
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
 from webapp.fleet.selectors import workers_alive
-from webapp.projects.selectors import holdings, line_of, matrix_view, standing_of_line
+from webapp.projects.selectors import holdings, line_nodes, line_of, matrix_view, standing_of_line
 from webapp.schedules.models import Schedule
 from webapp.uploads.models import Upload, UploadState
 
@@ -27,16 +28,28 @@ CYCLES_A_PAGE = 15
 
 
 def learning_of(wakes: Sequence[Cycle]) -> dict[str, Any] | None:
-    """Where a queue of wakes is ("Learning task 3 of 5"): {at, of, cycle}; None when no wake is open.
+    """Where a queue of wakes is ("Learning task 3 of 5"), None when no wake is open.
 
-    `wakes` in the order of their numbers; those that ended before the queue began do not count.
+    Args:
+        wakes: in the order of their numbers; those that failed or were cancelled do not count.
+
+    Returns:
+        at, of, cycle (runs or is next), progress (0 to 1 over all), lessons [{name, state, word}].
     """
     open_wakes = [w for w in wakes if w.state not in TERMINAL]
     if not open_wakes:
         return None
-    done = sum(w.state == State.SUCCEEDED for w in wakes)
+    counted = [w for w in wakes if w.state not in TERMINAL or w.state == State.SUCCEEDED]
+    done = len(counted) - len(open_wakes)
     now = next((w for w in open_wakes if w.state in ACTIVE), open_wakes[0])
-    return {"at": done + 1, "of": done + len(open_wakes), "cycle": now}
+    words = {"done": _("learned"), "now": _("learning"), "next": _("to come")}
+    lessons = []
+    for wake in counted:
+        state = "done" if wake.state == State.SUCCEEDED else ("now" if wake.pk == now.pk else "next")
+        name = wake.data.task.name if wake.data else str(wake)
+        lessons.append({"name": name, "state": state, "word": words[state]})
+    progress = (done + now.progress) / len(counted)
+    return {"at": done + 1, "of": len(counted), "cycle": now, "progress": progress, "lessons": lessons}
 
 
 def stage_of(
@@ -78,7 +91,7 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
     learning = learning_of(wakes)
     return {
         "project": project,
-        "checkpoints": checkpoints,
+        "nodes": line_nodes(checkpoints, matrix, project.current),
         "cycles": [{"cycle": c, "gains": gains_of(c) if c.kind == Kind.SLEEP else None} for c in page],
         "page": page,
         "open_cycles": unfinished,

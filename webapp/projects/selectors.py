@@ -72,16 +72,41 @@ def holdings(project: Project) -> list[Holding]:
 
 def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str, Any]:
     """The retention matrix turned for the page: a line a task, a column a checkpoint."""
-    return {
-        "columns": [
-            {**row, "is_current": current is not None and row["number"] == current.number}
+    number = current.number if current is not None else None
+
+    def cells(task: str) -> list[dict[str, Any]]:
+        return [
+            {"value": row["scores"].get(task), "is_current": row["number"] == number}
             for row in matrix["rows"]
-        ],
-        "lines": [
-            {"task": task, "cells": [row["scores"].get(task) for row in matrix["rows"]]}
-            for task in matrix["tasks"]
-        ],
+        ]
+
+    return {
+        "columns": matrix["rows"],
+        "lines": [{"task": task, "cells": cells(task)} for task in matrix["tasks"]],
     }
+
+
+def line_nodes(
+    checkpoints: Sequence[Checkpoint], matrix: dict[str, Any], current: Checkpoint | None
+) -> list[dict[str, Any]]:
+    """The checkpoint line, oldest first: each with its mean score and, when it is no child of the one before,
+    the number that it branched from."""
+    scores = {row["number"]: list(row["scores"].values()) for row in matrix["rows"]}
+    numbers = {c.pk: c.number for c in checkpoints}
+    nodes: list[dict[str, Any]] = []
+    for index, checkpoint in enumerate(checkpoints):
+        before = checkpoints[index - 1] if index else None
+        parent = numbers.get(checkpoint.parent_id) if checkpoint.parent_id else None
+        own = scores.get(checkpoint.number)
+        nodes.append(
+            {
+                "checkpoint": checkpoint,
+                "mean": sum(own) / len(own) if own else None,
+                "is_current": current is not None and checkpoint.pk == current.pk,
+                "branched_from": parent if before is not None and checkpoint.parent_id != before.pk else None,
+            }
+        )
+    return nodes
 
 
 def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> list[int]:

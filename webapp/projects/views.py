@@ -39,17 +39,18 @@ def project_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def project_create(request: MemberRequest) -> HttpResponse:
-    """One field: the name."""
+    """One field: the name. `then=upload` goes on to the upload of the first checkpoint."""
     workspace = workspace_of(request.user)
     require_role(request.user, workspace, Role.EDITOR)
-    context: dict[str, Any] = {"errors": {}, "name": request.POST.get("name", "")}
+    then = "upload" if "upload" in (request.POST.get("then"), request.GET.get("then")) else ""
+    context: dict[str, Any] = {"errors": {}, "name": request.POST.get("name", ""), "then": then}
     if request.method == "POST":
         try:
             project = services.project_create(actor=request.user, workspace=workspace, name=context["name"])
         except InvalidInput as error:
             context["errors"]["name"] = error
             return render(request, "projects/new.html", context, status=error.status)
-        return redirect("project_detail", project_id=project.pk)
+        return redirect("checkpoint_upload" if then else "project_detail", project_id=project.pk)
     return render(request, "projects/new.html", context)
 
 

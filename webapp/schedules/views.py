@@ -17,6 +17,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core.errors import InvalidInput
+from webapp.cycles.recipe_form import PRESET_WORDS
 from webapp.projects.models import Project
 from webapp.schedules import services
 from webapp.schedules.models import Schedule, ScheduleFire
@@ -74,7 +75,7 @@ def _form(values: dict[str, str] | None = None, error: InvalidInput | None = Non
         "values": filled,
         "errors": {where: error} if error else {},
         "cron_presets": CRON_PRESETS,
-        "presets": list(PRESETS),
+        "presets": [(name, PRESET_WORDS[name]["title"]) for name in PRESETS],
         "zones": sorted(available_timezones()),
         **_preview(filled["cron"], filled["timezone"] or "UTC"),
     }

@@ -50,6 +50,13 @@ async function copy(button) {
 
 export function startDialogs() {
   document.querySelectorAll(".toast").forEach(keepFor);
+  for (const back of document.querySelectorAll("[data-back]")) {
+    if (!(back instanceof HTMLElement) || history.length < 2) continue;
+    back.hidden = false;
+    back.addEventListener("click", () => history.back());
+  }
+  // What grows to the right is read from its newest end.
+  for (const wide of document.querySelectorAll("[data-scroll-end]")) wide.scrollLeft = wide.scrollWidth;
   document.addEventListener("click", (event) => {
     const target = event.target;
     if (!(target instanceof Element)) return;

@@ -52,12 +52,15 @@ export function startTimes() {
       if (element instanceof HTMLTimeElement) write(element);
     }
   }, 5000);
-  for (const field of document.querySelectorAll("select[data-browser-zone]")) {
-    // A new schedule starts in the browser's zone; one that was saved keeps its own.
+  for (const field of document.querySelectorAll("[data-browser-zone]")) {
+    // What was never chosen starts in the browser's zone; what was saved stays.
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (field instanceof HTMLSelectElement && [...field.options].some((option) => option.value === zone)) {
+    if (field instanceof HTMLSelectElement) {
+      if (![...field.options].some((option) => option.value === zone)) continue;
       field.value = zone;
       field.dispatchEvent(new Event("change", { bubbles: true }));
+    } else if (field instanceof HTMLInputElement && zone) {
+      field.value = zone;
     }
   }
 }

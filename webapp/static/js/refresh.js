@@ -1,0 +1,75 @@
+// @ts-check
+// Pieces marked [data-refresh="seconds"] are fetched again while the page is looked at. A piece is exchanged only
+// when it differs, so nothing moves when nothing happened; what somebody works in is left alone.
+import { localise } from "./time.js";
+
+/** @param {Element} piece */
+function busy(piece) {
+  const active = document.activeElement;
+  if (active instanceof HTMLElement && piece.contains(active) && active.matches("input, select, textarea, summary")) {
+    return true;
+  }
+  return piece.querySelector("dialog[open], details[open]") !== null;
+}
+
+/** The text that was served, before scripts localised its moments. @type {Map<string, string>} */
+const served = new Map();
+
+/** @param {Element} old @param {Element} fresh */
+function exchange(old, fresh) {
+  const active = document.activeElement;
+  const href = active instanceof HTMLAnchorElement && old.contains(active) ? active.getAttribute("href") : null;
+  // The same number of progress bars: move their values, so that they glide.
+  const bars = old.querySelectorAll("progress");
+  const next = [...fresh.querySelectorAll("progress")].map((bar) => bar.value);
+  const values = [...bars].map((bar) => bar.value);
+  old.replaceWith(fresh);
+  localise(fresh);
+  const shown = fresh.querySelectorAll("progress");
+  if (values.length === next.length) {
+    shown.forEach((bar, index) => {
+      bar.value = values[index];
+      requestAnimationFrame(() => requestAnimationFrame(() => (bar.value = next[index])));
+    });
+  }
+  const again = href ? [...fresh.querySelectorAll("a")].find((a) => a.getAttribute("href") === href) : null;
+  again?.focus({ preventScroll: true });
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, cache: "no-store" });
+  if (!answer.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const old of document.querySelectorAll("[data-refresh]")) {
+    const fresh = page.getElementById(old.id);
+    if (!fresh || busy(old)) continue;
+    const text = fresh.outerHTML;
+    if (served.get(old.id) === text) continue;
+    served.set(old.id, text);
+    exchange(old, document.adoptNode(fresh));
+  }
+}
+
+function wait() {
+  const seconds = [...document.querySelectorAll("[data-refresh]")].map((piece) =>
+    Number(piece.getAttribute("data-refresh")),
+  );
+  return seconds.length ? 1000 * Math.min(...seconds) : 0;
+}
+
+async function loop() {
+  try {
+    await refresh();
+  } catch {
+    // The server is away for a moment: the page stays as it is and asks again.
+  }
+  const ms = wait();
+  if (ms) setTimeout(loop, ms);
+}
+
+const first = wait();
+if (first) setTimeout(loop, first);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void refresh().catch(() => undefined);
+});
