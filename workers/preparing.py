@@ -1,0 +1,120 @@
+"""From a claimed cycle to job.json: inputs checked, the past collected, a snapshot brought along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webapp.core.store import file_sha256, store_path
+from webapp.cycles.choices import Kind
+from webapp.cycles.models import Cycle
+from webapp.cycles.selectors import lineage_history
+from webapp.live.frames import LeaseLost
+from workers.devices import trainer_threads
+from workers.job import JOB_FILE, OUT_DIR, WORK_DIR, Job
+from workers.scratch import resume_into
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from uuid import UUID
+
+    from webapp.memories.models import RecordSet
+    from workers.devices import Device
+
+
+class CannotStart(Exception):
+    """The cycle cannot run at all; trying again would not help."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
+    """Write `folder`/job.json; True when the attempt resumes from a snapshot.
+
+    Raises:
+        CannotStart: an input is missing or damaged, or there is no model to begin from.
+        LeaseLost: the cycle is not ours any more.
+    """
+    _choose_base(cycle)
+    workspace = cycle.project.workspace_id
+    checked: dict[str, str] = {}
+
+    def content(sha256: str, what: str) -> str:
+        if sha256 not in checked:
+            checked[sha256] = str(_verified(workspace, sha256, what))
+        return checked[sha256]
+
+    def records(sets: Iterable[RecordSet]) -> list[str]:
+        return [content(item.sha256, f"the {item.get_use_display().lower()} of a task") for item in sets]
+
+    base, reference = cycle.base, cycle.reference
+    work = folder / WORK_DIR
+    job = Job(
+        cycle=str(cycle.pk),
+        epoch=cycle.epoch,
+        kind=cycle.kind,
+        recipe=cycle.recipe,
+        checkpoint=content(base.sha256, f"checkpoint {base}") if base else None,
+        init=None if base else cycle.init,
+        reference=content(reference.sha256, f"checkpoint {reference}") if reference else None,
+        reference_fisher=_fisher(cycle),
+        memories=records(cycle.memories.order_by("task__position")),
+        probes=records(cycle.probes.order_by("task__position")),
+        data=records([cycle.data])[0] if cycle.data else None,
+        history=lineage_history(base) if base else [],
+        work=str(work),
+        out=str(folder / OUT_DIR),
+        device=device.name,
+        threads=trainer_threads(),
+    )
+    resumed = resume_into(cycle, work)
+    job.save(folder / JOB_FILE)
+    return resumed
+
+
+def _choose_base(cycle: Cycle) -> None:
+    """A wake without a base begins from whatever is current now; it is written down, for attempts to come."""
+    if cycle.kind != Kind.WAKE or cycle.base is not None:
+        return
+    current = cycle.project.current
+    if current is None:
+        if cycle.init is None:
+            raise CannotStart(
+                "cycle.no_checkpoint",
+                "The project has no checkpoint to begin from, because the wake before this one did not end "
+                "well. Start that one again, or upload a checkpoint.",
+            )
+        return
+    if not Cycle.objects.filter(pk=cycle.pk, epoch=cycle.epoch).update(base=current):
+        raise LeaseLost
+    cycle.base = current
+
+
+def _fisher(cycle: Cycle) -> str | None:
+    reference = cycle.reference
+    if reference is None or not reference.fisher_sha256:
+        return None
+    path = store_path(cycle.project.workspace_id, reference.fisher_sha256)
+    # Significance only weighs the merge; without it the engine estimates its own.
+    return str(path) if path.is_file() else None
+
+
+def _verified(workspace: UUID, sha256: str, what: str) -> Path:
+    path = store_path(workspace, sha256)
+    try:
+        found, _size = file_sha256(path)
+    except OSError:
+        raise CannotStart(
+            "cycle.input_missing",
+            f"The stored file of {what} is missing or cannot be read, so the cycle cannot start. "
+            "Upload it again.",
+        ) from None
+    if found != sha256:
+        raise CannotStart(
+            "cycle.input_damaged",
+            f"The stored file of {what} has changed on disk since it was verified, so it is not used. "
+            "Upload it again.",
+        )
+    return path

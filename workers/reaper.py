@@ -1,0 +1,72 @@
+"""What becomes of cycles whose worker is gone, and of trainers whose supervisor is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from webapp.cycles.choices import ACTIVE, State
+from webapp.cycles.models import Cycle
+from webapp.cycles.transitions import StateChanged, transition
+from workers.child import PROCESS_FILE, kill_recorded
+from workers.outcome import retry_or_fail
+from workers.scratch import clear
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+
+def reap() -> int:
+    """Take every cycle whose lease has run out, by the database's clock, from its silent holder.
+
+    Back into the queue with the attempt given back, to go on from its snapshot; failed when it was lost too
+    often; cancelled when that was the wish. Any number of reapers may run. Returns how many were taken.
+    """
+    late = Cycle.objects.filter(state__in=ACTIVE, lease_expires_at__lt=Now())
+    return sum(_reap_one(pk) for pk in late.values_list("pk", flat=True))
+
+
+def _reap_one(cycle_id: UUID) -> bool:
+    with transaction.atomic():
+        cycle = (
+            Cycle.objects.select_for_update(skip_locked=True)
+            .filter(pk=cycle_id, state__in=ACTIVE, lease_expires_at__lt=Now())
+            .first()
+        )
+        if cycle is None:
+            return False
+        logger.warning("cycle %s: the lease of epoch %d ran out", cycle.pk, cycle.epoch)
+        try:
+            ended = _take(cycle)
+        except StateChanged:
+            return False
+    if ended.state != State.QUEUED:
+        clear(ended.pk)
+    return True
+
+
+def _take(cycle: Cycle) -> Cycle:
+    if cycle.state == State.CANCELLING:
+        return transition(
+            cycle.pk, to=State.CANCELLED, expect_from=(State.CANCELLING,), fence=True, reason="worker_lost"
+        )
+    return retry_or_fail(
+        cycle.pk,
+        epoch=None,
+        code="cycle.worker_lost",
+        message="The worker that ran this cycle disappeared. Look at the fleet page and at the worker's log.",
+        free=True,
+    )
+
+
+def orphans_kill() -> int:
+    """End trainers on this machine whose supervisor is dead; the number of those."""
+    records = Path(settings.CYCLES_DIR).glob(f"*/e*/{PROCESS_FILE}")
+    return sum(kill_recorded(record) for record in records)

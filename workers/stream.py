@@ -1,0 +1,121 @@
+"""The trainer's events on their way into the database. Nothing here raises into the run it reports on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models.functions import Now
+
+from webapp.cycles.models import Snapshot
+from webapp.live.frames import DATA, frame_write
+from webapp.live.models import Frame
+from workers.batches import Batcher, Flush
+from workers.scratch import snapshot_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from workers.events_pipe import EventPipe
+
+logger = logging.getLogger(__name__)
+_RETRY_SECONDS: Final = 0.5
+
+
+class FrameStream:
+    """Takes lines from the pipe and writes them as frames, one flush at a time.
+
+    While the database is away the flush at hand waits and the pipe keeps the rest (memory, then disk).
+
+    Args:
+        cycle_id, epoch: whose frames, written under this number only.
+        resumed: the attempt goes on from a snapshot.
+        work: the engine's folder, in which announced snapshots must lie.
+    """
+
+    def __init__(self, pipe: EventPipe, cycle_id: UUID, epoch: int, *, resumed: bool, work: Path) -> None:
+        self._pipe = pipe
+        self._cycle_id, self._epoch, self._work = cycle_id, epoch, work
+        self._batcher = Batcher(resumed=resumed)
+        self._pending: Flush | None = None
+        self._doubt = False
+        self._retry_at = 0.0
+
+    @property
+    def drained(self) -> bool:
+        """The trainer has closed the pipe and all that it said is stored."""
+        return self._pending is None and self._batcher.empty and self._pipe.ended
+
+    def pump(self) -> None:
+        """Store what is due.
+
+        Raises:
+            LeaseLost: the epoch is over.
+        """
+        while True:
+            if self._pending is None:
+                self._gather()
+            if self._pending is None or not self._store(self._pending):
+                return
+
+    def _gather(self) -> None:
+        """Take from the pipe only what a flush holds, so that the rest stays where it may go to disk."""
+        while not self._batcher.full:
+            events = self._pipe.take()
+            if not events:
+                break
+            for event in events:
+                self._batcher.add(event)
+        now = time.monotonic()
+        if self._batcher.due(now) or (self._pipe.ended and not self._batcher.empty):
+            self._pending = self._batcher.take(now)
+
+    def _store(self, flush: Flush) -> bool:
+        """Whether the flush is stored (or can never be); False: the database is away, later."""
+        if time.monotonic() < self._retry_at:
+            return False
+        try:
+            if not (self._doubt and self._written(flush)):
+                self._write(flush)
+        except (DatabaseError, InterfaceError):
+            logger.warning(
+                "cycle %s: a frame could not be stored; it is kept and tried again", self._cycle_id
+            )
+            connection.close()
+            self._doubt = True
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            return False
+        except ValueError:
+            logger.exception("cycle %s: a frame that cannot be stored was dropped", self._cycle_id)
+        self._doubt = False
+        self._pending = None
+        return True
+
+    @transaction.atomic
+    def _write(self, flush: Flush) -> None:
+        frame_write(
+            cycle_id=self._cycle_id,
+            epoch=self._epoch,
+            kind=DATA,
+            payload=flush.payload,
+            progress=flush.progress,
+        )
+        for event in flush.snapshots:
+            folder = snapshot_folder(self._work, str(event.get("path")))
+            if folder is not None:
+                Snapshot.objects.create(
+                    cycle_id=self._cycle_id,
+                    epoch=self._epoch,
+                    step=int(event.get("step") or 0),
+                    stage=str(event.get("stage") or "")[:20],
+                    folder=folder,
+                    created_at=Now(),
+                )
+
+    def _written(self, flush: Flush) -> bool:
+        """Whether the connection was lost after the commit: the frame is there, only its answer was not."""
+        frames = Frame.objects.filter(cycle_id=self._cycle_id, epoch=self._epoch, kind=DATA)
+        return frames.filter(payload__flush=flush.payload["flush"]).exists()
