@@ -14,9 +14,14 @@ import django  # noqa: E402  (the settings read the environment that was just pr
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from tests.support.database import url_of  # noqa: E402
+
+# Argon2 takes a tenth of a second and 100 MB on purpose, and every person in every test would pay for it.
+# Only the first hasher makes new passwords; a test of the real ones sets the real list.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 
 
 def pytest_unconfigure() -> None:

@@ -26,8 +26,8 @@ _FOREIGN = (
 def prepare() -> None:
     """Point every setting at this run's temporary folder; pytest-xdist's workers inherit the run's choice.
 
-    ``DATABASE_URL`` is kept when it is given; otherwise it names a throw-away embedded server, which is started
-    by the first test that wants a database.
+    ``DATABASE_URL`` is kept when it is given; otherwise it names a throw-away embedded server, which the
+    first test that wants a database starts.
     """
     for name in _FOREIGN:
         os.environ.pop(name, None)

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import NotSupportedError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from workers.launcher.errors import LauncherError
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 OLDEST_POSTGRESQL = 15
 _MIGRATION_LOCK = 0x6E6F6374_6D696772  # "noctmigr": one migration at a time, however many launchers start
 
 
-def check_database() -> None:
+def check_database(database: BaseDatabaseWrapper = connection) -> None:
     """Reach the database and see that it is new enough.
 
     Raises:
         LauncherError: ``database.unreachable``, ``database.too_old``.
     """
     try:
-        connection.ensure_connection()
+        with database.cursor() as cursor:
+            version = int(cursor.connection.info.server_version)
+    except NotSupportedError as problem:  # Django's own floor is below ours
+        raise _too_old("older still") from problem
     except OperationalError as problem:
-        place = connection.settings_dict
+        place = database.settings_dict
         raise LauncherError(
             "database.unreachable",
             f"The PostgreSQL server at {place['HOST'] or 'the local socket'} does not answer, has no "
             f"database {place['NAME']}, or refuses the login. Check that it runs and DATABASE_URL is right.",
         ) from problem
-    version = connection.cursor().connection.info.server_version
     if version < OLDEST_POSTGRESQL * 10_000:
-        raise LauncherError(
-            "database.too_old",
-            f"The PostgreSQL server is version {version // 10_000}; "
-            f"Nocturne needs {OLDEST_POSTGRESQL} or newer.",
-        )
+        raise _too_old(f"version {version // 10_000}")
+
+
+def _too_old(version: str) -> LauncherError:
+    return LauncherError(
+        "database.too_old",
+        f"Nocturne needs PostgreSQL {OLDEST_POSTGRESQL} or newer, and this server is {version}.",
+    )
 
 
 def migrate() -> bool:

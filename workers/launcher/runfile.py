@@ -15,7 +15,7 @@ from workers.launcher.errors import LauncherError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_END_SECONDS = 5.0
+_END_SECONDS = 3.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ PORT = 5432
 
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, one of them the closing NUL.
 SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
-_SOCKET_NAME = f".s.PGSQL.{PORT}"
+SOCKET = f".s.PGSQL.{PORT}"
 
 
 def socket_dir(data_dir: Path | str) -> Path:
@@ -26,7 +26,7 @@ def socket_dir(data_dir: Path | str) -> Path:
     resolved = Path(data_dir).expanduser().resolve()
     run = resolved / "run"
     # libpq takes a comma in "host" for a list of hosts.
-    if len(os.fsencode(run / _SOCKET_NAME)) <= SOCKET_PATH_LIMIT and "," not in str(run):
+    if len(os.fsencode(run / SOCKET)) <= SOCKET_PATH_LIMIT and "," not in str(run):
         return run
     digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:16]
     # A fixed place instead of TMPDIR, see above; the server refuses it unless it is this user's own and 0700.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from webapp.core.embedded.address import DATABASE, PORT, USER, dsn, socket_dir
+from webapp.core.embedded.address import DATABASE, PORT, SOCKET, USER, dsn, socket_dir
 from webapp.core.embedded.binaries import Binaries, find_binaries
 from webapp.core.embedded.errors import EmbeddedPostgresError, data_error
 from webapp.core.embedded.identity import Identity, choose_identity
@@ -66,7 +66,7 @@ class EmbeddedPostgres:
             identity.take_over(self.socket_dir)
             if not self.cluster.exists():
                 self._create(binaries, identity)
-            self._clear_stale_pid_file()
+            self._clear_stale_files()
             self._launch(binaries, identity)
             self._wait_ready(timeout)
 
@@ -164,16 +164,24 @@ class EmbeddedPostgres:
         self.stop()
         return False
 
-    def _clear_stale_pid_file(self) -> None:
-        """After kill -9, let orphaned backends finish; drop a pid file whose number is somebody else's."""
+    def _clear_stale_files(self) -> None:
+        """After kill -9, let orphaned backends finish, then drop the files that name the dead server's pid.
+
+        PostgreSQL would refuse to start if that number meanwhile belongs to any other process.
+        """
         from webapp.core.processes import working_in
 
-        if not self._pid_file():
-            return
-        deadline = time.monotonic() + 10
-        while working_in(self.cluster, name="postgres") and time.monotonic() < deadline:
-            time.sleep(0.05)
-        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        if self._pid_file():
+            deadline = time.monotonic() + 10
+            while working_in(self.cluster, name="postgres") and time.monotonic() < deadline:
+                time.sleep(0.05)
+        stale = (
+            self.cluster / "postmaster.pid",
+            self.socket_dir / SOCKET,
+            self.socket_dir / f"{SOCKET}.lock",
+        )
+        for path in stale:
+            path.unlink(missing_ok=True)
 
     def _wait_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -248,7 +256,8 @@ class EmbeddedPostgres:
             lines = []
         if lines and "No space left on device" in "\n".join(lines[-20:]):
             return data_error(self.data_dir, OSError(errno.ENOSPC, ""))
-        reason = f" Its last words: {lines[-1][:200]}" if lines else ""
+        grave = [line for line in lines[-20:] if "FATAL:" in line or "PANIC:" in line] or lines
+        reason = f" Its last words: {grave[-1][:200]}" if grave else ""
         return EmbeddedPostgresError(code, f"{sentence}{reason} (All of them: {self.log})")
 
     # --- the cluster --------------------------------------------------------------------------------------
@@ -261,7 +270,7 @@ class EmbeddedPostgres:
         except OSError as error:
             raise EmbeddedPostgresError(
                 "postgres.owner",
-                f"The database in {self.data_dir} cannot be read by this user. Start Nocturne as the user who "
+                f"The database in {self.data_dir} cannot be read by this user. Start as the user who "
                 "made it, or name another data folder with NOCTURNE_DATA.",
             ) from error
         return int(text.split(".")[0])
