@@ -10,6 +10,8 @@ from consolidation.families.registry import FAMILIES
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
+BARS = 64
+
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
@@ -84,11 +86,13 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
     return {
         "shape": " × ".join(str(size) for size in item.x_shape),
         "transform": transform_words(item.transform),
+        # Coordinates of a picture 100 high, ten for each label.
         "bars": [
-            {"label": label, "count": count, "height": round(100 * count / most) if most else 0}
-            for label, count in enumerate(counts[:64])
+            {"label": label, "count": count, "x": 10 * label + 1, "y": 100 - height, "height": height}
+            for label, count in enumerate(counts[:BARS])
+            for height in [max(round(100 * count / most), 1 if count else 0) if most else 0]
         ],
-        "more": max(len(counts) - 64, 0),
+        "span": 10 * min(len(counts), BARS),
         "missing": sum(1 for count in counts if not count),
     }
 

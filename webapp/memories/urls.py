@@ -1,10 +1,12 @@
-"""Addresses of the memory and probe pages."""
+"""Addresses of memories and probes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.urls import path
 
-if TYPE_CHECKING:
-    from django.urls import URLPattern
+from webapp.memories import views
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("projects/<uuid:project_id>/records/", views.records_list, name="records_list"),
+    path("projects/<uuid:project_id>/tasks/", views.task_add, name="task_add"),
+]

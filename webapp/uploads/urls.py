@@ -1,10 +1,11 @@
-"""Addresses of the upload pages."""
+"""Addresses of the upload page; the bytes go to /upload/, outside of Django (see asgi.py)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.urls import path
 
-if TYPE_CHECKING:
-    from django.urls import URLPattern
+from webapp.uploads import views
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("projects/<uuid:project_id>/upload/", views.checkpoint_upload, name="checkpoint_upload"),
+]

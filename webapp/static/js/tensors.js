@@ -1,0 +1,27 @@
+// @ts-check
+// A look at a safetensors header in the browser, before any byte is sent: what to ask depends on it.
+
+const MOST = 16 * 2 ** 20;
+
+/**
+ * @typedef {{tensors: number, values: number, family: string|null, described: boolean}} Summary
+ */
+
+/** What the header says, or null when the file does not look like safetensors. @param {File} file @returns {Promise<Summary|null>} */
+export async function summarise(file) {
+  try {
+    const size = new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true);
+    if (size < 2n || size > BigInt(Math.min(MOST, file.size - 8))) return null;
+    const header = JSON.parse(await file.slice(8, 8 + Number(size)).text());
+    const { __metadata__: metadata = {}, ...tensors } = header;
+    const shapes = Object.values(tensors).map((tensor) => tensor.shape);
+    return {
+      tensors: shapes.length,
+      values: shapes.reduce((sum, shape) => sum + shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1), 0),
+      family: metadata["nocturne.family"] ?? null,
+      described: "nocturne.family" in metadata && "nocturne.config" in metadata,
+    };
+  } catch {
+    return null;
+  }
+}

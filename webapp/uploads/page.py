@@ -1,0 +1,58 @@
+"""What the upload panel needs: the words that its script says, the fields that it asks, the last uploads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from consolidation.families.registry import FAMILIES
+from webapp.uploads.models import Upload, UploadState
+
+if TYPE_CHECKING:
+    from webapp.projects.models import Project
+
+SHOWN = 6
+
+
+def panel_words() -> dict[str, str]:
+    """Every sentence of `upload.js`; {names} are filled in by the script."""
+    return {
+        "sending": _("{done} of {size} · {rate}/s · {left}"),
+        "starting": _("{done} of {size}"),
+        "left": _("{time} left"),
+        "seconds": _("{n} s"),
+        "minutes": _("{n} min"),
+        "hours": _("{n} h"),
+        "received": _("All {size} received in {time}"),
+        "verifying": _("Verifying: every tensor and record is read and written again in a closed room."),
+        "ready": _("Ready"),
+        "cancelled": _("Cancelled. Nothing was kept."),
+        "offline": _(
+            "The connection broke at {done} of {size}. Nothing was kept. Upload the file again when it is "
+            "back."
+        ),
+        "silent": _("The server does not answer; the file is safe there. Trying again."),
+        "announce": _("Uploading {name}, {percent} %"),
+        "tensors": _("{n} tensors, {values} values"),
+        "described": _("The file says that it is {family}."),
+        "asks": _("The file does not say what lies between its layers, so please tell."),
+        "unreadable": _("This does not look like safetensors. The server will say what it is."),
+        "leave": _("An upload is running. It stops when you leave."),
+    }
+
+
+def family_fields() -> list[dict[str, Any]]:
+    """The families with what each asks when a file does not tell."""
+    return [{"name": spec.name, "title": spec.title, "fields": spec.fields} for spec in FAMILIES.values()]
+
+
+def recent_uploads(project: Project, *purposes: str) -> list[Upload]:
+    """The last uploads of these purposes that did not simply succeed. One query."""
+    return list(
+        Upload.objects.filter(project=project, purpose__in=purposes)
+        .exclude(state=UploadState.READY)
+        .exclude(state=UploadState.ABORTED, error_code="")
+        .select_related("user")
+        .order_by("-created_at")[:SHOWN]
+    )
