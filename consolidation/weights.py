@@ -46,7 +46,8 @@ def load_model(
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise NocturneInputError(
             "checkpoint.format", "This is not a whole safetensors file. Save or upload the model again."
@@ -135,9 +136,10 @@ def load_fisher(path: str | Path) -> Fisher:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[FISHER_KEY])
+            names = file.keys()
             tensors = {
                 name: torch.ldexp(file.get_tensor(name).float(), torch.tensor(int(about["scales"][name])))
-                for name in file.keys()
+                for name in names
             }
             return Fisher(tensors, int(about["samples"]), str(about["labels"]))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:

@@ -27,21 +27,19 @@ class MlpSpec:
 
     name = "mlp"
     title = "Multi-layer perceptron"
-    limits: dict[str, tuple[int, int]] = {
-        "layers": (1, 64),
-        "width": (1, 1_000_000),
-        "parameters": (1, 2_000_000_000),
-    }
-    fields: list[dict[str, Any]] = [
-        {
-            "name": "activation",
-            "label": "Activation",
-            "kind": "choice",
-            "choices": list(ACTIVATIONS),
-            "help": "The function between the layers; the file does not tell it.",
-        }
-    ]
     adapter = "consolidation.families.mlp:MlpAdapter"
+
+    def __init__(self) -> None:
+        self.limits = {"layers": (1, 64), "width": (1, 1_000_000), "parameters": (1, 2_000_000_000)}
+        self.fields: list[dict[str, Any]] = [
+            {
+                "name": "activation",
+                "label": "Activation",
+                "kind": "choice",
+                "choices": list(ACTIVATIONS),
+                "help": "The function between the layers; the file does not tell it.",
+            }
+        ]
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(config, Mapping):

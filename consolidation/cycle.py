@@ -1,0 +1,192 @@
+"""A night, from the evening's probes to the morning's verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from consolidation.errors import NocturneInputError
+from consolidation.estimate import dream_steps, replay_budget
+from consolidation.events import Listener, VerdictGiven
+from consolidation.fit import check_fit, without_probes
+from consolidation.guard import judge_sleep
+from consolidation.metrics import Row, learned_stages, rows_from_json
+from consolidation.phases.downscaling import downscaling
+from consolidation.phases.dreaming import dreaming
+from consolidation.phases.merging import merging
+from consolidation.phases.replay import replay, zero_masks
+from consolidation.phases.significance import estimate_fisher
+from consolidation.probes import Probes
+from consolidation.report import Report, outcome
+from consolidation.run import Entry, Run, Stop, require_finite
+from consolidation.snapshot import fingerprint, tensors_digest
+from consolidation.weights import Fisher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from consolidation.memory.store import Records
+    from consolidation.recipe import SleepRecipe
+
+
+def sleep(
+    model: nn.Module,
+    memories: list[Records],
+    probes: list[Records],
+    recipe: SleepRecipe,
+    *,
+    reference: nn.Module | None = None,
+    reference_fisher: Fisher | Mapping[str, Tensor] | None = None,
+    history: Iterable[Row | Mapping[str, Any]] | None = None,
+    workdir: str | Path | None = None,
+    stop: Stop | None = None,
+    device: str | torch.device = "cpu",
+    on_event: Listener | None = None,
+) -> Report:
+    """One sleep cycle, in place on `model`.
+
+    Args:
+        memories: one set a task, or several.
+        probes: held out, one a task, in task order.
+        reference: the model before waking; gives the merging stage.
+        reference_fisher: the Fisher stored beside `reference`; else it is estimated on the older tasks'
+        memories. history: rows of the retention matrix so far, as JSON or Row.
+        workdir: holds snapshots; one of this very run is resumed, bit for bit on a CPU with the same threads.
+        stop: asked at every step; a reason ends the run after a snapshot.
+        on_event: receives frozen events in order.
+
+    Raises:
+        NocturneInputError: the input does not fit, or the recipe diverged.
+        Stopped: `stop` gave a reason.
+        OSError: the disk is full or not writable.
+    """
+    where = torch.device(device)
+    rows = rows_from_json(history)
+    check_fit(model, memories, "memories")
+    check_fit(model, probes, "probe")
+    memories, shared = without_probes(memories, probes, "memories")
+    require_finite(model)
+    model.to(where)
+    reference = _same_kind(model, reference, where)
+    f_ref = _fisher_tensors(model, reference_fisher, where)
+    held_out = Probes(probes, where)
+    newest = learned_stages(rows, held_out.tasks).newest or memories[-1].task
+    beside = reference.state_dict() if reference else {}
+    identity = fingerprint("sleep", recipe.to_json(), model, [*memories, *probes])
+    identity += tensors_digest(beside) + tensors_digest(f_ref or {})
+
+    run = Run(
+        model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None), stop=stop,
+        identity=identity, workdir=workdir, device=where, on_event=on_event,
+    )  # fmt: skip
+    count = sum(len(records) for records in memories)
+    run.total_steps = recipe.rounds * (replay_budget(recipe, count).steps + dream_steps(recipe, count))
+    report: Report | None = None
+    with run:
+        if shared:
+            run.stream.log(
+                "warning", f"{shared} memories are in the probes too; they are left out of the night."
+            )
+        for entry in run.stages():
+            match entry.stage:
+                case "wake probe":
+                    _evening(run, recipe)
+                case "merging" if reference is not None:
+                    merging(run, recipe, memories, newest, reference, f_ref)
+                case "NREM replay":
+                    replay(run, recipe, memories, reference)
+                case "significance":
+                    _significance(run, recipe, memories)
+                case "downscaling":
+                    downscaling(run, recipe)
+                case "REM dreaming":
+                    dreaming(run, recipe, memories)
+                case "morning probe":
+                    report = _morning(run, recipe, rows)
+    if report is None:  # the plan always ends with the morning probe
+        raise RuntimeError("the night ended without a morning")
+    return report
+
+
+def night_plan(recipe: SleepRecipe, reference: bool) -> list[Entry]:
+    """The stages in order. Merging needs the model before waking, and comes once."""
+    plan = [Entry("wake probe", 1, 3)]
+    if reference and (recipe.merge > 0 or recipe.anchor > 0):
+        plan.append(Entry("merging", 1, 4))
+    for number in range(1, recipe.rounds + 1):
+        plan += [
+            Entry("NREM replay", number, 60),
+            Entry("significance", number, 6),
+            Entry("downscaling", number, 4),
+        ]
+        if recipe.dream > 0:
+            plan.append(Entry("REM dreaming", number, 60 * recipe.dream + 2))
+    return [*plan, Entry("morning probe", 1, 3)]
+
+
+def _evening(run: Run, recipe: SleepRecipe) -> None:
+    run.probe_watch("before")
+    run.probe_proof("before")
+    if recipe.prune_mode == "mask":
+        run.kept |= {f"mask/{name}": mask for name, mask in zero_masks(run).items()}
+
+
+def _significance(run: Run, recipe: SleepRecipe, memories: list[Records]) -> None:
+    fisher = estimate_fisher(
+        run.model, memories, samples=recipe.fisher_samples, labels=recipe.fisher_labels, device=run.device,
+        generator=run.generators["labels"], seed=recipe.seed, before_chunk=run.check_stop,
+    )  # fmt: skip
+    run.kept |= {f"fisher/{name}": tensor for name, tensor in fisher.tensors.items()}
+    run.facts["fisher"] = [fisher.samples, fisher.labels]
+
+
+def _morning(run: Run, recipe: SleepRecipe, rows: list[Row]) -> Report:
+    run.probe_watch("after")
+    run.probe_proof("after")
+    before, after = run.answers("before"), run.answers("after")
+    found = outcome(kind="sleep", history=rows, before=before, after=after, tasks=run.probes.tasks)
+    judged = judge_sleep(
+        before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after, recipe=recipe,
+        finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
+    )  # fmt: skip
+    samples, labels = run.facts["fisher"]
+    fisher = {n.removeprefix("fisher/"): t.cpu() for n, t in run.kept.items() if n.startswith("fisher/")}
+    report = Report(
+        kind="sleep", verdict=judged.verdict, reasons=judged.reasons, gain=judged.gains_json(),
+        seconds=round(run.stream.seconds, 3), steps=run.stream.step, decisions=run.facts.get("decisions", []),
+        fisher=Fisher(fisher, samples, labels), **found.fields(),
+    )  # fmt: skip
+    run.stream.emit(VerdictGiven, verdict=report.verdict, reasons=report.reasons, metrics=report.metrics)
+    return report
+
+
+def _same_kind(model: nn.Module, reference: nn.Module | None, device: torch.device) -> nn.Module | None:
+    if reference is None:
+        return None
+    mine = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if mine != {name: tensor.shape for name, tensor in reference.state_dict().items()}:
+        raise NocturneInputError(
+            "reference.shapes",
+            "The model before waking has other tensors than the model that is to sleep. Choose an earlier "
+            "checkpoint of the same model.",
+        )
+    require_finite(reference)
+    return reference.to(device).eval()
+
+
+def _fisher_tensors(
+    model: nn.Module, fisher: Fisher | Mapping[str, Tensor] | None, device: torch.device
+) -> dict[str, Tensor] | None:
+    if fisher is None:
+        return None
+    given = fisher.tensors if isinstance(fisher, Fisher) else fisher
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    if {name: tensor.shape for name, tensor in given.items()} != shapes:
+        raise NocturneInputError(
+            "fisher.shapes",
+            "The stored significance is of another model. Sleep without it, or choose its own.",
+        )
+    return {name: tensor.to(device) for name, tensor in given.items()}

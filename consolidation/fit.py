@@ -1,0 +1,84 @@
+"""Whether model, memories and probes belong together, asked before anything is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.registry import family_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+
+    from consolidation.memory.store import Records
+
+CHUNK = 4096
+
+
+def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
+    """Raises NocturneInputError when records do not fit the model.
+
+    Codes: `records.width`, `records.classes`, `records.non_finite`.
+
+    Args:
+        what: for the sentence: "memories", "probe" or "training set".
+    """
+    spec = family_spec(getattr(model, "nocturne_family", None))
+    config = model.nocturne_config
+    width, outputs = spec.input_width(config), spec.outputs(config)  # type: ignore[arg-type]
+    for records in sets:
+        name = shorten(records.task)
+        if records.width != width:
+            raise NocturneInputError(
+                "records.width",
+                f"The {what} of '{name}' has {records.width} numbers a record; the model takes {width}. Choose "
+                "records made for this model.",
+            )
+        logits = outputs if records.z is None else records.z.shape[1]
+        if int(records.y.max()) >= outputs or logits != outputs:
+            raise NocturneInputError(
+                "records.classes",
+                f"The {what} of '{name}' has {records.classes} classes; the model tells {outputs} apart. Choose "
+                "records made for this model.",
+            )
+        _finite(records, name, what)
+
+
+def _finite(records: Records, name: str, what: str) -> None:
+    for values in (records.x, records.z):
+        if values is None or values.dtype.kind != "f":
+            continue
+        for place in range(0, len(values), CHUNK):
+            bad = ~np.isfinite(np.asarray(values[place : place + CHUNK])).reshape(-1, values[0].size).all(1)
+            if bad.any():
+                raise NocturneInputError(
+                    "records.non_finite",
+                    f"Record {place + int(bad.argmax())} of the {what} of '{name}' holds NaN or an infinite number. "
+                    "Correct it, or leave the record out.",
+                )
+
+
+def without_probes(sets: list[Records], probes: list[Records], what: str) -> tuple[list[Records], int]:
+    """The sets without records that are also in a probe (those would prove nothing), and how many were left out.
+
+    Raises:
+        NocturneInputError: `memories.empty` when nothing is left.
+    """
+    held_out = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
+    left, dropped = [], 0
+    for records in sets:
+        shared = np.array([row.tobytes() in held_out for row in np.asarray(records.ids)], dtype=np.bool_)
+        dropped += int(shared.sum())
+        if shared.all():
+            continue
+        left.append(records.take(np.flatnonzero(~shared)) if shared.any() else records)
+    if not left:
+        raise NocturneInputError(
+            "memories.empty",
+            f"There is nothing to learn from: no {what}, or all of it is in the probes too. Add records.",
+        )
+    return left, dropped

@@ -1,0 +1,165 @@
+"""The verdict: improved, unchanged or rejected, from proof answers alone, with its reasons.
+
+A sleep is `improved` when the confidence interval of the mean gain, a paired bootstrap over single proof
+answers (each task resampled on its own), lies above 0; `rejected` when a gate fails or the interval lies
+below 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consolidation.metrics import Row, learned_stages, summary
+
+if TYPE_CHECKING:
+    from consolidation.recipe import SleepRecipe
+
+RESAMPLES = 4000
+Answers = Mapping[str, NDArray[np.bool_]]
+
+
+class Gain(NamedTuple):
+    """Mean difference of paired answers, and its interval; fractions of 1."""
+
+    value: float
+    low: float
+    high: float
+
+    def words(self, confidence: float) -> str:
+        return (
+            f"{100 * self.value:+.1f} points ({100 * confidence:g} % interval {100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    verdict: str
+    reasons: list[str] = field(default_factory=list)
+    gain: Gain | None = None
+    gains: dict[str, Gain] = field(default_factory=dict)
+
+    def gains_json(self) -> dict[str, Any]:
+        """{"mean": {value, low, high} | null, "tasks": {task: {...}}}."""
+        tasks = {task: gain._asdict() for task, gain in self.gains.items()}
+        return {"mean": self.gain._asdict() if self.gain else None, "tasks": tasks}
+
+
+def paired_gains(
+    before: Answers, after: Answers, *, confidence: float, seed: int
+) -> tuple[Gain | None, dict[str, Gain]]:
+    """Gain of the mean over tasks, and of each task. No tasks: None.
+
+    An answer's difference is -1, 0 or 1, so a resample of a task is one multinomial draw of the three counts.
+    """
+    rng = np.random.default_rng(seed)
+    edges = 100 * np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    gains, values, draws = {}, [], []
+    for task in before:
+        difference = after[task].astype(np.int64) - before[task].astype(np.int64)
+        n = len(difference)
+        shares = np.array([(difference == d).sum() for d in (-1, 0, 1)]) / n
+        counts = rng.multinomial(n, shares, RESAMPLES)
+        drawn = (counts[:, 2] - counts[:, 0]) / n
+        value = float(difference.mean())
+        gains[task] = Gain(value, *(float(edge) for edge in np.percentile(drawn, edges)))
+        values.append(value)
+        draws.append(drawn)
+    if not values:
+        return None, {}
+    low, high = np.percentile(np.mean(draws, axis=0), edges)
+    return Gain(sum(values) / len(values), float(low), float(high)), gains
+
+
+def judge_sleep(
+    *,
+    before: Answers,
+    after: Answers,
+    rows_before: Sequence[Row],
+    rows_after: Sequence[Row],
+    recipe: SleepRecipe,
+    finite: bool,
+) -> Judgement:
+    """Verdict of a sleep.
+
+    Gates: weights must be finite; mean retention of the old tasks at least `retention_floor`; the newest
+    task may lose at most `newest_drop`; no task's forgetting above `forgetting_budget`, unless the sleep
+    made it smaller: a model that was over its budget in the evening is not refused for having got better.
+    """
+    tasks = list(before)
+    mean, gains = paired_gains(before, after, confidence=recipe.confidence, seed=recipe.seed)
+    if not finite:
+        return Judgement("rejected", ["The new weights hold NaN or infinite numbers."], mean, gains)
+    if mean is None:
+        return Judgement("unchanged", ["There are no probes, so nothing can be proven."])
+    was, now = summary(rows_before, tasks), summary(rows_after, tasks)
+    failed = _gates(was, now, learned_stages(rows_after, tasks).newest, gains, recipe)
+    if mean.high < 0:
+        failed.append(f"The mean score on proof fell: {mean.words(recipe.confidence)}.")
+    if failed:
+        return Judgement("rejected", failed, mean, gains)
+    if mean.low > 0:
+        reasons = [f"The mean score on proof rose: {mean.words(recipe.confidence)}."]
+        return Judgement("improved", reasons + _retention(was, now), mean, gains)
+    why = f"No significant change of the mean score on proof: {mean.words(recipe.confidence)}."
+    return Judgement("unchanged", [why], mean, gains)
+
+
+def _gates(
+    was: Mapping[str, Any],
+    now: Mapping[str, Any],
+    newest: str | None,
+    gains: Mapping[str, Gain],
+    recipe: SleepRecipe,
+) -> list[str]:
+    failed = []
+    retention = now["retention"]
+    if retention is not None and retention < recipe.retention_floor:
+        failed.append(
+            f"Retention of the old tasks is {100 * retention:.1f} %, under the floor of "
+            f"{100 * recipe.retention_floor:g} %."
+        )
+    if newest in gains and -gains[newest].value > recipe.newest_drop:
+        failed.append(
+            f"{newest}, the newest task, fell by {-100 * gains[newest].value:.1f} points; at most "
+            f"{100 * recipe.newest_drop:g} are allowed."
+        )
+    worst, earlier = now["worst_forgetting"], was["worst_forgetting"]
+    over = worst is not None and worst > recipe.forgetting_budget
+    if over and (earlier is None or worst >= earlier):
+        failed.append(
+            f"Forgetting reached {100 * worst:.1f} % on {now['worst_task']} (budget "
+            f"{100 * recipe.forgetting_budget:g} %)."
+        )
+    return failed
+
+
+def _retention(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    if was["retention"] is None or now["retention"] is None:
+        return []
+    return [
+        f"Retention of the old tasks went from {100 * was['retention']:.1f} to {100 * now['retention']:.1f} %."
+    ]
+
+
+def judge_wake(
+    *, task: str, before: Answers, after: Answers, confidence: float, seed: int, finite: bool
+) -> Judgement:
+    """Verdict of a wake: did it learn its task? What it forgot is for the sleep to mend."""
+    mean, gains = paired_gains(before, after, confidence=confidence, seed=seed)
+    if not finite:
+        return Judgement("rejected", ["The new weights hold NaN or infinite numbers."], mean, gains)
+    if task not in gains:
+        return Judgement(
+            "unchanged", [f"There is no probe of {task}, so nothing can be proven."], mean, gains
+        )
+    gain = gains[task]
+    if gain.low > 0:
+        return Judgement("improved", [f"{task} was learned: {gain.words(confidence)}."], mean, gains)
+    why = f"No significant gain on {task}: {gain.words(confidence)}."
+    return Judgement("unchanged", [why], mean, gains)

@@ -1,0 +1,30 @@
+"""Classification: logits [n, classes] and labels [n]; the score is accuracy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """[n]: -log p(y|x)."""
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+def distillation(logits: Tensor, stored: Tensor, loss: str, temperature: float) -> Tensor:
+    """[n]: distance to stored logits.
+
+    "mse" is the mean square over classes (DER, Buzzega et al. 2020); "kl" is T^2 KL(stored || new) at
+    temperature T (Hinton et al. 2015).
+    """
+    if loss == "mse":
+        return (logits - stored).square().mean(1)
+    teacher = functional.log_softmax(stored / temperature, 1)
+    student = functional.log_softmax(logits / temperature, 1)
+    return temperature**2 * (teacher.exp() * (teacher - student)).sum(1)
+
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """bool [n]: the likeliest class is the right one. NaN logits are wrong."""
+    return (logits.argmax(1) == labels) & torch.isfinite(logits).all(1)

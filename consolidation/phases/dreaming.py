@@ -1,0 +1,106 @@
+"""REM dreaming: memories recombined inside the network (manifold mixup, Verma et al. 2019), gated.
+
+Two memories of one task, or of any two tasks, are blended at a random depth, input included, with the same
+share for their labels and stored logits. Dreams are made on the fly and never stored.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from consolidation.estimate import dream_steps
+from consolidation.memory.sampling import Batch, Sampler
+from consolidation.objectives.classification import cross_entropy, distillation
+from consolidation.phases.gate import propose
+from consolidation.phases.replay import ReplayLoss, learning_rate
+from consolidation.phases.training import LoopPlan, Terms, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from consolidation.memory.store import Records
+    from consolidation.recipe import SleepRecipe
+    from consolidation.run import Run
+
+
+@contextmanager
+def mixed(block: nn.Module, partner: Tensor, share: float) -> Iterator[None]:
+    """Inside, the block gives share * h + (1 - share) * h[partner]."""
+
+    def hook(_module: nn.Module, _args: Any, h: Tensor) -> Tensor:
+        return share * h + (1 - share) * h[partner]
+
+    handle = block.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def partners(task: Tensor, across: bool, generator: torch.Generator) -> Tensor:
+    """int64 [n]: whom each memory is blended with: a permutation, within each task unless `across`."""
+    n = len(task)
+    if across:
+        return torch.randperm(n, generator=generator)
+    partner = torch.arange(n)
+    for one in torch.unique(task):
+        rows = torch.nonzero(task == one).squeeze(1)
+        partner[rows] = rows[torch.randperm(len(rows), generator=generator)]
+    return partner
+
+
+class DreamLoss:
+    """What one blended batch costs."""
+
+    def __init__(self, run: Run, recipe: SleepRecipe) -> None:
+        self.run, self.recipe = run, recipe
+        self.blocks = run.adapter.blocks(run.model)
+
+    def __call__(self, batch: Batch) -> Terms:
+        recipe, generator = self.recipe, self.run.generators["dreams"]
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        share = float(np.random.default_rng(seed).beta(recipe.dream_alpha, recipe.dream_alpha))
+        depth = int(torch.randint(len(self.blocks) + 1, (1,), generator=generator))
+        across = bool(torch.randint(2, (1,), generator=generator))
+        partner = partners(batch.task.cpu(), across, generator).to(batch.x.device)
+        if depth == 0:
+            logits = self.run.model(share * batch.x + (1 - share) * batch.x[partner])
+        else:
+            with mixed(self.blocks[depth - 1], partner, share):
+                logits = self.run.model(batch.x)
+        label = share * cross_entropy(logits, batch.y) + (1 - share) * cross_entropy(logits, batch.y[partner])
+        both = batch.stored & batch.stored[partner]
+        weight = torch.where(both, recipe.ce, recipe.ce + recipe.distill)
+        parts = {"ce": label.mean()}
+        loss = (weight * label).mean()
+        if recipe.distill > 0 and bool(both.any()):
+            z = share * batch.z + (1 - share) * batch.z[partner]
+            apart = distillation(logits[both], z[both], recipe.distill_loss, recipe.temperature)
+            parts["distill"] = apart.sum() / len(batch.y)
+            loss = loss + recipe.distill * parts["distill"]
+        return Terms(loss, parts)
+
+
+def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records]) -> None:
+    """The stage: a short loop on dreams, kept only when watch agrees."""
+    steps = dream_steps(recipe, sum(len(records) for records in memories))
+    if steps == 0:
+        run.stream.log("info", "The share of dreams is under one step; nothing is dreamt.")
+        return
+    rate = learning_rate(run, recipe, memories, ReplayLoss(run, recipe, None))
+    plan = LoopPlan(
+        steps=steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
+        average=recipe.average,
+    )  # fmt: skip
+    sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 1000 * run.entry.round + 1)
+    masks = {n.removeprefix("mask/"): t for n, t in run.kept.items() if n.startswith("mask/")}
+
+    def dream() -> dict[str, Any]:
+        return {"steps": Training(run, plan, sampler, DreamLoss(run, recipe), masks, resumable=False).go()}
+
+    propose(run, recipe, "dream", dict(run.model.named_parameters()), dream)

@@ -1,0 +1,67 @@
+"""A proposal: remember, change, probe on watch, keep or take back exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from consolidation.events import Decision
+from consolidation.probes import mean
+from consolidation.snapshot import Undo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from consolidation.recipe import SleepRecipe
+    from consolidation.run import Run
+
+
+def propose(
+    run: Run,
+    recipe: SleepRecipe,
+    name: str,
+    tensors: Mapping[str, Tensor],
+    change: Callable[[], dict[str, Any]],
+) -> bool:
+    """Applies `change` to `tensors`; keeps it when the mean watch score falls by no more than `tolerance` and no
+    task by more than `task_tolerance`, else puts the old bits back. Without probes nothing is tried.
+
+    Args:
+        change: works in place and returns facts for the decision's detail.
+
+    Returns:
+        Whether it was kept.
+    """
+    before = run.probe_watch("during")
+    if not before:
+        _decide(run, name, False, "Not tried: without probes nobody could tell whether it hurts.", {})
+        return False
+    undo = Undo(run.folder, name)
+    undo.keep(tensors)
+    detail = change()
+    after = run.probe_watch("during")
+    falls = {task: before[task] - after[task] for task in before}
+    task, worst = max(falls.items(), key=lambda item: item[1])
+    fall = mean(before) - mean(after)
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    if not finite:
+        reason = "Reverted: it made weights that are not finite numbers."
+    elif fall > recipe.tolerance:
+        reason = f"Reverted: the mean watch score fell by {100 * fall:.1f} points."
+    elif worst > recipe.task_tolerance:
+        reason = f"Reverted: {task} fell by {100 * worst:.1f} points on watch."
+    else:
+        reason = f"Kept: the mean watch score changed by {-100 * fall:+.1f} points."
+    kept = reason.startswith("Kept")
+    if not kept:
+        undo.restore(tensors)
+    undo.forget()
+    _decide(run, name, kept, reason, detail | {"before": before, "after": after})
+    return kept
+
+
+def _decide(run: Run, name: str, kept: bool, reason: str, detail: dict[str, Any]) -> None:
+    run.stream.emit(Decision, name=name, kept=kept, reason=reason, detail=detail)
+    run.facts.setdefault("decisions", []).append({"name": name, "kept": kept, "reason": reason})

@@ -1,0 +1,49 @@
+"""Noise on hidden states, by hooks that live only inside a `with` block."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def noisy(blocks: list[nn.Module], sigma: float, generator: torch.Generator) -> Iterator[None]:
+    """Inside, every block gives h + sigma * rms(h) * eps, eps ~ N(0, I), rms per sample over its features.
+
+    The size of the noise is taken as a constant in the gradient. With sigma 0 nothing is hooked and nothing
+    drawn.
+    """
+
+    def hook(_module: nn.Module, _args: Any, h: Tensor) -> Tensor:
+        rms = h.detach().flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (h.dim() - 1))
+        eps = torch.randn(h.shape, generator=generator, device=h.device, dtype=h.dtype)
+        return h + sigma * rms * eps
+
+    handles = [block.register_forward_hook(hook) for block in blocks] if sigma > 0 else []
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def recorded(blocks: list[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside, the outputs of the blocks are appended to the list, as later blocks see them."""
+    seen: list[Tensor] = []
+
+    def hook(_module: nn.Module, _args: Any, h: Tensor) -> None:
+        seen.append(h)
+
+    handles = [block.register_forward_hook(hook) for block in blocks]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

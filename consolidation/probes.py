@@ -1,0 +1,118 @@
+"""Held-out records, split once: `watch` steers the night, `proof` judges it.
+
+The split is by record hash, so a record is on the same side in every run. Watch is two fifths of a task's
+probe, at most 200 records. Proof is read in the evening and in the morning, never in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from consolidation.errors import NocturneInputError, shorten
+from consolidation.objectives.classification import correct
+
+if TYPE_CHECKING:
+    from consolidation.memory.store import Records
+
+WATCH_MOST = 200
+WATCH_SHARE = 0.4
+CHUNK = 1024
+Bits = NDArray[np.bool_]
+
+
+def split(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of watch and of proof. Records with the same id stay together.
+
+    Raises:
+        NocturneInputError: `probes.too_small` when one side would be empty.
+    """
+    keys = records.ids[:, :8].copy().view(">u8").ravel()
+    most = min(WATCH_MOST, max(1, int(WATCH_SHARE * len(keys))))
+    limit = np.sort(keys)[most - 1]
+    watch = keys <= limit
+    if watch.sum() > most and (keys < limit).any():
+        watch = keys < limit
+    if watch.all():
+        raise NocturneInputError(
+            "probes.too_small",
+            f"The probe of '{shorten(records.task)}' has too few distinct records; at least 2 are "
+            "needed, one to steer by and one to prove with.",
+        )
+    return np.flatnonzero(watch), np.flatnonzero(~watch)
+
+
+class Probes:
+    """The probes of all tasks, in task order.
+
+    Raises:
+        NocturneInputError: `probes.duplicate` for two probes of one task; `probes.too_small`.
+    """
+
+    def __init__(self, sets: list[Records], device: torch.device) -> None:
+        self.tasks = [records.task for records in sets]
+        for task in self.tasks:
+            if self.tasks.count(task) > 1:
+                raise NocturneInputError(
+                    "probes.duplicate", f"'{shorten(task)}' has two probes; give one for each task."
+                )
+        self._sets = sets
+        self._rows = [split(records) for records in sets]
+        self._device = device
+
+    def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Bits]:
+        """{task: bool [n]} correctness on watch; `weights` stand in for the model's own when given."""
+        return {
+            records.task: self._answers(model, records, rows[0], weights)
+            for records, rows in zip(self._sets, self._rows, strict=True)
+        }
+
+    def proof(self, model: nn.Module) -> dict[str, Bits]:
+        """{task: bool [n]} correctness on proof. Only for the first and the last stage."""
+        return {
+            records.task: self._answers(model, records, rows[1], None)
+            for records, rows in zip(self._sets, self._rows, strict=True)
+        }
+
+    def _answers(
+        self, model: nn.Module, records: Records, rows: NDArray[np.int64], weights: dict[str, Tensor] | None
+    ) -> Bits:
+        training = model.training
+        model.eval()
+        parts = []
+        with torch.no_grad():
+            for place in range(0, len(rows), CHUNK):
+                part = rows[place : place + CHUNK]
+                x = torch.from_numpy(records.inputs(part)).to(self._device)
+                y = torch.from_numpy(np.asarray(records.y[part])).to(self._device)
+                logits = model(x) if weights is None else functional_call(model, weights, (x,))
+                parts.append(correct(logits, y).cpu().numpy())
+        model.train(training)
+        return np.concatenate(parts)
+
+
+def scores(answers: dict[str, Bits]) -> dict[str, float]:
+    """Accuracy of each task, a fraction of 1."""
+    return {task: float(bits.mean()) for task, bits in answers.items()}
+
+
+def mean(values: dict[str, float]) -> float:
+    return sum(values.values()) / len(values) if values else 0.0
+
+
+def pack(answers: dict[str, Bits]) -> dict[str, bytes]:
+    """Eight answers a byte, in proof order, the last byte filled up with zeros."""
+    return {task: np.packbits(bits).tobytes() for task, bits in answers.items()}
+
+
+def unpack(packed: dict[str, bytes], counts: dict[str, int]) -> dict[str, Bits]:
+    """The inverse of `pack`, given the number of answers of each task."""
+    return {
+        task: np.unpackbits(np.frombuffer(data, np.uint8), count=counts[task]).astype(np.bool_)
+        for task, data in packed.items()
+    }

@@ -1,0 +1,130 @@
+"""What a run hands back, with everything needed to recompute every figure."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consolidation.metrics import Row, summary
+from consolidation.probes import pack, scores
+
+if TYPE_CHECKING:
+    from consolidation.memory.store import Records
+    from consolidation.weights import Fisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Result of `sleep`, `wake` or `score`. Scores are fractions of 1, seconds are wall time over all attempts.
+
+    Attributes:
+        before, after: {task: score on proof}; a mere scoring has no before.
+        correct: {"before" | "after": {task: packed answers, eight a byte, in proof order}}; counts: {task:
+        answers}. metrics: {"before" | "after": metrics.summary(...)}.
+        gain: {"mean": {value, low, high} | None, "tasks": {...}}.
+        matrix: the history and the rows of this run; `rows` of them are new.
+        memories: records kept by a wake, with their logits. fisher: of a sleep's memories, for the next
+        merging.
+    """
+
+    kind: str
+    verdict: str | None
+    reasons: list[str]
+    before: dict[str, float]
+    after: dict[str, float]
+    correct: dict[str, dict[str, bytes]]
+    counts: dict[str, int]
+    metrics: dict[str, Any]
+    gain: dict[str, Any]
+    matrix: list[Row]
+    rows: int
+    tasks: list[str]
+    seconds: float
+    steps: int
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    memories: Records | None = None
+    fisher: Fisher | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the memories and the Fisher, which go to files; packed answers in base64."""
+        packed = {
+            when: {task: base64.b64encode(data).decode() for task, data in tasks.items()}
+            for when, tasks in self.correct.items()
+        }
+        return {
+            "kind": self.kind,
+            "verdict": self.verdict,
+            "reasons": self.reasons,
+            "before": self.before,
+            "after": self.after,
+            "correct": packed,
+            "counts": self.counts,
+            "metrics": self.metrics,
+            "gain": self.gain,
+            "matrix": [row.to_json() for row in self.matrix],
+            "rows": self.rows,
+            "tasks": self.tasks,
+            "newest_task": self.metrics["after"]["newest_task"],
+            "seconds": self.seconds,
+            "steps": self.steps,
+            "decisions": self.decisions,
+        }
+
+
+Answers = dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The rows and metrics of a run, from its history and its proof answers."""
+
+    rows_before: list[Row]
+    rows_after: list[Row]
+    before: Answers
+    after: Answers
+    tasks: list[str]
+    history: int
+
+    def fields(self) -> dict[str, Any]:
+        """The part of a Report that follows from these."""
+        both = {"before": self.before, "after": self.after} if self.before else {"after": self.after}
+        metrics = {"after": summary(self.rows_after, self.tasks)}
+        if self.before:
+            metrics["before"] = summary(self.rows_before, self.tasks)
+        return {
+            "before": scores(self.before),
+            "after": scores(self.after),
+            "correct": {when: pack(answers) for when, answers in both.items()},
+            "counts": {task: len(bits) for task, bits in self.after.items()},
+            "metrics": metrics,
+            "matrix": self.rows_after,
+            "rows": len(self.rows_after) - self.history,
+            "tasks": self.tasks,
+        }
+
+
+def outcome(
+    *,
+    kind: str,
+    history: list[Row],
+    before: Answers,
+    after: Answers,
+    tasks: list[str],
+    woke: str | None = None,
+) -> Outcome:
+    """Adds this run's rows to the history: "before", unless the history ends with these very scores, and
+
+    "after".
+    """
+    rows = list(history)
+    evening: dict[str, float | None] = dict(scores(before))
+    if before and not (rows and all(rows[-1].scores.get(task) == value for task, value in evening.items())):
+        rows.append(Row(f"before {kind}", "score", evening))
+    morning = Row("score" if kind == "score" else f"after {kind}", kind, dict(scores(after)), woke)
+    return Outcome(
+        rows_before=rows, rows_after=[*rows, morning], before=before, after=after, tasks=tasks, history=len(history)
+    )  # fmt: skip

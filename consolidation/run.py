@@ -1,0 +1,230 @@
+"""What all stages of one run share: the model, the clock of events, `stop`, random streams and snapshots."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from consolidation.errors import NocturneInputError, Stopped
+from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, StageStarted, Stream
+from consolidation.families.adapter import adapter_of
+from consolidation.families.registry import family_spec
+from consolidation.probes import Bits, Probes, pack, scores, unpack
+from consolidation.snapshot import environment, read_snapshot, write_snapshot
+
+if TYPE_CHECKING:
+    from consolidation.recipe import SleepRecipe, WakeRecipe
+
+Stop = Callable[[], str | None]
+
+
+class Entry(NamedTuple):
+    """One stage of the plan; `weight` is its share of the progress."""
+
+    stage: str
+    round: int
+    weight: float
+
+
+class Resumable(Protocol):
+    """A loop in the middle of a stage."""
+
+    def tensors(self) -> dict[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+class Run:
+    """A run through a plan of stages, resumable at every optimiser step.
+
+    Attributes:
+        facts: JSON values that later stages need (before-scores, the learning rate found, decisions).
+        kept: tensors that later stages need (the Fisher).
+        generators: one random stream a purpose, so that one more draw here changes nothing there.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        recipe: SleepRecipe | WakeRecipe | None,
+        probes: Probes,
+        plan: list[Entry],
+        identity: str,
+        workdir: str | Path | None,
+        stop: Stop | None,
+        device: torch.device,
+        on_event: Listener | None,
+    ) -> None:
+        self.model, self.adapter = model, adapter_of(model)
+        self.spec = family_spec(model.nocturne_family)
+        self.outputs = self.spec.outputs(model.nocturne_config)  # type: ignore[arg-type]
+        self.recipe, self.probes, self.plan, self.device = recipe, probes, plan, device
+        self.stream = Stream(on_event, [entry.weight for entry in plan])
+        self.facts: dict[str, Any] = {}
+        self.kept: dict[str, Tensor] = {}
+        self.total_steps = 0
+        seed = recipe.seed if recipe else 0
+        cpu = torch.device("cpu")
+        streams = {"noise": device, "labels": device, "dreams": cpu}
+        self.generators = {
+            name: torch.Generator(device=where).manual_seed((seed << 8) + index)
+            for index, (name, where) in enumerate(streams.items())
+        }
+        self._identity, self._stop = identity, stop
+        self._scratch = tempfile.TemporaryDirectory(prefix="nocturne-") if workdir is None else None
+        self.folder = Path(self._scratch.name if self._scratch else workdir or "")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.durable = workdir is not None
+        self._start = 0
+        self._pending: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        self._last_snapshot = time.monotonic()
+
+    def __enter__(self) -> Run:
+        self._training = self.model.training
+        self.model.eval()
+        if self.durable:
+            self._resume()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.model.train(self._training)
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        if self._scratch:
+            self._scratch.cleanup()
+
+    # ------------------------------------------------------------ stages
+
+    def stages(self) -> Iterator[Entry]:
+        """The entries still to do; a snapshot stands before each, so one cut short is done again."""
+        for index in range(self._start, len(self.plan)):
+            entry = self.plan[index]
+            self.stream.enter(index)
+            if self._pending is None:
+                self.snapshot()
+            self.check_stop()
+            began = self.stream.seconds
+            self.stream.emit(StageStarted, stage=entry.stage, round=entry.round)
+            yield entry
+            seconds = round(self.stream.seconds - began, 6)
+            self.stream.within(1.0)
+            self.stream.emit(StageEnded, stage=entry.stage, round=entry.round, seconds=seconds)
+
+    @property
+    def entry(self) -> Entry:
+        return self.plan[self.stream.index]
+
+    def check_stop(self, loop: Resumable | None = None) -> None:
+        """Raises Stopped when the caller asks; between stages and in loops, a snapshot is durable before."""
+        reason = self._stop() if self._stop else None
+        if reason:
+            if loop is not None:
+                self.snapshot(loop)
+            raise Stopped(reason)
+
+    # ------------------------------------------------------------ probes
+
+    def probe_watch(self, when: str, weights: dict[str, Tensor] | None = None) -> dict[str, float]:
+        """Scores on watch, and the event."""
+        found = scores(self.probes.watch(self.model, weights))
+        if found:
+            self.stream.emit(Probe, split="watch", when=when, scores=found)
+        return found
+
+    def probe_proof(self, when: str) -> dict[str, Bits]:
+        """Answers on proof, and the event; kept in `facts` under `when`."""
+        answers = self.probes.proof(self.model)
+        if answers:
+            self.stream.emit(Probe, split="proof", when=when, scores=scores(answers))
+        self.facts[when] = {task: [len(answers[task]), data.hex()] for task, data in pack(answers).items()}
+        return answers
+
+    def answers(self, when: str) -> dict[str, Bits]:
+        """Answers on proof that `probe_proof` kept."""
+        kept: dict[str, list[Any]] = self.facts[when]
+        packed = {task: bytes.fromhex(item[1]) for task, item in kept.items()}
+        return unpack(packed, {task: int(item[0]) for task, item in kept.items()})
+
+    # ------------------------------------------------------------ snapshots
+
+    def snapshot(self, loop: Resumable | None = None) -> None:
+        """Writes all state; without a workdir there is nothing to write to."""
+        if not self.durable:
+            return
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"random/{name}": g.get_state() for name, g in self.generators.items()}
+        tensors |= {f"kept/{name}": tensor for name, tensor in self.kept.items()}
+        if loop is not None:
+            tensors |= {f"loop/{name}": tensor for name, tensor in loop.tensors().items()}
+        state = {
+            "identity": self._identity,
+            "environment": environment(),
+            "index": self.stream.index,
+            "stream": self.stream.state_dict(),
+            "facts": self.facts,
+            "loop": loop.state_dict() if loop is not None else None,
+        }
+        path = write_snapshot(self.folder, tensors, state)
+        self._last_snapshot = time.monotonic()
+        self.stream.emit(SnapshotWritten, path=path.name, stage=self.entry.stage)
+
+    def snapshot_due(self, step: int) -> bool:
+        """By the recipe's steps or seconds. When it happens has no influence on the weights."""
+        if self.recipe is None or not self.durable:
+            return False
+        by_steps = self.recipe.snapshot_every_steps
+        if by_steps and step % by_steps == 0:
+            return True
+        seconds = self.recipe.snapshot_every_s
+        return seconds > 0 and time.monotonic() - self._last_snapshot >= seconds
+
+    def _resume(self) -> None:
+        found = read_snapshot(self.folder)
+        if found is None:
+            return
+        tensors, state = found
+        if state["identity"] != self._identity:
+            self.stream.log("warning", "The snapshot in the work folder is of another run; starting anew.")
+            return
+        self.model.load_state_dict(_part(tensors, "model/"))
+        for name, generator in self.generators.items():
+            generator.set_state(tensors[f"random/{name}"])
+        self.kept = {name: tensor.to(self.device) for name, tensor in _part(tensors, "kept/").items()}
+        self.facts = state["facts"]
+        self.stream.load_state_dict(state["stream"])
+        self._start = int(state["index"])
+        self.stream.enter(self._start)
+        if state["loop"] is not None:
+            self._pending = (_part(tensors, "loop/"), state["loop"])
+        self.stream.log("info", f"Resumed from the snapshot at step {self.stream.step}.")
+        if state["environment"] != environment():
+            self.stream.log(
+                "warning",
+                "Threads, processor or PyTorch differ from the snapshot's: the last bits may differ.",
+            )
+
+    def take_pending(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The state of the loop that the snapshot was taken in; once, for the loop that goes on."""
+        pending, self._pending = self._pending, None
+        return pending
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def require_finite(model: nn.Module) -> None:
+    """Raises NocturneInputError (`weights.non_finite`)."""
+    for name, tensor in model.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise NocturneInputError(
+                "weights.non_finite",
+                f"Tensor {name} holds NaN or infinite numbers; a model like that cannot sleep or learn. "
+                "Take an earlier checkpoint.",
+            )

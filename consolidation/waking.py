@@ -1,0 +1,135 @@
+"""Waking: plain fine-tuning on one record set, and the choice of memories for the nights to come.
+
+Nothing here works against forgetting; that is what sleep is for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from consolidation.events import Listener, VerdictGiven
+from consolidation.fit import check_fit, without_probes
+from consolidation.guard import judge_wake
+from consolidation.memory.sampling import Batch, Sampler
+from consolidation.memory.selection import select
+from consolidation.memory.store import Records
+from consolidation.metrics import Row, rows_from_json
+from consolidation.objectives.classification import cross_entropy
+from consolidation.phases.training import LoopPlan, Terms, Training
+from consolidation.probes import Probes
+from consolidation.report import Report, outcome
+from consolidation.run import Entry, Run, Stop, require_finite
+from consolidation.snapshot import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from consolidation.recipe import WakeRecipe
+
+PLAN = [Entry("wake probe", 1, 3), Entry("learning", 1, 60), Entry("morning probe", 1, 3)]
+HALF_MOST = 65504.0  # the largest float16
+CHUNK = 1024
+
+
+def wake(
+    model: nn.Module,
+    data: Records,
+    probes: list[Records],
+    recipe: WakeRecipe,
+    *,
+    history: Iterable[Row | Mapping[str, Any]] | None = None,
+    workdir: str | Path | None = None,
+    stop: Stop | None = None,
+    device: str | torch.device = "cpu",
+    on_event: Listener | None = None,
+) -> Report:
+    """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with float16 logits.
+
+    Arguments, events, resume and errors as for `cycle.sleep`.
+    """
+    where = torch.device(device)
+    rows = rows_from_json(history)
+    check_fit(model, [data], "training set")
+    check_fit(model, probes, "probe")
+    [data], shared = without_probes([data], probes, "training set")
+    require_finite(model)
+    model.to(where)
+    run = Run(
+        model=model, recipe=recipe, probes=Probes(probes, where), plan=PLAN, stop=stop, workdir=workdir,
+        identity=fingerprint("wake", recipe.to_json(), model, [data, *probes]), device=where, on_event=on_event,
+    )  # fmt: skip
+    run.total_steps = math.ceil(recipe.epochs * len(data) / recipe.batch)
+    report: Report | None = None
+    with run:
+        if shared:
+            run.stream.log("warning", f"{shared} training records are in the probes too; they are left out.")
+        for entry in run.stages():
+            match entry.stage:
+                case "wake probe":
+                    run.probe_watch("before")
+                    run.probe_proof("before")
+                case "learning":
+                    _learn(run, recipe, data)
+                case "morning probe":
+                    report = _morning(run, recipe, data, rows)
+    if report is None:  # the plan always ends with the morning probe
+        raise RuntimeError("the day ended without a morning probe")
+    return report
+
+
+def _learn(run: Run, recipe: WakeRecipe, data: Records) -> None:
+    def loss(batch: Batch) -> Terms:
+        value = cross_entropy(run.model(batch.x), batch.y).mean()
+        return Terms(value, {"ce": value})
+
+    plan = LoopPlan(
+        steps=run.total_steps, lr=recipe.lr, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip
+    )  # fmt: skip
+    run.model.train()
+    Training(run, plan, Sampler([data], recipe.batch, "uniform", recipe.seed), loss).go()
+    run.model.eval()
+
+
+def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Report:
+    run.probe_watch("after")
+    run.probe_proof("after")
+    before, after = run.answers("before"), run.answers("after")
+    found = outcome(
+        kind="wake", history=rows, before=before, after=after, tasks=run.probes.tasks, woke=data.task
+    )  # fmt: skip
+    judged = judge_wake(
+        task=data.task, before=before, after=after, confidence=recipe.confidence, seed=recipe.seed,
+        finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
+    )  # fmt: skip
+    report = Report(
+        kind="wake", verdict=judged.verdict, reasons=judged.reasons, gain=judged.gains_json(),
+        seconds=round(run.stream.seconds, 3), steps=run.stream.step,
+        memories=remember(run.model, data, recipe, run.device), **found.fields(),
+    )  # fmt: skip
+    run.stream.emit(VerdictGiven, verdict=report.verdict, reasons=report.reasons, metrics=report.metrics)
+    return report
+
+
+def remember(model: nn.Module, data: Records, recipe: WakeRecipe, device: torch.device) -> Records | None:
+    """The records to keep, with the logits of the model that has just learned them; None when none are to
+
+    be.
+    """
+    if recipe.memories == 0:
+        return None
+    kept = data.take(select(recipe.selection, np.asarray(data.y), recipe.memories, recipe.seed))
+    parts = []
+    with torch.no_grad():
+        for place in range(0, len(kept), CHUNK):
+            logits = model(torch.from_numpy(kept.inputs(slice(place, place + CHUNK))).to(device))
+            parts.append(logits.clamp(-HALF_MOST, HALF_MOST).half().cpu().numpy())
+    return Records(
+        task=kept.task, x=kept.x, y=kept.y, z=np.concatenate(parts), ids=kept.ids,
+        classes=model.nocturne_config["layers"][-1], transform=kept.transform,
+    )  # fmt: skip
