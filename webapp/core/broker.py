@@ -6,6 +6,7 @@ until somebody runs workers on several machines.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -36,10 +37,21 @@ def broker_url() -> str:
     return str(settings.CELERY_BROKER_URL or f"sqla+{_sqlalchemy_url()}")
 
 
-def broker_options(url: str) -> dict[str, Any]:
-    """Transport options for `url`: a dead broker must be noticed in seconds, a deaf connection replaced."""
+def broker_options(url: str, *, rarely: bool = False) -> dict[str, Any]:
+    """Transport options for `url`: a dead broker must be noticed in seconds, a deaf connection replaced.
+
+    Args:
+        rarely: for a sender that rings now and then; between rings it holds no database connection.
+    """
     if url.startswith("sqla+"):
-        return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_SECONDS}}
+        # Kombu's models use a loader strategy that SQLAlchemy wants to drop; it is pinned, and a log is no place.
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
+        options: dict[str, Any] = {"connect_args": {"connect_timeout": _CONNECT_SECONDS}}
+        if rarely:
+            from sqlalchemy.pool import NullPool
+
+            return options | {"poolclass": NullPool}
+        return options | {"pool_pre_ping": True}
     if url.startswith(("redis:", "rediss:", "sentinel:")):
         return {
             "visibility_timeout": 3600,
@@ -64,7 +76,7 @@ def broker_prepare() -> None:
         with engine.connect() as guard:
             guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _PREPARE_LOCK})
             url = broker_url()
-            with Connection(url, transport_options=broker_options(url)) as connection:
+            with Connection(url, transport_options=broker_options(url, rarely=True)) as connection:
                 for name in (NIGHTS, CHORES):
                     Queue(name).bind(connection.default_channel).declare()
     finally:

@@ -43,7 +43,7 @@ def _bell(url: str) -> Celery:
     broker_prepare()
     bell = Celery("nocturne-doorbell", broker=url, set_as_current=False)
     bell.conf.update(
-        broker_transport_options=broker_options(url),
+        broker_transport_options=broker_options(url, rarely=True),
         broker_connection_timeout=3,
         broker_connection_retry=False,
         task_routes=TASK_ROUTES,
