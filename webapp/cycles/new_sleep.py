@@ -18,7 +18,7 @@ from webapp.core.errors import Conflict, InvalidInput
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
-from webapp.cycles.sleep_plan import checklist, estimates
+from webapp.cycles.sleep_plan import checklist, estimates, known_wake
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.projects.selectors import holdings
@@ -41,13 +41,16 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
     if request.method == "GET":
         return _page(request, project, {})
     try:
+        base = _chosen(request, project)
+        # The one-click sleep asks nothing, so what the checkpoint itself knows of its wake is used.
+        known = {} if "wake_examples" in request.POST else known_wake(base or project.current)
         cycle = services.cycle_start(
             actor=request.user,
             project=project,
             kind=Kind.SLEEP,
             preset=request.POST.get("preset", DEFAULT_PRESET),
-            recipe=typed_recipe(request.POST),
-            base=_chosen(request, project),
+            recipe=known | typed_recipe(request.POST),
+            base=base,
         )
     except (InvalidInput, Conflict) as error:
         field = str(error.detail.get("field", "form"))
@@ -74,10 +77,9 @@ def _chosen(request: HttpRequest, project: Project) -> Checkpoint | None:
 def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status: int = 200) -> HttpResponse:
     held = holdings(project)
     chosen = request.POST.get("preset", DEFAULT_PRESET)
-    current = project.current
-    wake = dict(current.wake) if current is not None and isinstance(current.wake, dict) else {}
     typed = request.POST if request.method == "POST" else {}
-    values = {name: str(typed.get(name, known or "")) for name, known in _wake_fields(wake).items()}
+    known = known_wake(project.current)
+    values = {name: str(typed.get(name, known.get(name, ""))) for name in ("wake_examples", "wake_lr")}
     # A preset's numbers go to the page's script, which shows what an empty field stands for.
     numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
     rows = sum(h.memories.rows for h in held if h.memories)
@@ -108,7 +110,3 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "workers": workers_alive().exists(),
     }
     return render(request, "cycles/new.html", context, status=status)
-
-
-def _wake_fields(wake: dict[str, Any]) -> dict[str, Any]:
-    return {"wake_examples": wake.get("examples"), "wake_lr": wake.get("lr")}

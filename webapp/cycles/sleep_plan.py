@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from consolidation.recipe import SleepRecipe
+    from webapp.checkpoints.models import Checkpoint
     from webapp.projects.models import Project
     from webapp.projects.selectors import Holding
 
@@ -39,7 +41,7 @@ class Estimate:
     seconds: float | None
 
 
-def planned_steps(recipe: SleepRecipe, memory_rows: int, wake_examples: int | None) -> int | None:
+def planned_steps(recipe: SleepRecipe, memory_rows: int, wake_examples: float | None) -> int | None:
     """At most this many replay steps: `duration` of the wake, else `passes`, capped by `pass_cap`."""
     if not memory_rows:
         return None
@@ -49,17 +51,23 @@ def planned_steps(recipe: SleepRecipe, memory_rows: int, wake_examples: int | No
     return max(1, math.ceil(examples / recipe.batch))
 
 
+def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
+    """What a checkpoint knows of its wake, as fields of the recipe."""
+    wake = checkpoint.wake if checkpoint is not None and isinstance(checkpoint.wake, dict) else {}
+    fields = {"wake_examples": wake.get("examples"), "wake_lr": wake.get("lr")}
+    return {name: value for name, value in fields.items() if value}
+
+
 def estimates(
     project: Project, presets: Mapping[str, SleepRecipe], held: Sequence[Holding]
 ) -> dict[str, Estimate]:
     """What each preset takes with today's memories. One query."""
-    current = project.current
-    wake = current.wake if current is not None and isinstance(current.wake, dict) else {}
+    examples = known_wake(project.current).get("wake_examples")
     rows = sum(h.memories.rows for h in held if h.memories)
     pace = _seconds_a_step(project)
     found = {}
     for name, recipe in presets.items():
-        steps = planned_steps(recipe, rows, wake.get("examples"))
+        steps = planned_steps(recipe, rows, examples)
         found[name] = Estimate(steps, steps * pace if steps and pace else None)
     return found
 
@@ -117,8 +125,8 @@ def _memories(held: Sequence[Holding], records: str) -> Check:
             len(names),
         )
         return Check("warn", text % _missing(names), records, _("Add memories"))
-    text = ngettext("%(rows)d memory of %(n)d task.", "%(rows)d memories of %(n)d tasks.", len(have))
-    return Check("good", text % {"rows": sum(have), "n": len(have)})
+    text = ngettext("%(rows)s memories of %(n)d task.", "%(rows)s memories of %(n)d tasks.", len(have))
+    return Check("good", text % {"rows": number_format(sum(have), 0, force_grouping=True), "n": len(have)})
 
 
 def _probes(held: Sequence[Holding], records: str) -> Check:

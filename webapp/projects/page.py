@@ -75,7 +75,11 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
         .select_related("parent", "cycle")
         .defer("tensors", "config", "cycle__report", "cycle__recipe")
     )
-    cycles = Cycle.objects.filter(project=project).select_related("base", "result").order_by("-number")
+    cycles = (
+        Cycle.objects.filter(project=project)
+        .select_related("base", "result", "data__task")
+        .order_by("-number")
+    )
     page = Paginator(cycles, CYCLES_A_PAGE).get_page(page_number)
     wakes = list(
         Cycle.objects.filter(project=project, kind=Kind.WAKE).select_related("data__task").order_by("number")
@@ -99,7 +103,9 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
         "holdings": held,
         "matrix": matrix_view(matrix, project.current),
         "standing": standing_of_line(matrix, line_of(project.current, checkpoints)),
-        "schedules": list(Schedule.objects.filter(project=project).order_by("next_fire_at", "name")),
+        "schedules": list(
+            Schedule.objects.filter(project=project).order_by("-enabled", "next_fire_at", "name")
+        ),
         "uploads": list(
             Upload.objects.filter(project=project, state__in=[UploadState.RECEIVING, UploadState.VERIFYING])[
                 :5

@@ -59,7 +59,9 @@ def _with_last_fire(rows: QuerySet[Schedule]) -> list[Schedule]:
 def schedule_overview(request: HttpRequest) -> HttpResponse:
     """Every schedule that the person can see, the next to fire first."""
     rows = (
-        Schedule.objects.visible_to(request.user).select_related("project").order_by("next_fire_at", "name")
+        Schedule.objects.visible_to(request.user)
+        .select_related("project")
+        .order_by("-enabled", "next_fire_at", "name")
     )
     projects = Project.objects.visible_to(request.user).order_by("name")[:50]
     return render(
@@ -114,7 +116,7 @@ def schedule_list(request: MemberRequest, project_id: UUID) -> HttpResponse:
         else:
             messages.success(request, _("The schedule is on."))
             return redirect("schedule_list", project_id=project.pk)
-    rows = Schedule.objects.filter(project=project).order_by("next_fire_at", "name")
+    rows = Schedule.objects.filter(project=project).order_by("-enabled", "next_fire_at", "name")
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),

@@ -1,7 +1,9 @@
 // @ts-check
 // <time data-when> in the browser's zone and language; "ago" stays true while the page is open.
 
-const language = document.documentElement.lang || undefined;
+// The page's language, in the person's own variant of it (en-GB writes 3 Aug, en-US Aug 3).
+const page = document.documentElement.lang || "en";
+const language = navigator.languages.find((tag) => tag.split("-")[0] === page.split("-")[0]) ?? page;
 /** @type {Record<string, Intl.DateTimeFormatOptions>} */
 const STYLES = {
   time: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
