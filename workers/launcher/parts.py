@@ -15,7 +15,7 @@ PARTS = ("web", "nights", "chores", "clock")
 # A cycle that is running gets the time to write its snapshot: the supervisor's own limit is 30 s.
 _NIGHTS_GRACE_S = 40.0
 _CHORES_GRACE_S = 10.0
-_CELERY = ("-m", "celery", "--quiet", "-A", "workers.app")
+_CELERY = ("-m", "celery", "--quiet", "--skip-checks", "-A", "workers.app")
 _WORKER = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
