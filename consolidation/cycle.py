@@ -79,8 +79,8 @@ def sleep(
     identity += tensors_digest(beside) + tensors_digest(f_ref or {})
 
     run = Run(
-        model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None), stop=stop,
-        identity=identity, workdir=workdir, device=where, on_event=on_event,
+        model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None),
+        stop=stop, identity=identity, workdir=workdir, device=where, on_event=on_event,
     )  # fmt: skip
     count = sum(len(records) for records in memories)
     run.total_steps = recipe.rounds * (replay_budget(recipe, count).steps + dream_steps(recipe, count))

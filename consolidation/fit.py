@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,25 +27,30 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
     Args:
         what: for the sentence: "memories", "probe" or "training set".
     """
-    spec = family_spec(getattr(model, "nocturne_family", None))
-    config = model.nocturne_config
-    width, outputs = spec.input_width(config), spec.outputs(config)  # type: ignore[arg-type]
+    width, outputs = io_widths(model)
     for records in sets:
         name = shorten(records.task)
         if records.width != width:
             raise NocturneInputError(
                 "records.width",
-                f"The {what} of '{name}' has {records.width} numbers a record; the model takes {width}. Choose "
-                "records made for this model.",
+                f"The {what} of '{name}' has {records.width} numbers a record; the model takes {width}. "
+                "Choose records made for this model.",
             )
         logits = outputs if records.z is None else records.z.shape[1]
         if int(records.y.max()) >= outputs or logits != outputs:
             raise NocturneInputError(
                 "records.classes",
-                f"The {what} of '{name}' has {records.classes} classes; the model tells {outputs} apart. Choose "
-                "records made for this model.",
+                f"The {what} of '{name}' has {records.classes} classes; the model tells {outputs} apart. "
+                "Choose records made for this model.",
             )
         _finite(records, name, what)
+
+
+def io_widths(model: nn.Module) -> tuple[int, int]:
+    """Numbers per record and classes of a model that `load_model` or `new_model` made."""
+    spec = family_spec(getattr(model, "nocturne_family", None))
+    config = cast("dict[str, Any]", model.nocturne_config)
+    return spec.input_width(config), spec.outputs(config)
 
 
 def _finite(records: Records, name: str, what: str) -> None:
@@ -57,13 +62,13 @@ def _finite(records: Records, name: str, what: str) -> None:
             if bad.any():
                 raise NocturneInputError(
                     "records.non_finite",
-                    f"Record {place + int(bad.argmax())} of the {what} of '{name}' holds NaN or an infinite number. "
-                    "Correct it, or leave the record out.",
+                    f"Record {place + int(bad.argmax())} of the {what} of '{name}' holds NaN or an "
+                    "infinite number. Correct it, or leave the record out.",
                 )
 
 
 def without_probes(sets: list[Records], probes: list[Records], what: str) -> tuple[list[Records], int]:
-    """The sets without records that are also in a probe (those would prove nothing), and how many were left out.
+    """The sets without records that are also in a probe (those would prove nothing), and how many went.
 
     Raises:
         NocturneInputError: `memories.empty` when nothing is left.

@@ -124,7 +124,7 @@ def _gates(
             f"Retention of the old tasks is {100 * retention:.1f} %, under the floor of "
             f"{100 * recipe.retention_floor:g} %."
         )
-    if newest in gains and -gains[newest].value > recipe.newest_drop:
+    if newest is not None and newest in gains and -gains[newest].value > recipe.newest_drop:
         failed.append(
             f"{newest}, the newest task, fell by {-100 * gains[newest].value:.1f} points; at most "
             f"{100 * recipe.newest_drop:g} are allowed."
@@ -142,9 +142,8 @@ def _gates(
 def _retention(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if was["retention"] is None or now["retention"] is None:
         return []
-    return [
-        f"Retention of the old tasks went from {100 * was['retention']:.1f} to {100 * now['retention']:.1f} %."
-    ]
+    start, end = 100 * was["retention"], 100 * now["retention"]
+    return [f"Retention of the old tasks went from {start:.1f} to {end:.1f} %."]
 
 
 def judge_wake(

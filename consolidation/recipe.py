@@ -88,7 +88,7 @@ class SleepRecipe(_Recipe):
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float | None = _number(None, 1e-9, 100.0, "learning rate; empty: from the wake's", optional=True)
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")
-    clip: float = _number(1.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
+    clip: float = _number(5.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
     sampling: str = _choice("task-balanced", ("task-balanced", "uniform"), "which memories a batch holds")
     ce: float = _number(0.5, 0.0, 100.0, "weight of the labels")
     distill: float = _number(0.5, 0.0, 100.0, "weight of the stored logits")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Result of `sleep`, `wake` or `score`. Scores are fractions of 1, seconds are wall time over all attempts.
+    """Result of `sleep`, `wake` or `score`. Scores are fractions of 1, seconds wall time over all attempts.
 
     Attributes:
         before, after: {task: score on proof}; a mere scoring has no before.
@@ -116,15 +116,17 @@ def outcome(
     tasks: list[str],
     woke: str | None = None,
 ) -> Outcome:
-    """Adds this run's rows to the history: "before", unless the history ends with these very scores, and
-
-    "after".
-    """
+    """Adds this run's rows to the history: before (unless it ends with these very scores) and after."""
     rows = list(history)
     evening: dict[str, float | None] = dict(scores(before))
     if before and not (rows and all(rows[-1].scores.get(task) == value for task, value in evening.items())):
         rows.append(Row(f"before {kind}", "score", evening))
     morning = Row("score" if kind == "score" else f"after {kind}", kind, dict(scores(after)), woke)
     return Outcome(
-        rows_before=rows, rows_after=[*rows, morning], before=before, after=after, tasks=tasks, history=len(history)
-    )  # fmt: skip
+        rows_before=rows,
+        rows_after=[*rows, morning],
+        before=before,
+        after=after,
+        tasks=tasks,
+        history=len(history),
+    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from consolidation.errors import NocturneInputError, Stopped
 from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, StageStarted, Stream
 from consolidation.families.adapter import adapter_of
-from consolidation.families.registry import family_spec
+from consolidation.fit import io_widths
 from consolidation.probes import Bits, Probes, pack, scores, unpack
 from consolidation.snapshot import environment, read_snapshot, write_snapshot
 
@@ -62,8 +62,7 @@ class Run:
         on_event: Listener | None,
     ) -> None:
         self.model, self.adapter = model, adapter_of(model)
-        self.spec = family_spec(model.nocturne_family)
-        self.outputs = self.spec.outputs(model.nocturne_config)  # type: ignore[arg-type]
+        self.outputs = io_widths(model)[1]
         self.recipe, self.probes, self.plan, self.device = recipe, probes, plan, device
         self.stream = Stream(on_event, [entry.weight for entry in plan])
         self.facts: dict[str, Any] = {}

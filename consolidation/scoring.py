@@ -43,18 +43,34 @@ def score(
     require_finite(model)
     model.to(where)
     run = Run(
-        model=model, recipe=None, probes=Probes(probes, where), plan=[Entry("scoring", 1, 1)], identity="",
-        workdir=None, stop=stop, device=where, on_event=on_event,
-    )  # fmt: skip
+        model=model,
+        recipe=None,
+        probes=Probes(probes, where),
+        plan=[Entry("scoring", 1, 1)],
+        identity="",
+        workdir=None,
+        stop=stop,
+        device=where,
+        on_event=on_event,
+    )
     with run:
         for _ in run.stages():
             run.probe_proof("after")
     found = outcome(
-        kind="score", history=rows_from_json(history), before={}, after=run.answers("after"), tasks=run.probes.tasks
-    )  # fmt: skip
+        kind="score",
+        history=rows_from_json(history),
+        before={},
+        after=run.answers("after"),
+        tasks=run.probes.tasks,
+    )
     report = Report(
-        kind="score", verdict=None, reasons=[], gain={"mean": None, "tasks": {}}, steps=0,
-        seconds=round(run.stream.seconds, 3), **found.fields(),
-    )  # fmt: skip
+        kind="score",
+        verdict=None,
+        reasons=[],
+        gain={"mean": None, "tasks": {}},
+        steps=0,
+        seconds=round(run.stream.seconds, 3),
+        **found.fields(),
+    )
     run.stream.emit(VerdictGiven, verdict=None, reasons=[], metrics=report.metrics)
     return report

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from consolidation.events import Listener, VerdictGiven
-from consolidation.fit import check_fit, without_probes
+from consolidation.fit import check_fit, io_widths, without_probes
 from consolidation.guard import judge_wake
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.memory.selection import select
@@ -49,7 +49,7 @@ def wake(
     device: str | torch.device = "cpu",
     on_event: Listener | None = None,
 ) -> Report:
-    """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with float16 logits.
+    """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with logits.
 
     Arguments, events, resume and errors as for `cycle.sleep`.
     """
@@ -61,9 +61,16 @@ def wake(
     require_finite(model)
     model.to(where)
     run = Run(
-        model=model, recipe=recipe, probes=Probes(probes, where), plan=PLAN, stop=stop, workdir=workdir,
-        identity=fingerprint("wake", recipe.to_json(), model, [data, *probes]), device=where, on_event=on_event,
-    )  # fmt: skip
+        model=model,
+        recipe=recipe,
+        probes=Probes(probes, where),
+        plan=PLAN,
+        stop=stop,
+        workdir=workdir,
+        identity=fingerprint("wake", recipe.to_json(), model, [data, *probes]),
+        device=where,
+        on_event=on_event,
+    )
     run.total_steps = math.ceil(recipe.epochs * len(data) / recipe.batch)
     report: Report | None = None
     with run:
@@ -89,8 +96,12 @@ def _learn(run: Run, recipe: WakeRecipe, data: Records) -> None:
         return Terms(value, {"ce": value})
 
     plan = LoopPlan(
-        steps=run.total_steps, lr=recipe.lr, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip
-    )  # fmt: skip
+        steps=run.total_steps,
+        lr=recipe.lr,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum,
+        clip=recipe.clip,
+    )
     run.model.train()
     Training(run, plan, Sampler([data], recipe.batch, "uniform", recipe.seed), loss).go()
     run.model.eval()
@@ -102,25 +113,31 @@ def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Re
     before, after = run.answers("before"), run.answers("after")
     found = outcome(
         kind="wake", history=rows, before=before, after=after, tasks=run.probes.tasks, woke=data.task
-    )  # fmt: skip
+    )
     judged = judge_wake(
-        task=data.task, before=before, after=after, confidence=recipe.confidence, seed=recipe.seed,
+        task=data.task,
+        before=before,
+        after=after,
+        confidence=recipe.confidence,
+        seed=recipe.seed,
         finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
-    )  # fmt: skip
+    )
     report = Report(
-        kind="wake", verdict=judged.verdict, reasons=judged.reasons, gain=judged.gains_json(),
-        seconds=round(run.stream.seconds, 3), steps=run.stream.step,
-        memories=remember(run.model, data, recipe, run.device), **found.fields(),
-    )  # fmt: skip
+        kind="wake",
+        verdict=judged.verdict,
+        reasons=judged.reasons,
+        gain=judged.gains_json(),
+        seconds=round(run.stream.seconds, 3),
+        steps=run.stream.step,
+        memories=remember(run.model, data, recipe, run.device),
+        **found.fields(),
+    )
     run.stream.emit(VerdictGiven, verdict=report.verdict, reasons=report.reasons, metrics=report.metrics)
     return report
 
 
 def remember(model: nn.Module, data: Records, recipe: WakeRecipe, device: torch.device) -> Records | None:
-    """The records to keep, with the logits of the model that has just learned them; None when none are to
-
-    be.
-    """
+    """The records to keep, with the logits of the model that has just learned them, if any."""
     if recipe.memories == 0:
         return None
     kept = data.take(select(recipe.selection, np.asarray(data.y), recipe.memories, recipe.seed))
@@ -130,6 +147,11 @@ def remember(model: nn.Module, data: Records, recipe: WakeRecipe, device: torch.
             logits = model(torch.from_numpy(kept.inputs(slice(place, place + CHUNK))).to(device))
             parts.append(logits.clamp(-HALF_MOST, HALF_MOST).half().cpu().numpy())
     return Records(
-        task=kept.task, x=kept.x, y=kept.y, z=np.concatenate(parts), ids=kept.ids,
-        classes=model.nocturne_config["layers"][-1], transform=kept.transform,
-    )  # fmt: skip
+        task=kept.task,
+        x=kept.x,
+        y=kept.y,
+        z=np.concatenate(parts),
+        ids=kept.ids,
+        classes=io_widths(model)[1],
+        transform=kept.transform,
+    )

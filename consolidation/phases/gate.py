@@ -25,8 +25,8 @@ def propose(
     tensors: Mapping[str, Tensor],
     change: Callable[[], dict[str, Any]],
 ) -> bool:
-    """Applies `change` to `tensors`; keeps it when the mean watch score falls by no more than `tolerance` and no
-    task by more than `task_tolerance`, else puts the old bits back. Without probes nothing is tried.
+    """Applies `change` to `tensors`; keeps it when the mean watch score falls by no more than `tolerance` and
+    no task by more than `task_tolerance`, else puts the old bits back. Without probes nothing is tried.
 
     Args:
         change: works in place and returns facts for the decision's detail.
