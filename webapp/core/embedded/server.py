@@ -7,12 +7,14 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,8 @@ from webapp.core.embedded.identity import Identity, choose_identity
 
 _BUILTIN_LOCALE_MAJOR = 17
 _IO_METHOD_MAJOR = 18
+# PostgreSQL's protocol, 54.7 SSLRequest: length 8, code 80877103; the answer is one letter, before any login.
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -80,7 +84,8 @@ class EmbeddedPostgres:
         if pid is None:
             return
         for number in (signal.SIGINT, signal.SIGQUIT):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
             if self._wait_ended(pid, timeout):
                 self._process = None
                 return
@@ -154,15 +159,31 @@ class EmbeddedPostgres:
         return pid if works_in(pid, self.cluster, name="postgres") else None
 
     def _adopt(self, timeout: float) -> bool:
-        """Use the server an earlier run left behind, unless it listens elsewhere (a moved folder)."""
+        """Use what an earlier run left behind, unless it listens elsewhere (a moved folder) or is dying."""
         if self._postmaster() is None:
             return False
-        self._wait_ready(timeout)
+        try:
+            self._wait_ready(timeout)
+        except EmbeddedPostgresError:
+            if self._postmaster() is not None:
+                raise
+            return False
         lines = self._pid_file()
-        if len(lines) > 4 and lines[4] == str(self.socket_dir):
+        if len(lines) > 4 and lines[4] == str(self.socket_dir) and self._answers():
             return True
         self.stop()
         return False
+
+    def _answers(self) -> bool:
+        """Whether the server talks to a client; a killed one still counts as a process for a moment."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            try:
+                client.connect(str(self.socket_dir / SOCKET))
+                client.sendall(_SSL_REQUEST)
+                return client.recv(1) in (b"N", b"S")
+            except OSError:
+                return False
 
     def _clear_stale_files(self) -> None:
         """After kill -9, let orphaned backends finish, then drop the files that name the dead server's pid.
