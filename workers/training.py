@@ -12,11 +12,11 @@ import torch
 
 from consolidation.errors import NocturneInputError
 from consolidation.memory.store import Records
-from consolidation.probes import split
 from consolidation.recipe import SleepRecipe, WakeRecipe, recipe_from_json
 from consolidation.snapshot import environment
 from consolidation.weights import load_fisher, load_model, new_model, save_fisher, save_model
 from workers.job import FISHER, MANIFEST, MEMORIES, MODEL, REPORT, Job, fsync
+from workers.telling import finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def train(job: Job, teller: Teller, stop: Callable[[], str | None]) -> dict[str,
     probes = [Records.open(path) for path in job.probes]
     teller.tell({"kind": "ready", "environment": environment() | {"device": job.device}})
     report = _run(job, model, probes, stop, lambda event: teller.event(event.to_json()))
-    files = _leave(job, model, report, probes)
+    files = _leave(job, model, report)
     return {
         "files": files,
         "verdict": report.verdict,
@@ -123,7 +123,7 @@ def _given(path: str | None) -> str:
     return path
 
 
-def _leave(job: Job, model: nn.Module, report: Report, probes: list[Records]) -> dict[str, dict[str, Any]]:
+def _leave(job: Job, model: nn.Module, report: Report) -> dict[str, dict[str, Any]]:
     """Write the result beside its final place, sync it, and rename it into place."""
     out = Path(job.out)
     fresh = out.with_name(f"tmp-{out.name}")
@@ -135,7 +135,7 @@ def _leave(job: Job, model: nn.Module, report: Report, probes: list[Records]) ->
         report.memories.save(fresh / MEMORIES)
     if report.fisher is not None:
         save_fisher(report.fisher, fresh / FISHER)
-    body = {"report": report.to_json(), "proof": _proof(report, probes)}
+    body = {"report": finite(_slim(report.to_json())), "proof": _proof(report)}
     (fresh / REPORT).write_text(json.dumps(body))
     files = {path.name: _described(path) for path in sorted(fresh.iterdir())}
     manifest = {
@@ -163,19 +163,22 @@ def _described(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": digest}
 
 
-def _proof(report: Report, probes: list[Records]) -> dict[str, dict[str, Any]]:
+def _slim(report: dict[str, Any]) -> dict[str, Any]:
+    """Without the single answers: they become rows of scores."""
+    return {key: value for key, value in report.items() if key != "correct"}
+
+
+def _proof(report: Report) -> dict[str, dict[str, Any]]:
     """{"before" | "after": {task: {"value", "examples", "correct": packed bits in hex, proof order}}}."""
-    counts = {records.task: len(split(records)[1]) for records in probes}
     scores = {"before": report.before, "after": report.after}
     return {
         when: {
             task: {
                 "value": value,
-                "examples": counts[task],
-                "correct": report.correct.get(when, {}).get(task, b"").hex(),
+                "examples": report.counts[task],
+                "correct": report.correct[when][task].hex(),
             }
-            for task, value in (found or {}).items()
-            if value is not None
+            for task, value in found.items()
         }
         for when, found in scores.items()
     }

@@ -44,7 +44,7 @@ def broker_options(url: str, *, rarely: bool = False) -> dict[str, Any]:
         rarely: for a sender that rings now and then; between rings it holds no database connection.
     """
     if url.startswith("sqla+"):
-        # Kombu's models use a loader strategy that SQLAlchemy wants to drop; it is pinned, and a log is no place.
+        # Kombu's models use a loader strategy that SQLAlchemy wants to drop; it is pinned.
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
         options: dict[str, Any] = {"connect_args": {"connect_timeout": _CONNECT_SECONDS}}
         if rarely:

@@ -100,9 +100,12 @@ def publish(*, cycle_id: UUID, epoch: int, output: Output) -> Cycle:
 def _publish(cycle: Cycle, epoch: int, output: Output, stored: list[str]) -> Cycle:
     project = Project.objects.select_for_update().get(pk=cycle.project_id)
     reasons = list(output.reasons)
-    if cycle.base is not None:
-        _scores_write(cycle, cycle.base, output.before, replace=cycle.kind == Kind.SCORE)
-    if cycle.kind != Kind.SCORE:
+    if cycle.kind == Kind.SCORE:
+        if cycle.base is not None:
+            _scores_write(cycle, cycle.base, output.after, replace=True)
+    else:
+        if cycle.base is not None:
+            _scores_write(cycle, cycle.base, output.before, replace=False)
         standing = _standing(cycle, project, output.verdict)
         if standing == Standing.BRANCH:
             reasons.append(BASE_MOVED)

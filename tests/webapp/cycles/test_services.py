@@ -55,7 +55,8 @@ def ready_to_sleep(lab: Lab) -> Checkpoint:
 
 def refused(lab: Lab, **asked: Any) -> str:
     with pytest.raises(NocturneError) as error:
-        cycle_start(**({"actor": lab.alice, "project": lab.project, "kind": "sleep", "recipe": {}} | asked))
+        given: dict[str, Any] = {"actor": lab.alice, "project": lab.project, "kind": "sleep", "recipe": {}}
+        cycle_start(**(given | asked))
     assert error.value.message.endswith(".")
     assert not Cycle.objects.filter(project=lab.project).exists()
     return error.value.code

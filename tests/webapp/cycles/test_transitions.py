@@ -113,16 +113,12 @@ def test_sixteen_threads_leave_a_legal_history_and_frames_without_gaps(committed
 
 def test_frames_of_many_writers_have_no_gap_and_no_double(committed_lab: Lab) -> None:
     cycle = committed_lab.wake()
-    in_threads(
-        8,
-        lambda index: (
-            [
-                frame_write(cycle_id=cycle.pk, epoch=None, kind=DATA, payload={"writer": index})
-                for _ in range(10)
-            ]
-            and None
-        ),
-    )
+
+    def work(index: int) -> None:
+        for _ in range(10):
+            frame_write(cycle_id=cycle.pk, epoch=None, kind=DATA, payload={"writer": index})
+
+    in_threads(8, work)
     seqs = Frame.objects.filter(cycle=cycle).order_by("seq").values_list("seq", flat=True)
     assert list(seqs) == list(range(1, 82))
     cycle.refresh_from_db()
@@ -134,7 +130,7 @@ def test_a_frame_rings_when_it_commits(committed_lab: Lab) -> None:
     heard: list[str] = []
     import psycopg
 
-    with psycopg.connect(**connection.get_connection_params() | {"autocommit": True}) as listener:  # type: ignore[arg-type]
+    with psycopg.connect(**connection.get_connection_params() | {"autocommit": True}) as listener:
         listener.execute("LISTEN frames")
         frame_write(cycle_id=cycle.pk, epoch=None, kind=DATA, payload={})
         heard = [note.payload for note in listener.notifies(timeout=5, stop_after=1)]

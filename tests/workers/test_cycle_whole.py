@@ -1,0 +1,132 @@
+"""Whole cycles on real digits with a real trainer: wake, wake, sleep, score, and what is left afterwards."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from consolidation.demo import digits
+from consolidation.formats.checkpoint import inspect_checkpoint
+from tests.support.jobs import Lab
+from tests.workers.conftest import Run, trainer_log
+from webapp.checkpoints.choices import Standing
+from webapp.checkpoints.models import Checkpoint, Score
+from webapp.core.store import store_path
+from webapp.cycles.choices import State
+from webapp.cycles.models import Snapshot, Transition
+from webapp.cycles.selectors import cycle_state, retention_matrix
+from webapp.cycles.services import cycle_retry, cycle_start
+from webapp.live.models import Frame
+from webapp.memories.models import RecordSet, Use
+
+
+def test_two_wakes_a_sleep_and_a_score(lab: Lab, run_next: Run) -> None:
+    lab.wake(0, epochs=3)
+    first = run_next()
+    assert first.state == State.SUCCEEDED, trainer_log(first)
+    lab.wake(1, epochs=3)
+    second = run_next()
+    assert second.state == State.SUCCEEDED, trainer_log(second)
+    lab.project.refresh_from_db()
+    assert [c.standing for c in Checkpoint.objects.order_by("number")] == [Standing.PROMOTED] * 2
+    assert lab.project.current == Checkpoint.objects.get(number=2)
+    assert second.base == Checkpoint.objects.get(number=1)
+    memories = RecordSet.objects.filter(use=Use.MEMORIES, replaced_at=None)
+    assert [(item.has_logits, item.rows) for item in memories] == [(True, digits.MEMORIES)] * 2
+
+    night = lab.sleep(passes=3)
+    assert night.reference == Checkpoint.objects.get(number=1)
+    slept = run_next()
+    assert slept.state in {State.SUCCEEDED, State.REJECTED}, trainer_log(slept)
+    made = Checkpoint.objects.get(cycle=slept)
+    assert (made.number, made.parent) == (3, second.result)
+    improved = slept.verdict == "improved"
+    assert made.standing == (Standing.PROMOTED if improved else Standing.CANDIDATE)
+    lab.project.refresh_from_db()
+    assert lab.project.current == (made if improved else second.result)
+    assert made.fisher_sha256
+    assert slept.report["metrics"]["after"]["retention"] is not None
+    file = store_path(lab.workspace.pk, made.sha256)
+    assert inspect_checkpoint(file)["sha256"] == made.sha256
+    assert file.stat().st_mode & 0o222 == 0
+
+    matrix = retention_matrix(lab.project)
+    assert [row["kind"] for row in matrix["rows"]] == ["wake", "wake", "sleep"]
+    assert all(0 <= value <= 1 for row in matrix["rows"] for value in row["scores"].values())
+    score = Score.objects.get(checkpoint=made, task__position=1)
+    bits = "".join(f"{byte:08b}" for byte in bytes(score.correct))
+    assert bits[: score.examples].count("1") / score.examples == pytest.approx(score.value)
+
+    cycle_start(actor=lab.alice, project=lab.project, kind="score", recipe={}, base=made)
+    scored = run_next()
+    assert (scored.state, scored.verdict) == (State.SUCCEEDED, ""), trainer_log(scored)
+    assert Score.objects.get(pk=score.pk).value == pytest.approx(score.value)
+    assert Checkpoint.objects.count() == 3
+
+
+def test_the_record_of_a_cycle(lab: Lab, run_next: Run) -> None:
+    lab.wake(0, epochs=4)
+    cycle = run_next()
+    steps = Transition.objects.filter(cycle=cycle).order_by("id").values_list("to_state", flat=True)
+    assert list(steps) == ["queued", "starting", "running", "publishing", "succeeded"]
+    frames = list(Frame.objects.filter(cycle=cycle).order_by("seq"))
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
+    data = [frame.payload for frame in frames if frame.kind == "data"]
+    points = [step for payload in data for step in payload["points"]["step"]]
+    assert points == list(range(1, cycle.total_steps + 1))
+    assert all(len(column) <= 256 for payload in data for column in payload["points"].values())
+    events = [event for payload in data for event in payload["events"]]
+    stages = [event["stage"] for event in events if event["kind"] == "stage_started"]
+    assert stages == ["wake probe", "learning", "morning probe"]
+    assert [event["kind"] for event in events[-2:]] == ["verdict", "stage_ended"]
+    assert not any("path" in event for event in events)
+    assert "resume_step" not in data[0]
+    assert Snapshot.objects.filter(cycle=cycle).exists()
+    state = cycle_state(cycle)
+    assert (state["progress"], state["step"], state["result"]["number"]) == (1.0, cycle.total_steps, 1)
+    assert cycle.environment["threads"] == 1
+    folder = Path(settings.CYCLES_DIR) / str(cycle.pk) / "e1"
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == []
+
+
+def test_when_the_current_checkpoint_moved_the_result_is_a_branch(lab: Lab, run_next: Run) -> None:
+    lab.wake(0, epochs=1)
+    assert run_next().state == State.SUCCEEDED
+    first = Checkpoint.objects.get(number=1)
+    data = lab.put(0, Use.TRAINING)
+    recipe = digits.wake_recipe(0).to_json() | {"epochs": 1}
+    for _ in range(2):
+        cycle_start(actor=lab.alice, project=lab.project, kind="wake", recipe=recipe, data=data, base=first)
+    assert run_next().state == State.SUCCEEDED
+    late = run_next()
+    assert late.state == State.SUCCEEDED
+    assert any("conflict.base_moved" in reason for reason in late.reasons)
+    assert Checkpoint.objects.get(cycle=late).standing == Standing.BRANCH
+    lab.project.refresh_from_db()
+    assert lab.project.current == Checkpoint.objects.get(number=2)
+
+
+def test_a_damaged_input_ends_with_a_sentence(lab: Lab, run_next: Run) -> None:
+    cycle = lab.wake(0)
+    assert cycle.data is not None
+    path = store_path(lab.workspace.pk, cycle.data.sha256)
+    path.chmod(0o644)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 0xFF]))
+    failed = run_next()
+    assert (failed.state, failed.error_code) == (State.FAILED, "cycle.input_damaged")
+    assert str(path) not in failed.error_message
+    path.unlink()
+    cycle_retry(actor=lab.alice, cycle=failed)
+    assert run_next().error_code == "cycle.input_missing"
+
+
+def test_the_supervisor_and_the_clock_never_load_torch() -> None:
+    import subprocess
+
+    code = "import sys, workers.app; assert 'torch' not in sys.modules, 'torch'"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
