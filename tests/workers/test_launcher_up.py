@@ -7,51 +7,18 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.terminal import read_until, status, up
 from webapp.core.embedded import EmbeddedPostgres
 from webapp.core.processes import started_at
 
-ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"web", "nights", "chores", "clock"}
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/welcome/\S+/")
-
-
-def up(data_dir: Path, *options: str) -> subprocess.Popen[str]:
-    """Start it as `make run` does, with the embedded database and no setting of this test run."""
-    ours = ("DATABASE_URL", "NOCTURNE_", "CELERY_", "DJANGO_SETTINGS_MODULE", "OMP_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "up", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-        env={**environment, "NOCTURNE_DATA": str(data_dir)},
-    )
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What it says up to and including the line with ``words``."""
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if words in line:
-            return said
-    raise AssertionError(f"it ended without saying {words!r}; it said:\n{said}")
-
-
-def status(url: str) -> int:
-    with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310  (our own address)
-        return int(answer.status)
 
 
 def children(data_dir: Path) -> dict[str, int]:
