@@ -41,7 +41,7 @@ def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, sta
         return _jsonl(rows)
     if kind == "safetensors":
         return _own(path, read_header(path))
-    raise refuse_kind(kind, wanted="records as npz or JSON Lines", filename=filename)
+    raise refuse_kind(kind, wanted="a set of records (npz or JSON Lines)", filename=filename)
 
 
 def _row(number: int) -> str:

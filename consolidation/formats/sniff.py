@@ -92,6 +92,8 @@ def _zip_kind(head: bytes, tail: bytes) -> str:
 def _text_kind(head: bytes) -> str:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(head) >= 8 and head[1:8:2] == bytes(4)):
         return "utf16"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return "json"
     try:
         # The last character may be cut in half where the head ends.
         text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -106,7 +108,7 @@ def _text_kind(head: bytes) -> str:
         return "html"
     if _TEXT_PICKLE.match(head):
         return "pickle-text"
-    return "json" if start.startswith(("{", "[")) else "text"
+    return "text"
 
 
 def refuse_kind(kind: str, *, wanted: str, filename: str) -> NocturneInputError:
@@ -141,6 +143,6 @@ def refuse_kind(kind: str, *, wanted: str, filename: str) -> NocturneInputError:
         )
     return refuse(
         "type.mismatch",
-        f"{name} is {_TITLES[kind]}; {wanted} was expected. Nothing was read from it. Choose another file.",
+        f"{name} is {_TITLES[kind]}, not {wanted}. Nothing was read from it. Choose another file.",
         kind=kind,
     )

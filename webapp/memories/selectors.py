@@ -25,7 +25,7 @@ class Fit:
     Attributes:
         width: numbers a record.
         classes: how many labels there are.
-        because: who says so, to begin a sentence with.
+        because: what they must fit, as in "the current checkpoint v3".
     """
 
     width: int | None
@@ -43,13 +43,13 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
     if current is not None and current.family in FAMILIES:
         spec = FAMILIES[current.family]
         width, classes = spec.input_width(current.config), spec.outputs(current.config)
-        return Fit(width, classes, f"The current checkpoint {current}")
+        return Fit(width, classes, f"the current checkpoint {current}")
     others = live_sets(project)
     if besides is not None:
         others = others.exclude(task=besides[0], use=besides[1])
     other = others.select_related("task").order_by("created_at").first()
     if other is not None:
-        what = f"The {other.get_use_display().lower()} of “{other.task.name}”"
+        what = f"the {other.get_use_display().lower()} of “{other.task.name}”"
         return Fit(math.prod(other.x_shape), other.classes, what)
     return Fit(None, None, "")
 

@@ -88,16 +88,16 @@ def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, st
     if fit.width is not None and width != fit.width:
         raise InvalidInput(
             "records.width",
-            f"Each of these records has {width:,} numbers; {cut(fit.because, 160)} takes {fit.width:,}. "
-            "Cut or reshape the records to that width, then upload them again.",
+            f"Each of these records has {width:,} numbers; to fit {cut(fit.because, 160)} it needs "
+            f"{fit.width:,}. Cut or reshape the records to that width, then upload them again.",
             width=width,
             expected=fit.width,
         )
     if fit.classes is not None and info["classes"] != fit.classes:
         raise InvalidInput(
             "records.label_range",
-            f"These records have {info['classes']:,} classes; {cut(fit.because, 160)} has {fit.classes:,}. "
-            "Use the same labels everywhere in a project.",
+            f"These records have {info['classes']:,} classes; to fit {cut(fit.because, 160)} they need "
+            f"{fit.classes:,}. Use the same labels everywhere in a project.",
             classes=info["classes"],
             expected=fit.classes,
         )

@@ -97,7 +97,8 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
     if told is not None and fit.classes is not None and int(told) != fit.classes:
         raise InvalidInput(
             "records.label_range",
-            f"{fit.because} has {fit.classes} classes, not {int(told)}. Leave the number as it is.",
+            f"To fit {cut(fit.because, 160)} there must be {fit.classes} classes, not {int(told)}. "
+            "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
     return clean

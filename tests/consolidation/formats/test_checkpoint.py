@@ -1,0 +1,167 @@
+"""Checkpoints: described by the file, the tensors or the form; re-encoded; NaN noticed (A24)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from consolidation.errors import NocturneInputError
+from consolidation.formats.checkpoint import inspect_checkpoint
+from tests.consolidation.formats.files import code_of, entry, mlp_file, mlp_tensors, safetensors
+
+
+def test_the_copy_holds_the_same_tensors_and_the_description(tmp_path: Path) -> None:
+    source = mlp_file(tmp_path / "in", described=False)
+    info = inspect_checkpoint(source, config={"activation": "gelu"}, out=tmp_path / "out")
+    before, after = load_file(source), load_file(tmp_path / "out")
+    assert before.keys() == after.keys()
+    assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+    with safe_open(tmp_path / "out", framework="numpy") as opened:
+        metadata = opened.metadata()
+    assert metadata["nocturne.family"] == "mlp"
+    assert json.loads(metadata["nocturne.config"]) == info["config"]
+    assert info["config"] == {"layers": [4, 5, 3], "activation": "gelu", "names": ["net.0", "net.2"]}
+    assert info["parameters"] == 4 * 5 + 5 + 5 * 3 + 3
+    assert info["sha256"] == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
+    assert info["size"] == (tmp_path / "out").stat().st_size
+    assert {item["name"] for item in info["tensors"]} == set(before)
+
+
+def test_a_copy_of_a_copy_is_the_same_bytes(tmp_path: Path) -> None:
+    first = inspect_checkpoint(mlp_file(tmp_path / "in"), out=tmp_path / "one")
+    second = inspect_checkpoint(tmp_path / "one", out=tmp_path / "two")
+    assert first == second
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_metadata_of_other_programs_is_kept(tmp_path: Path) -> None:
+    save_file(mlp_tensors(), tmp_path / "in", metadata={"format": "pt", "note": "<b>mine</b>"})
+    inspect_checkpoint(tmp_path / "in", config={"activation": "relu"}, out=tmp_path / "out")
+    with safe_open(tmp_path / "out", framework="numpy") as opened:
+        assert opened.metadata()["note"] == "<b>mine</b>"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a24_one_bad_number_is_noticed_and_kept(dtype: str, value: float, tmp_path: Path) -> None:
+    tensors = mlp_tensors(dtype=dtype)
+    tensors["net.2.weight"][2, 4] = value
+    save_file(tensors, tmp_path / "in")
+    info = inspect_checkpoint(tmp_path / "in", config={"activation": "relu"}, out=tmp_path / "out")
+    assert info["non_finite"] is True
+    assert np.array_equal(
+        load_file(tmp_path / "out")["net.2.weight"], tensors["net.2.weight"], equal_nan=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "bad"),
+    [
+        ("BF16", 0x7F80, True), ("BF16", 0xFFC1, True), ("BF16", 0x7F7F, False),
+        ("F8_E5M2", 0x7C, True), ("F8_E5M2", 0x7B, False),
+        ("F8_E4M3", 0x7F, True), ("F8_E4M3", 0xFF, True), ("F8_E4M3", 0x7E, False),
+    ],
+)  # fmt: skip
+def test_a24_formats_without_a_numpy_twin(dtype: str, bits: int, bad: bool, tmp_path: Path) -> None:
+    width = 2 if dtype == "BF16" else 1
+    weight, bias = bytes(11 * width) + bits.to_bytes(width, "little"), bytes(3 * width)
+    header = {
+        "net.0.weight": entry([3, 4], 0, 12 * width, dtype),
+        "net.0.bias": entry([3], 12 * width, 15 * width, dtype),
+    }
+    path = safetensors(tmp_path / "f", header, weight + bias)
+    assert inspect_checkpoint(path, config={"activation": "relu"})["non_finite"] is bad
+
+
+def test_a24_a_flood_of_denormals_is_finite(tmp_path: Path) -> None:
+    tensors = {name: np.full_like(value, 1e-45) for name, value in mlp_tensors().items()}
+    save_file(tensors, tmp_path / "in")
+    assert inspect_checkpoint(tmp_path / "in", config={"activation": "relu"})["non_finite"] is False
+
+
+def test_shapes_that_do_not_match_the_metadata(tmp_path: Path) -> None:
+    config = {"layers": [4, 6, 3], "activation": "relu", "names": ["net.0", "net.2"]}
+    save_file(
+        mlp_tensors(),
+        tmp_path / "in",
+        metadata={"nocturne.family": "mlp", "nocturne.config": json.dumps(config)},
+    )
+    with pytest.raises(NocturneInputError) as caught:
+        inspect_checkpoint(tmp_path / "in", out=tmp_path / "out")
+    assert code_of(caught).startswith("checkpoint.shape")
+    for word in ("net.0", "5", "6"):
+        assert word in caught.value.message
+    assert not (tmp_path / "out").exists()
+
+
+BAD: dict[str, tuple[str, dict[str, Any], dict[str, str] | None, dict[str, Any]]] = {
+    "unknown-tensors": ("checkpoint.family_unknown", {"conv.weight": np.zeros((2, 2, 3, 3))}, None, {}),
+    "unknown-family": ("checkpoint.family_unknown", mlp_tensors(), {"nocturne.family": "<gpt>"}, {}),
+    "family-of-the-form-does-not-fit": (
+        "checkpoint.family_unknown",
+        {"conv.weight": np.zeros((2, 2, 3, 3))},
+        None,
+        {"family": "mlp"},
+    ),
+    "activation-unknown": ("checkpoint.config_missing", mlp_tensors(), None, {}),
+    "activation-invented": ("checkpoint.config", mlp_tensors(), None, {"config": {"activation": "sign"}}),
+    "config-not-json": (
+        "checkpoint.metadata",
+        mlp_tensors(),
+        {"nocturne.family": "mlp", "nocturne.config": "{"},
+        {},
+    ),
+    "config-nested-deep": (
+        "checkpoint.metadata",
+        mlp_tensors(),
+        {"nocturne.family": "mlp", "nocturne.config": "[" * 100_000},
+        {},
+    ),
+    "whole-numbers": (
+        "tensor.dtype",
+        {"net.0.weight": np.zeros((3, 4), np.int64), "net.0.bias": np.zeros(3, np.int64)},
+        None,
+        {"config": {"activation": "relu"}},
+    ),
+    "no-tensors": ("checkpoint.no_tensors", {}, {"a": "b"}, {}),
+}
+
+
+@pytest.mark.parametrize("row", BAD)
+def test_a_checkpoint_that_nobody_could_load_is_refused(row: str, tmp_path: Path) -> None:
+    code, tensors, metadata, options = BAD[row]
+    save_file(tensors, tmp_path / "in", metadata=metadata)
+    with pytest.raises(NocturneInputError) as caught:
+        inspect_checkpoint(tmp_path / "in", out=tmp_path / "out", **options)
+    assert code_of(caught) == code
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(FileExistsError):
+        inspect_checkpoint(mlp_file(tmp_path / "in"), out=tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    width = 5000
+    tensors = {
+        "net.0.weight": np.zeros((width, width), np.float32),
+        "net.0.bias": np.zeros(width, np.float32),
+    }
+    save_file(tensors, tmp_path / "in")
+    tracemalloc.start()
+    info = inspect_checkpoint(tmp_path / "in", config={"activation": "relu"}, out=tmp_path / "out")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert info["size"] > 95 * 2**20
+    assert peak < 24 * 2**20

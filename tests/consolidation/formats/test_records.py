@@ -1,0 +1,191 @@
+"""The canonical record file: equal to what came whatever the format, refused where nobody could use it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consolidation.errors import NocturneInputError
+from consolidation.formats.records import X_TYPES, convert_records
+from consolidation.memory.store import Records, record_ids
+from tests.consolidation.formats.files import code_of
+
+
+def save(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path.with_suffix(".npz") if path.suffix != ".npz" else path
+
+
+def convert(path: Path, **options: Any) -> dict[str, Any]:
+    return convert_records(path, task="digits", out=path.with_name("out"), **options)
+
+
+@pytest.mark.parametrize("kind", sorted(X_TYPES))
+@pytest.mark.parametrize("logits", [False, True])
+def test_a_set_comes_out_as_it_went_in(kind: str, logits: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 100, (300, 3, 5)).astype(kind)
+    y = rng.integers(0, 7, 300).astype(np.uint8)
+    extra = {"logits": rng.normal(size=(300, 7)).astype(np.float32)} if logits else {}
+    info = convert(
+        save(tmp_path / "f.npz", x=x, y=y, **extra), transform={"scale": 0.5, "mean": 1.0, "sd": 2.0}
+    )
+    records = Records.open(tmp_path / "out")
+    assert records.x.dtype == np.dtype(kind)
+    assert np.array_equal(records.x, x)
+    assert np.array_equal(records.y, y)
+    assert np.array_equal(records.ids, record_ids(x, y.astype(np.int64)))
+    assert (records.z is not None) == logits == info["has_logits"]
+    assert records.transform.to_json() == info["transform"] == {"scale": 0.5, "mean": 1.0, "sd": 2.0}
+    assert info["label_histogram"] == np.bincount(y, minlength=7).tolist()
+    assert info["size"] == (tmp_path / "out").stat().st_size
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    kind=st.sampled_from(["<u1", "<f4", ">f4", ">i2", "<f8", "?"]),
+    order=st.sampled_from("CF"),
+    packed=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_layout_gives_the_same_records(
+    rows: int, shape: list[int], kind: str, order: Any, packed: bool, seed: int, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("layout")
+    rng = np.random.default_rng(seed)
+    x = np.asarray(rng.integers(0, 2, (rows, *shape)), dtype=kind, order=order)
+    y = rng.integers(0, 3, rows)
+    (np.savez_compressed if packed else np.savez)(folder / "f.npz", x=x, y=y)
+    convert(folder / "f.npz", classes=3)
+    records = Records.open(folder / "out")
+    assert np.array_equal(records.x, x)
+    assert np.array_equal(records.y, y)
+
+
+def test_our_own_file_converts_to_itself_but_for_the_task(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    made = Records.write(
+        tmp_path / "own",
+        task="digits",
+        x=rng.random((20, 4)),
+        y=rng.integers(0, 3, 20),
+        classes=3,
+        z=rng.random((20, 3)),
+    )
+    first = convert(tmp_path / "own")
+    again = convert_records(tmp_path / "out", task="digits", out=tmp_path / "again")
+    assert first["sha256"] == again["sha256"]
+    assert np.array_equal(Records.open(tmp_path / "out").ids, made.ids)
+
+
+def test_a_scale_in_the_file_counts_unless_the_caller_knows_better(tmp_path: Path) -> None:
+    path = save(tmp_path / "f.npz", x=np.ones((2, 3)), y=np.zeros(2, int), scale=0.25, mean=np.array([0.5]))
+    assert convert(path)["transform"] == {"scale": 0.25, "mean": 0.5, "sd": 1.0}
+    (tmp_path / "out").unlink()
+    assert convert(path, transform={"scale": 3.0})["transform"] == {"scale": 3.0, "mean": 0.0, "sd": 1.0}
+
+
+def test_duplicates_are_counted(tmp_path: Path) -> None:
+    x = np.repeat(np.arange(12.0).reshape(4, 3), 3, axis=0)
+    assert convert(save(tmp_path / "f.npz", x=x, y=np.zeros(12, int)))["duplicates"] == 8
+
+
+BAD: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "empty-probe": ("records.empty", {"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, {}),
+    "A51-label-at-classes": (
+        "records.label_range",
+        {"x": np.zeros((3, 2)), "y": np.array([0, 1, 10])},
+        {"classes": 10},
+    ),
+    "label-negative": ("records.label_range", {"x": np.zeros((3, 2)), "y": np.array([0, -1, 1])}, {}),
+    "label-beyond-int64": (
+        "records.label_range",
+        {"x": np.zeros((1, 2)), "y": np.array([2**64 - 1], "u8")},
+        {},
+    ),
+    "nan-in-x": ("records.non_finite", {"x": np.array([[0.0, 1], [np.nan, 1]]), "y": np.zeros(2, int)}, {}),
+    "inf-in-x": (
+        "records.non_finite",
+        {"x": np.array([[0, 1], [np.inf, 1]], "f2"), "y": np.zeros(2, int)},
+        {},
+    ),
+    "nan-in-logits": (
+        "records.logits",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int), "logits": np.array([[np.nan, 0]])},
+        {},
+    ),
+    "logits-beyond-half": (
+        "records.logits",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int), "logits": np.array([[1e6, 0]])},
+        {},
+    ),
+    "logits-of-other-classes": (
+        "records.logits",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int), "logits": np.zeros((1, 3))},
+        {"classes": 2},
+    ),
+    "no-width": ("records.shape", {"x": np.zeros((2, 0)), "y": np.zeros(2, int)}, {}),
+    "scale-nan": (
+        "records.transform",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int)},
+        {"transform": {"scale": np.nan}},
+    ),
+    "scale-zero": (
+        "records.transform",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int)},
+        {"transform": {"scale": 0.0}},
+    ),
+    "sd-negative": (
+        "records.transform",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int)},
+        {"transform": {"sd": -1.0}},
+    ),
+    "transform-text": (
+        "records.transform",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int)},
+        {"transform": {"mean": "1"}},
+    ),
+    "transform-unknown": (
+        "records.transform",
+        {"x": np.zeros((1, 2)), "y": np.zeros(1, int)},
+        {"transform": {"k": 1.0}},
+    ),
+}
+
+
+@pytest.mark.parametrize("row", BAD)
+def test_what_could_not_be_replayed_is_refused(row: str, tmp_path: Path) -> None:
+    code, arrays, options = BAD[row]
+    with pytest.raises(NocturneInputError) as caught:
+        convert(save(tmp_path / "f.npz", **arrays), **options)
+    assert code_of(caught) == code
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
+
+
+def test_the_row_of_a_bad_label_and_of_a_nan_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NocturneInputError, match="row 3 is 10; with 10 classes") as caught:
+        convert(save(tmp_path / "f.npz", x=np.zeros((3, 2)), y=np.array([0, 1, 10])), classes=10)
+    assert caught.value.detail == {"row": 2, "count": 1}
+    x = np.zeros((100_000, 20))
+    x[98_765, 3] = np.nan
+    with pytest.raises(NocturneInputError, match="row 98,766") as caught:
+        convert(save(tmp_path / "g.npz", x=x, y=np.zeros(100_000, int)))
+    assert caught.value.detail == {"row": 98_765}
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    path = save(tmp_path / "f.npz", x=np.zeros((40_000, 784), np.float32), y=np.zeros(40_000, int))
+    assert path.stat().st_size > 115 * 2**20
+    tracemalloc.start()
+    convert(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20
