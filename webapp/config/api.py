@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.decorators import login_not_required
+from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import django_auth
@@ -56,3 +58,13 @@ def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
     return api.create_response(
         request, {"code": "request.refused", "message": str(error)}, status=error.status_code
     )
+
+
+def api_urls() -> tuple[list[URLResolver | URLPattern], str, str]:
+    """The API's addresses. A program that is not logged in gets a 401 as JSON from the API's own check, not
+    the redirect to the login page that `LoginRequiredMiddleware` has for people."""
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern) and pattern.name not in {"openapi-json", "api-root"}:
+            pattern.callback = login_not_required(pattern.callback)
+    return patterns, app_name, namespace

@@ -14,10 +14,10 @@ pages = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402  (both need Django to be set up)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from webapp.live.origin import ExactOrigin  # noqa: E402
 from webapp.live.routing import websocket_urlpatterns  # noqa: E402
 from webapp.uploads.asgi import UploadApplication  # noqa: E402
 
@@ -25,10 +25,10 @@ application = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
-                re_path(r"^upload/", AuthMiddlewareStack(UploadApplication())),  # type: ignore[arg-type]
-                re_path(r"", pages),  # type: ignore[arg-type]
+                re_path(r"^upload/", AuthMiddlewareStack(UploadApplication())),  # type: ignore[list-item]
+                re_path(r"", pages),  # type: ignore[list-item]
             ]
         ),
-        "websocket": OriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
+        "websocket": ExactOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from webapp.config.api import api
+from webapp.config.api import api_urls
 
 urlpatterns = [
     path("", include("webapp.core.urls")),
@@ -18,7 +18,7 @@ urlpatterns = [
     path("", include("webapp.fleet.urls")),
     path("", include("webapp.demo.urls")),
     path("accounts/", include("allauth.account.urls")),
-    path("api/", api.urls),
+    path("api/", api_urls()),
 ]
 handler400 = "webapp.core.views.bad_request"
 handler403 = "webapp.core.views.forbidden"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from webapp.cycles.choices import TERMINAL, Kind, State
+from webapp.cycles.page import task_colour
+from webapp.projects.models import Task
 
 if TYPE_CHECKING:
     from webapp.cycles.models import Cycle
@@ -27,7 +29,7 @@ def outcome(cycle: Cycle) -> dict[str, Any] | None:
         "sentence": sentence,
         "tone": tone,
         "reasons": [str(reason) for reason in cycle.reasons],
-        "tasks": _tasks(cycle.report),
+        "tasks": _tasks(cycle),
         "figures": _figures(cycle.report.get("metrics") or {}),
         "result": getattr(cycle, "result", None),
     }
@@ -58,17 +60,20 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
     return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
 
 
-def _tasks(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
+    report = cycle.report
     before, after = report.get("before") or {}, report.get("after") or {}
     gains = report.get("gain") or {}
+    names = [task.name for task in Task.objects.filter(project_id=cycle.project_id).order_by("position")]
     rows = []
-    for name in after:
+    for index, name in enumerate(name for name in names if name in after):
         first, last = before.get(name), after[name]
         gain = gains.get(name) or {}
         known = first is not None and last is not None
         rows.append(
             {
                 "name": name,
+                "colour": task_colour(index),
                 "before": first,
                 "after": last,
                 "delta": last - first if known else None,

@@ -15,7 +15,7 @@
  * @property {(min: number, max: number) => [number, number]} range of y
  * @property {() => {value: number, token: string}[]} [levels] dashed horizontals
  * @property {() => {from: number, to: number, token: string, label: string}|null} [zone] a band in y
- * @property {() => string} [note] beside the title
+ * @property {() => string} [note] beside the title @property {boolean} [breaks] no line across a long silence
  */
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { compact, elapsed, integer, isNumber } from "./format.js";
@@ -30,7 +30,7 @@ const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 export class Chart {
   /**
    * @param {HTMLElement} card @param {Spec} spec
-   * @param {{axis: "t"|"step", stages: () => import("./store.js").Stage[], cursor: (x: number|null) => void}} shared
+   * @param {{axis: "t"|"step", stages: () => import("./store.js").Stage[], cursor: (x: number|null) => void, ended: () => boolean}} shared
    */
   constructor(card, spec, shared) {
     this.card = card;
@@ -73,6 +73,7 @@ export class Chart {
     this.plot.setScale("x", { min, max });
     this._ours = false;
     this._empty();
+    this._present();
     const note = this.card.querySelector("[data-note]");
     const words = this.spec.note?.() ?? "";
     if (note && note.textContent !== words) note.textContent = words;
@@ -88,6 +89,7 @@ export class Chart {
     const key = this.shared.axis === "t" ? "t" : "step";
     const edge = stages.length ? (key === "t" ? stages.at(-1).t1 ?? stages.at(-1).t0 : stages.at(-1).step1 ?? 0) : 0;
     const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, edge, this.shared.axis === "t" ? 10 : 20);
+    if (this.shared.ended()) return [first, last];
     const unit = niceStep(last / 8);
     return [first, Math.max(unit, Math.ceil((last * 1.02) / unit) * unit)];
   }
@@ -99,7 +101,7 @@ export class Chart {
     this.plot = new uPlot(
       {
         ...this._size(),
-        padding: [10, 8, 0, 0],
+        padding: [10, 16, 0, 0],
         legend: { show: false },
         cursor: {
           sync: { key: SYNC.key, setSeries: false, scales: ["x", null] },
@@ -135,13 +137,22 @@ export class Chart {
   _series(line) {
     const colour = () => (line.ghost ? faded(line.token, 0.28) : token(line.token));
     return {
-      label: line.label, stroke: colour, dash: line.dash, width: line.dots ? 0 : line.width ?? 1.75, spanGaps: !line.ghost,
+      label: line.label, stroke: colour, dash: line.dash, width: line.dots ? 0 : line.width ?? 1.75, spanGaps: false,
+      ...(this.spec.breaks ? { gaps: (u, _s, from, to, nulls) => this._breaks(u, from, to, nulls) } : {}),
       show: !this.hidden.has(line.parent ?? line.key),
       paths: line.dots ? () => null : undefined,
       points: line.dots
         ? { show: true, size: 8, width: 2, stroke: colour, fill: () => token("surface") }
-        : { size: 5, stroke: colour, fill: colour },
+        : { size: 4, stroke: colour, fill: colour },
     };
+  }
+
+  /** Between two stages nothing was measured: no line there. */
+  _breaks(u, from, to, nulls) {
+    const xs = u.data[0], limit = Math.max((xs[xs.length - 1] - xs[0]) / 100, this.shared.axis === "t" ? 1.5 : 50);
+    const long = [];
+    for (let i = from + 1; i <= to; i++) if (xs[i] - xs[i - 1] > limit) long.push([u.valToPos(xs[i - 1], "x", true), u.valToPos(xs[i], "x", true)]);
+    return long.length ? [...nulls, ...long].sort((a, b) => a[0] - b[0]) : nulls;
   }
 
   _range(min, max) {
@@ -286,7 +297,7 @@ export class Chart {
       ...this.entries.map((line) => {
         const button = el("button", line.label);
         button.type = "button";
-        button.className = line.dash ? "legend legend--dash" : "legend";
+        button.className = line.dash ? "chart__key chart__key--dash" : "chart__key";
         button.dataset.key = line.key;
         button.title = "Click: show or hide. Alt-click: this one alone.";
         button.setAttribute("aria-pressed", "true");
@@ -303,6 +314,20 @@ export class Chart {
     for (const button of this.card.querySelectorAll("[data-legend] button")) {
       const line = this.entries.find((one) => one.key === /** @type {HTMLElement} */ (button).dataset.key);
       if (line) /** @type {HTMLElement} */ (button).style.setProperty("--swatch", token(line.token));
+    }
+  }
+
+  /** Only what has values has an entry: a term that is not part of this loss is not listed. */
+  _present() {
+    if (!this.data[0].length) return;
+    for (const button of this.card.querySelectorAll("[data-legend] button")) {
+      const at = this.spec.lines.findIndex((line) => line.key === /** @type {HTMLElement} */ (button).dataset.key) + 1;
+      const item = /** @type {HTMLElement} */ (button.parentElement);
+      if (item.dataset.present !== "yes") {
+        const present = this.data[at].some(isNumber);
+        item.hidden = !present;
+        if (present) item.dataset.present = "yes";
+      }
     }
   }
 

@@ -139,10 +139,11 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       ]),
       format: (v) => `${Math.round(v * 1000) / 10} %`.replace("-", "−"),
       range: (min, max) => (Number.isNaN(min) ? [0, Math.max(0.1, budget * 2)] : [Math.min(0, Math.floor(min * 20) / 20), Math.max(budget * 1.6, Math.ceil(max * 20 + 0.2) / 20)]),
-      zone: () => (store.cycle.kind === "sleep" ? { from: 0, to: budget, token: "good", label: `budget ${percent(budget)}` } : null),
+      zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: `budget ${percent(budget)}` } : null),
       note: () => {
         const lost = figures.worst((store.latest("proof", "after") ?? store.latest("watch"))?.scores);
-        return lost ? `worst: ${lost.task}` : "best so far − now, old tasks";
+        if (!lost) return "best so far − now, old tasks";
+        return figures.mode === "score" ? `since it fell asleep · worst: ${lost.task}` : `worst: ${lost.task}`;
       },
     }, shared));
   }
@@ -167,6 +168,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       data: live(terms.map(([key]) => key)),
       format: compact,
       range: positive,
+      breaks: true,
       note: () => `${gaps()}by term`,
     }, shared));
   }
@@ -177,7 +179,8 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       data: live(["grad_norm", "noise"]),
       format: compact,
       range: positive,
-      note: () => `${gaps()}before clipping`,
+      breaks: true,
+      note: () => `${gaps()}noise beside it`,
     }, shared));
   }
   return charts;

@@ -31,6 +31,7 @@ const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[dat
 const shared = {
   axis: /** @type {"t"|"step"} */ ("t"),
   stages: () => store.stages,
+  ended: () => TERMINAL.has(store.cycle.state),
   cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
 };
 const charts = cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
@@ -60,10 +61,11 @@ function changed() {
 }
 
 const stream = new Stream(`cycle:${page.state.id}`, framesUrl, store, (applied) => {
-  if (applied) header.heard(stream.newest);
+  if (applied) header.heard(stream.newest, store.last > stream.liveFrom);
   header.serverClock(store.cycle.server_now);
   changed();
   if (TERMINAL.has(store.cycle.state)) void ended();
+  else if (running() && !store.cycle.started_at) void refresh();
 });
 const live = new Live(socketUrl, (status) => {
   header.status = status;
@@ -87,10 +89,17 @@ async function ended() {
   live.stop();
 }
 
+let refreshing = false;
+/** The cycle's own fields that no frame carries: when it started, its place in the queue, its result. */
 async function refresh() {
+  if (refreshing) return;
+  refreshing = true;
   const response = await fetch(stateUrl, { headers: { Accept: "application/json" } }).catch(() => null);
+  refreshing = false;
   if (!response?.ok) return;
-  store.setState(await response.json());
+  const fresh = await response.json();
+  store.setState(fresh);
+  for (const key of ["started_at", "finished_at", "result", "error", "verdict", "reasons", "workers_alive"]) store.cycle[key] = fresh[key];
   changed();
 }
 

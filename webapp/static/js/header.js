@@ -41,6 +41,7 @@ export class Header {
       this.bar.hidden = ["cancelled", "failed", "quarantined"].includes(c.state) && !c.progress;
     }
     put(this.sub, this._line());
+    if (c.result) put(this.root.querySelector("[data-result]"), `${c.base ? " → " : " · "}v${c.result.number}`);
     this._waiting();
   }
 
@@ -79,11 +80,12 @@ export class Header {
     if (command instanceof HTMLElement) command.hidden = !nobody;
   }
 
-  /** A frame arrived. @param {import("./store.js").Frame|null} frame */
-  heard(frame) {
-    this.heardAt = Date.now();
-    if (frame?.at && this.status.kind === "live") {
-      const delay = Math.max(0, Date.now() - frame.at - (this.skew ?? 0));
+  /** The newest frame that was applied. @param {import("./store.js").Frame|null} frame @param {boolean} [fresh] it came live */
+  heard(frame, fresh = false) {
+    if (!frame?.at) return;
+    this.heardAt = frame.at + (this.skew ?? 0);
+    if (fresh) {
+      const delay = Math.max(0, Date.now() - this.heardAt);
       this.delay = this.delay ? this.delay * 0.8 + delay * 0.2 : delay;
     }
   }

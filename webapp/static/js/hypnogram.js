@@ -44,6 +44,7 @@ export class Hypnogram {
       parts.push(node("text", { x: 0, y, class: "hypno__lane" }, narrow ? lane.replace(/ (replay|dreaming)$/, "") : lane));
       parts.push(node("line", { x1: left, x2: width - right, y1: y, y2: y, class: "hypno__rule" }));
     });
+    if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, "The stages appear here as they begin."));
     let before = null;
     for (const stage of this.store.stages) {
       const kind = stageOf(stage.stage), row = this.lanes.indexOf(kind.lane);
@@ -66,7 +67,7 @@ export class Hypnogram {
       const tick = node("line", { x1: x(probe.t), x2: x(probe.t), y1: bottom + 1, y2: bottom + (tall ? 9 : 6), class: `hypno__tick${tall ? " hypno__tick--proof" : ""}` });
       parts.push(tick);
     }
-    parts.push(...this._clock(span, x, height, width, right));
+    if (this.store.stages.length) parts.push(...this._clock(span, x, height, width, right));
     if (this.cursorAt !== null && this.cursorAt <= span) parts.push(node("line", { x1: x(this.cursorAt), x2: x(this.cursorAt), y1: TOP, y2: bottom + 8, class: "hypno__cursor" }));
     if (this.running() && this.store.stages.length) {
       parts.push(node("line", { x1: x(now), x2: x(now), y1: 2, y2: bottom + 9, class: "hypno__now" }));
@@ -94,7 +95,7 @@ export class Hypnogram {
 
   _clock(span, x, height, width, right) {
     const started = Date.parse(this.store.cycle.started_at ?? "");
-    const fits = Math.max(2, Math.floor((width - 100) / 92));
+    const fits = Math.max(2, Math.floor((width - 100) / 110));
     const unit = NICE.find((n) => span / n <= fits) ?? 28800;
     const seconds = unit < 60, marks = [];
     const origin = Number.isNaN(started) ? 0 : started / 1000;

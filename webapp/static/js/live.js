@@ -28,6 +28,7 @@ export class Stream {
     this.onChange = onChange;
     this.ended = "";
     this.newest = null;
+    this.liveFrom = Infinity; // frames above it are news, not history
     /** @type {Map<number, Frame>} */ this._pending = new Map();
     /** @type {Promise<void>|null} */ this._fetching = null;
     this._hole = 0;
@@ -86,6 +87,7 @@ export class Stream {
   /** @param {any} message */
   hear(message) {
     if (message.type === "hello") {
+      this.liveFrom = message.last;
       this.sink.setState(message.state);
       this.onChange(0);
       if (this.sink.last < message.last && this.sink.last === 0) this._catchUpQuietly();

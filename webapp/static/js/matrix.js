@@ -48,6 +48,7 @@ export class Matrix {
     const words = this.figures.store.cycle.kind === "sleep" ? ` · budget ${percent(budget)}${over ? ", exceeded" : ""}` : "";
     const name = document.createElement("b");
     name.textContent = lost.task;
-    this.foot.replaceChildren("Worst drop from the best so far: ", `${percent(lost.value)} on `, name, words);
+    const since = this.figures.mode === "score" ? "since it fell asleep" : "from the best so far";
+    this.foot.replaceChildren(`Worst drop ${since}: `, `${percent(lost.value)} on `, name, words);
   }
 }

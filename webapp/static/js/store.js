@@ -81,6 +81,7 @@ export class CycleStore {
     const offset = this._offsetOf(frame, points, events);
     if (points) this._points(points, offset, frame.epoch);
     for (const event of events) this._event(event, offset, frame.epoch);
+    this.seconds = Math.max(this.seconds, this.points.t.at(-1) ?? 0);
     if (!news) return;
     const { progress, step, total_steps: total } = frame.payload;
     if (progress !== undefined) this.cycle.progress = progress;
@@ -134,6 +135,7 @@ export class CycleStore {
 
   _event(event, offset, epoch) {
     const t = (event.t ?? 0) + offset, step = event.step ?? 0;
+    this.seconds = Math.max(this.seconds, t);
     const base = { t, step, epoch, n: ++this._n, ghost: false };
     switch (event.kind) {
       case "stage_started":

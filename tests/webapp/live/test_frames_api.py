@@ -1,0 +1,74 @@
+"""History over HTTP: pages, holes, and nothing for strangers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import night
+from tests.support.night_script import Night
+from tests.webapp.conftest import logged_in
+from webapp.live.models import Frame
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.cycles.models import Cycle
+
+
+@pytest.fixture
+def played(cycle: Cycle) -> Cycle:
+    night.play(cycle, Night(seconds=4))
+    cycle.refresh_from_db()
+    return cycle
+
+
+def test_pages_of_frames_are_gapless_and_say_whether_there_are_more(played: Cycle, vera: User) -> None:
+    client = logged_in(vera)
+    got: list[dict[str, Any]] = []
+    while True:
+        after = got[-1]["seq"] if got else 0
+        page = client.get(f"/api/cycles/{played.pk}/frames?after={after}&limit=7").json()
+        got += page["items"]
+        assert page["last"] == played.seq
+        if not page["more"]:
+            break
+    rows = Frame.objects.filter(cycle=played).order_by("seq")
+    assert [frame["seq"] for frame in got] == list(range(1, played.seq + 1))
+    assert [(f["epoch"], f["t_ms"], f["kind"], f["payload"]) for f in got] == [
+        (row.epoch, row.t_ms, row.kind, row.payload) for row in rows
+    ]
+
+
+def test_nothing_new_is_an_empty_page(played: Cycle, alice: User) -> None:
+    page = logged_in(alice).get(f"/api/cycles/{played.pk}/frames?after={played.seq}").json()
+    assert page == {"items": [], "last": played.seq, "more": False}
+
+
+@pytest.mark.parametrize("after", [-1, 10_000])
+def test_a_number_of_another_stream_resets(played: Cycle, alice: User, after: int) -> None:
+    page = logged_in(alice).get(f"/api/cycles/{played.pk}/frames?after={after}").json()
+    assert page == {"items": [], "last": played.seq, "more": False, "reset": True}
+
+
+@pytest.mark.parametrize("query", ["after=x", "limit=0", "limit=5000", f"after={2**70}"])
+def test_nonsense_is_refused_with_a_sentence(played: Cycle, alice: User, query: str) -> None:
+    answer = logged_in(alice).get(f"/api/cycles/{played.pk}/frames?{query}")
+    assert answer.status_code in {200, 422}
+    assert answer.json().get("reset") or answer.json()["code"] == "request.invalid"
+
+
+@pytest.mark.parametrize("tail", ["", "/frames"])
+def test_a_stranger_gets_404_and_nobody_401(played: Cycle, charlie: User, tail: str) -> None:
+    from django.test import Client
+
+    assert logged_in(charlie).get(f"/api/cycles/{played.pk}{tail}").status_code == 404
+    assert Client().get(f"/api/cycles/{played.pk}{tail}").status_code == 401
+
+
+def test_the_history_takes_the_same_queries_however_long_it_is(
+    played: Cycle, alice: User, django_assert_max_num_queries: object
+) -> None:
+    client = logged_in(alice)
+    with django_assert_max_num_queries(4):  # type: ignore[operator]
+        client.get(f"/api/cycles/{played.pk}/frames?limit=2000")
