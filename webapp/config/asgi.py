@@ -25,8 +25,8 @@ application = ProtocolTypeRouter(
     {
         "http": URLRouter(
             [
-                re_path(r"^upload/", AuthMiddlewareStack(UploadApplication())),  # type: ignore[list-item]
-                re_path(r"", pages),  # type: ignore[list-item]
+                re_path(r"^upload/", AuthMiddlewareStack(UploadApplication())),  # type: ignore[arg-type, list-item]
+                re_path(r"", pages),  # type: ignore[arg-type, list-item]
             ]
         ),
         "websocket": ExactOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
