@@ -30,7 +30,7 @@ OWN_THINGS = {
     "home", "project_list", "project_create", "schedule_overview", "fleet", "settings", "demo_start",
     "account_change_password", "account_set_password", "account_email", "account_inactive", "account_logout",
     "account_reauthenticate", "account_password_expired", "settings_profile", "settings_appearance",
-    "invitation_create", "schedule_preview", "project_pick",
+    "invitation_create", "schedule_preview", "project_pick", "settings_members", "settings_audit",
 }  # fmt: skip
 # Addresses that must answer without a login.
 OPEN = {

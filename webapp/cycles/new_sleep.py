@@ -19,6 +19,7 @@ from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
 from webapp.cycles.sleep_plan import checklist, estimates, known_wake
+from webapp.demo.services import demo_sleep_recipe
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.projects.selectors import holdings
@@ -42,8 +43,8 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
         return _page(request, project, {})
     try:
         base = _chosen(request, project)
-        # The one-click sleep asks nothing, so what the checkpoint itself knows of its wake is used.
-        known = {} if "wake_examples" in request.POST else known_wake(base or project.current)
+        # The one-click sleep asks nothing, so what the line itself knows of its waking is used.
+        known = {} if "wake_examples" in request.POST else _unasked(project, base or project.current)
         cycle = services.cycle_start(
             actor=request.user,
             project=project,
@@ -57,6 +58,10 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
         return _page(request, project, {field: error}, status=error.status)
     messages.success(request, _("%(sleep)s is in line.") % {"sleep": cycle})
     return redirect("cycle_detail", cycle_id=cycle.pk)
+
+
+def _unasked(project: Project, base: Checkpoint | None) -> dict[str, Any]:
+    return demo_sleep_recipe() if project.is_demo else known_wake(base)
 
 
 def _chosen(request: HttpRequest, project: Project) -> Checkpoint | None:
@@ -79,7 +84,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     chosen = request.POST.get("preset", DEFAULT_PRESET)
     typed = request.POST if request.method == "POST" else {}
     known = known_wake(project.current)
-    values = {name: str(typed.get(name, known.get(name, ""))) for name in ("wake_examples", "wake_lr")}
+    values = {name: str(typed.get(name, _plain(known.get(name)))) for name in ("wake_examples", "wake_lr")}
     # A preset's numbers go to the page's script, which shows what an empty field stands for.
     numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
     rows = sum(h.memories.rows for h in held if h.memories)
@@ -94,7 +99,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "chosen_preset": chosen if chosen in PRESETS else DEFAULT_PRESET,
         "presets": [
             {"name": name, **PRESET_WORDS[name], "estimate": estimate}
-            for name, estimate in estimates(project, PRESETS, held).items()
+            for name, estimate in estimates(project, PRESETS, held, known.get("wake_examples")).items()
         ],
         "numbers": numbers,
         "memory_rows": rows,
@@ -110,3 +115,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "workers": workers_alive().exists(),
     }
     return render(request, "cycles/new.html", context, status=status)
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if value < 1 else str(int(value))

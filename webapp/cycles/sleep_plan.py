@@ -11,6 +11,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from webapp.checkpoints.choices import Origin
+from webapp.checkpoints.models import Checkpoint
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from consolidation.recipe import SleepRecipe
-    from webapp.checkpoints.models import Checkpoint
     from webapp.projects.models import Project
     from webapp.projects.selectors import Holding
 
@@ -52,22 +53,40 @@ def planned_steps(recipe: SleepRecipe, memory_rows: int, wake_examples: float | 
 
 
 def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
-    """What a checkpoint knows of its wake, as fields of the recipe."""
-    wake = checkpoint.wake if checkpoint is not None and isinstance(checkpoint.wake, dict) else {}
-    fields = {"wake_examples": wake.get("examples"), "wake_lr": wake.get("lr")}
+    """What is known of the waking since the last sleep, as fields of the recipe. One query.
+
+    Examples add up over the wakes in between, and one wake without any makes the sum unknown; the rate is
+    the last one's.
+    """
+    if checkpoint is None:
+        return {}
+    rows = Checkpoint.objects.filter(project_id=checkpoint.project_id, number__lte=checkpoint.number)
+    line = {row.pk: row for row in rows.only("id", "parent_id", "origin", "wake")}
+    at, seen, total = line.get(checkpoint.pk), 0, 0.0
+    while at is not None and at.origin != Origin.SLEEP:
+        examples = at.wake.get("examples")
+        if not examples:
+            # The first of the line was there before any waking that we know of.
+            total = total if at.parent_id is None and seen else 0.0
+            break
+        total, seen = total + examples, seen + 1
+        at = line.get(at.parent_id) if at.parent_id else None
+    fields = {"wake_examples": total, "wake_lr": checkpoint.wake.get("lr")}
     return {name: value for name, value in fields.items() if value}
 
 
 def estimates(
-    project: Project, presets: Mapping[str, SleepRecipe], held: Sequence[Holding]
+    project: Project,
+    presets: Mapping[str, SleepRecipe],
+    held: Sequence[Holding],
+    wake_examples: float | None,
 ) -> dict[str, Estimate]:
     """What each preset takes with today's memories. One query."""
-    examples = known_wake(project.current).get("wake_examples")
     rows = sum(h.memories.rows for h in held if h.memories)
     pace = _seconds_a_step(project)
     found = {}
     for name, recipe in presets.items():
-        steps = planned_steps(recipe, rows, examples)
+        steps = planned_steps(recipe, rows, wake_examples)
         found[name] = Estimate(steps, steps * pace if steps and pace else None)
     return found
 

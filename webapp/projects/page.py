@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
-from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
+from webapp.cycles.choices import ACTIVE, TERMINAL, Kind
 from webapp.cycles.gains import gains_of
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
@@ -24,32 +25,48 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
     from webapp.projects.selectors import Holding
 
+    _CyclePaginator = Paginator[Cycle]
+else:
+    _CyclePaginator = Paginator
+
 CYCLES_A_PAGE = 15
 
 
-def learning_of(wakes: Sequence[Cycle]) -> dict[str, Any] | None:
-    """Where a queue of wakes is ("Learning task 3 of 5"), None when no wake is open.
+class NumberedPaginator(_CyclePaginator):
+    """Pages of a project's cycles, counted by the project's own counter instead of by a query."""
 
-    Args:
-        wakes: in the order of their numbers; those that failed or were cancelled do not count.
+    def __init__(self, project: Project) -> None:
+        rows = Cycle.objects.filter(project=project).select_related("base", "result", "data__task")
+        super().__init__(rows.order_by("-number"), CYCLES_A_PAGE)
+        self.counted = project.last_cycle_number
+
+    @cached_property
+    def count(self) -> int:
+        """How many cycles there ever were."""
+        return self.counted
+
+
+def learning_of(checkpoints: Sequence[Checkpoint], open_cycles: Sequence[Cycle]) -> dict[str, Any] | None:
+    """Where a queue of wakes is ("Learning task 3 of 5"), None when no wake is open.
 
     Returns:
         at, of, cycle (runs or is next), progress (0 to 1 over all), lessons [{name, state, word}].
     """
-    open_wakes = [w for w in wakes if w.state not in TERMINAL]
-    if not open_wakes:
+    wakes = [cycle for cycle in open_cycles if cycle.kind == Kind.WAKE]
+    if not wakes:
         return None
-    counted = [w for w in wakes if w.state not in TERMINAL or w.state == State.SUCCEEDED]
-    done = len(counted) - len(open_wakes)
-    now = next((w for w in open_wakes if w.state in ACTIVE), open_wakes[0])
-    words = {"done": _("learned"), "now": _("learning"), "next": _("to come")}
-    lessons = []
-    for wake in counted:
-        state = "done" if wake.state == State.SUCCEEDED else ("now" if wake.pk == now.pk else "next")
-        name = wake.data.task.name if wake.data else str(wake)
-        lessons.append({"name": name, "state": state, "word": words[state]})
-    progress = (done + now.progress) / len(counted)
-    return {"at": done + 1, "of": len(counted), "cycle": now, "progress": progress, "lessons": lessons}
+    now = next((wake for wake in wakes if wake.state in ACTIVE), wakes[0])
+    done = [c.cycle for c in checkpoints if c.origin == Origin.WAKE and c.cycle is not None]
+    lessons = [{"name": _lesson(wake), "state": "done", "word": _("learned")} for wake in done]
+    for wake in wakes:
+        state, word = ("now", _("learning")) if wake.pk == now.pk else ("next", _("to come"))
+        lessons.append({"name": _lesson(wake), "state": state, "word": word})
+    progress = (len(done) + now.progress) / len(lessons)
+    return {"at": len(done) + 1, "of": len(lessons), "cycle": now, "progress": progress, "lessons": lessons}
+
+
+def _lesson(wake: Cycle) -> str:
+    return wake.data.task.name if wake.data else str(wake)
 
 
 def stage_of(
@@ -72,18 +89,10 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
     """The page's context; its number of queries does not depend on the number of rows."""
     checkpoints = list(
         Checkpoint.objects.filter(project=project)
-        .select_related("parent", "cycle")
+        .select_related("cycle__data__task")
         .defer("tensors", "config", "cycle__report", "cycle__recipe")
     )
-    cycles = (
-        Cycle.objects.filter(project=project)
-        .select_related("base", "result", "data__task")
-        .order_by("-number")
-    )
-    page = Paginator(cycles, CYCLES_A_PAGE).get_page(page_number)
-    wakes = list(
-        Cycle.objects.filter(project=project, kind=Kind.WAKE).select_related("data__task").order_by("number")
-    )
+    page = NumberedPaginator(project).get_page(page_number)
     unfinished = list(
         Cycle.objects.filter(project=project)
         .exclude(state__in=TERMINAL)
@@ -92,7 +101,7 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
     )
     held = holdings(project)
     matrix = retention_matrix(project)
-    learning = learning_of(wakes)
+    learning = learning_of(checkpoints, unfinished)
     return {
         "project": project,
         "nodes": line_nodes(checkpoints, matrix, project.current),

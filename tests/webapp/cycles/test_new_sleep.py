@@ -1,0 +1,163 @@
+"""Putting a model to sleep from the page: one click, or every value."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import reverse
+from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fixture's type)
+
+from consolidation.recipe import PRESETS, SleepRecipe
+from tests.webapp import rows
+from tests.webapp.conftest import logged_in
+from webapp.cycles.models import Cycle
+from webapp.cycles.recipe_form import recipe_groups, typed_recipe
+from webapp.cycles.sleep_plan import known_wake, planned_steps
+from webapp.memories.models import RecordSet
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.projects.models import Project
+
+
+@pytest.fixture
+def awake(project: Project) -> Project:
+    """A rested line that has learned something since."""
+    project.tasks.all().delete()
+    rows.night(project)
+    rows.checkpoint(project, "wake", wake={"examples": 1000, "lr": 0.2})
+    return project
+
+
+def address(project: Project) -> str:
+    return reverse("cycle_create", kwargs={"project_id": project.pk})
+
+
+def newest(project: Project) -> Cycle:
+    return Cycle.objects.filter(project=project).latest("number")
+
+
+def test_one_click_sleeps_and_shows_it(bob: User, awake: Project) -> None:
+    answer = logged_in(bob).post(address(awake), {"preset": "night"})
+    cycle = newest(awake)
+    assert answer["Location"] == reverse("cycle_detail", kwargs={"cycle_id": cycle.pk})
+    assert (cycle.kind, cycle.state, cycle.preset, cycle.base) == ("sleep", "queued", "night", awake.current)
+    assert (cycle.recipe["wake_examples"], cycle.recipe["wake_lr"]) == (1000, 0.2)
+
+
+def test_what_is_typed_goes_over_the_preset(bob: User, awake: Project) -> None:
+    form = {
+        "preset": "deep",
+        "wake_examples": "",
+        "wake_lr": "",
+        "rounds": "3",
+        "noise": "0,1",
+        "optimizer": "adamw",
+    }
+    logged_in(bob).post(address(awake), form)
+    recipe = newest(awake).recipe
+    assert (recipe["rounds"], recipe["noise"], recipe["optimizer"]) == (3, 0.1, "adamw")
+    assert (recipe["dream"], recipe["wake_examples"]) == (PRESETS["deep"].dream, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("duration", "-1"),
+        ("batch", "0"),
+        ("batch", "2.5"),
+        ("noise", "much"),
+        ("noise", "nan"),
+        ("rounds", "1e99"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_beside_its_field(
+    bob: User, awake: Project, field: str, value: str
+) -> None:
+    before = Cycle.objects.count()
+    answer = logged_in(bob).post(address(awake), {"preset": "night", field: value})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert f'id="f-{field}-note" class="error"' in page
+    assert "cycle.param_range" in page
+    assert f'value="{value}"' in page
+    assert Cycle.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    "form", [{"preset": "coma"}, {"preset": "night", "base": "99"}, {"preset": "night", "base": "x"}]
+)
+def test_a_choice_that_is_not_there_is_refused(bob: User, awake: Project, form: dict[str, str]) -> None:
+    before = Cycle.objects.count()
+    assert logged_in(bob).post(address(awake), form).status_code == 422
+    assert Cycle.objects.count() == before
+
+
+def test_an_older_checkpoint_can_be_chosen(bob: User, awake: Project) -> None:
+    logged_in(bob).post(address(awake), {"preset": "nap", "base": "1"})
+    chosen = newest(awake).base
+    assert chosen is not None
+    assert chosen.number == 1
+
+
+def test_without_memories_it_says_what_to_do(bob: User, awake: Project) -> None:
+    RecordSet.objects.filter(use="memories").delete()
+    client = logged_in(bob)
+    page = client.get(address(awake)).content.decode()
+    assert "There are no memories" in page
+    assert reverse("records_list", kwargs={"project_id": awake.pk}) in page
+    answer = client.post(address(awake), {"preset": "night"})
+    assert answer.status_code == 422
+    assert "cycle.no_memories" in answer.content.decode()
+
+
+def test_a_viewer_gets_a_sentence(vera: User, awake: Project) -> None:
+    before = Cycle.objects.count()
+    client = logged_in(vera)
+    assert client.get(address(awake)).status_code == 403
+    assert client.post(address(awake), {"preset": "night"}).status_code == 403
+    assert Cycle.objects.count() == before
+
+
+def test_the_page_is_flat_in_rows(
+    alice: User, awake: Project, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    client, counts = logged_in(alice), []
+    for wanted in (3, 30):
+        while RecordSet.objects.filter(use="probe").count() < wanted:
+            rows.night(awake)
+        with django_assert_max_num_queries(15) as queries:
+            assert client.get(address(awake)).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_every_value_of_the_recipe_has_a_field() -> None:
+    shown = {field["name"] for group in recipe_groups({}, {}) for field in group["fields"]}
+    elsewhere = {"preset", "wake_examples", "wake_lr", "snapshot_every_s", "snapshot_every_steps"}
+    assert shown | elsewhere == {item.name for item in dataclasses.fields(SleepRecipe)}
+    assert not shown & elsewhere
+
+
+def test_empty_fields_are_not_typed() -> None:
+    assert typed_recipe({"preset": "night", "noise": " ", "batch": "8"}) == {"batch": 8.0}
+
+
+def test_planned_steps_follow_the_wake_or_the_memories_up_to_the_cap() -> None:
+    night = PRESETS["night"]
+    assert planned_steps(night, 1000, 60_000) == 141
+    assert planned_steps(night, 1000, None) == 313
+    assert planned_steps(night, 10, 60_000) == 8
+    assert planned_steps(night, 0, 60_000) is None
+
+
+def test_the_wake_is_counted_since_the_last_sleep(project: Project) -> None:
+    rows.night(project)
+    for _ in range(3):
+        rows.checkpoint(project, "wake", wake={"examples": 500, "lr": 0.1})
+    assert known_wake(project.current) == {"wake_examples": 1500, "wake_lr": 0.1}
+    rows.checkpoint(project, "upload")
+    assert known_wake(project.current) == {}
+    assert known_wake(None) == {}
