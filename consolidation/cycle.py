@@ -66,7 +66,7 @@ def sleep(
     where = torch.device(device)
     rows = rows_from_json(history)
     check_fit(model, memories, "memories")
-    check_fit(model, probes, "probe")
+    check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")
     require_finite(model)
     model.to(where)

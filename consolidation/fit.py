@@ -25,7 +25,7 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
     Codes: `records.width`, `records.classes`, `records.non_finite`.
 
     Args:
-        what: for the sentence: "memories", "probe" or "training set".
+        what: for the sentence: "memories", "probe records" or "training records".
     """
     width, outputs = io_widths(model)
     for records in sets:
@@ -33,14 +33,14 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
         if records.width != width:
             raise NocturneInputError(
                 "records.width",
-                f"The {what} of '{name}' has {records.width} numbers a record; the model takes {width}. "
+                f"The {what} of '{name}' have {records.width} numbers each; the model takes {width}. "
                 "Choose records made for this model.",
             )
         logits = outputs if records.z is None else records.z.shape[1]
         if int(records.y.max()) >= outputs or logits != outputs:
             raise NocturneInputError(
                 "records.classes",
-                f"The {what} of '{name}' has {records.classes} classes; the model tells {outputs} apart. "
+                f"The {what} of '{name}' have {records.classes} classes; the model tells {outputs} apart. "
                 "Choose records made for this model.",
             )
         _finite(records, name, what)

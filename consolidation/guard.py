@@ -131,7 +131,7 @@ def _gates(
         )
     worst, earlier = now["worst_forgetting"], was["worst_forgetting"]
     over = worst is not None and worst > recipe.forgetting_budget
-    if over and (earlier is None or worst >= earlier):
+    if over and (earlier is None or worst > earlier):
         failed.append(
             f"Forgetting reached {100 * worst:.1f} % on {now['worst_task']} (budget "
             f"{100 * recipe.forgetting_budget:g} %)."

@@ -39,7 +39,7 @@ def score(
     where = torch.device(device)
     if not probes:
         raise NocturneInputError("probes.empty", "There are no probes to score on; add at least one.")
-    check_fit(model, probes, "probe")
+    check_fit(model, probes, "probe records")
     require_finite(model)
     model.to(where)
     run = Run(

@@ -55,9 +55,9 @@ def wake(
     """
     where = torch.device(device)
     rows = rows_from_json(history)
-    check_fit(model, [data], "training set")
-    check_fit(model, probes, "probe")
-    [data], shared = without_probes([data], probes, "training set")
+    check_fit(model, [data], "training records")
+    check_fit(model, probes, "probe records")
+    [data], shared = without_probes([data], probes, "training records")
     require_finite(model)
     model.to(where)
     run = Run(

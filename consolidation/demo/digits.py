@@ -28,6 +28,9 @@ CONFIG: dict[str, Any] = {
 TASKS = ("Digits", "Digits, shuffle 1", "Digits, shuffle 2", "Digits, shuffle 3", "Digits, shuffle 4")
 CLASSES = 10
 TRAIN = 1297
+EPOCHS = 12
+WAKE_LR = 0.2
+MEMORIES = 150  # of each task
 SEED = 7
 TRANSFORM = Transform(scale=1 / 16, mean=0.305, sd=0.376)
 
@@ -80,12 +83,10 @@ def write_task(index: int, folder: Path) -> dict[str, Path]:
 
 def wake_recipe(index: int) -> WakeRecipe:
     """How task `index` is learned: plain fine-tuning, nothing against forgetting, a few memories kept."""
-    return WakeRecipe(epochs=12, batch=32, lr=0.1, memories=MEMORIES, seed=SEED + index)
+    return WakeRecipe(epochs=EPOCHS, batch=32, lr=WAKE_LR, memories=MEMORIES, seed=SEED + index)
 
 
 def sleep_recipe(**overrides: Any) -> SleepRecipe:
-    """The Night preset for the five tasks; the wake is short, so the budget is given in passes."""
-    return preset("night", **({"passes": 20, "lr": 0.05, "batch": 32, "seed": SEED} | overrides))
-
-
-MEMORIES = 100
+    """The Night preset, told what the five days were: .15 of their examples, half their learning rate."""
+    day = {"wake_examples": len(TASKS) * EPOCHS * TRAIN, "wake_lr": WAKE_LR, "batch": 32, "seed": SEED}
+    return preset("night", **(day | overrides))

@@ -1,7 +1,4 @@
-"""The whole demo in one process: five wakes in turn, then one sleep. Everything shown is computed here
-
-and now.
-"""
+"""The whole demo in one process: five wakes in turn, then one sleep, all computed here and now."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import copy
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from consolidation.cycle import sleep
 from consolidation.demo import digits
@@ -31,6 +30,15 @@ def run_demo(on_event: Listener | None = None, workdir: str | Path | None = None
     Returns:
         {"before": {"retention", "forgetting"}, "after": {...}, "verdict", "seconds"}; fractions of 1.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the matrices are so small that a second thread only waits
+    try:
+        return _run(on_event, workdir)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run(on_event: Listener | None, workdir: str | Path | None) -> dict[str, Any]:
     began = time.monotonic()
     tasks = [digits.demo_task(index) for index in range(len(digits.TASKS))]
     model = new_model(digits.FAMILY, digits.CONFIG, digits.SEED)
@@ -50,8 +58,14 @@ def run_demo(on_event: Listener | None = None, workdir: str | Path | None = None
         save_model(model, folder / "before.safetensors")
     probes = [task.probe for task in tasks]
     night = sleep(
-        model, memories, probes, digits.sleep_recipe(), reference=reference, history=history, on_event=on_event
-    )  # fmt: skip
+        model,
+        memories,
+        probes,
+        digits.sleep_recipe(),
+        reference=reference,
+        history=history,
+        on_event=on_event,
+    )
     if folder is not None:
         save_model(model, folder / "after.safetensors")
     shown = {

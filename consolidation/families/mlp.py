@@ -67,7 +67,7 @@ class MlpAdapter:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, width in zip(config["names"], config["layers"], strict=False):
-                for parameter in model.get_submodule(name).parameters():
+                for parameter in model.get_submodule(name).parameters(recurse=False):
                     parameter.uniform_(-1 / math.sqrt(width), 1 / math.sqrt(width), generator=generator)
         return model
 

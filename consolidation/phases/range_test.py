@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from torch.nn.utils import clip_grad_norm_
 
 from consolidation.memory.sampling import Batch, Sampler
-from consolidation.phases.training import Terms, make_optimizer
+from consolidation.phases.optimizers import clear_gradients, make_optimizer
 from consolidation.snapshot import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from consolidation.memory.store import Records
+    from consolidation.phases.training import Terms
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
 
@@ -35,11 +36,11 @@ def find_rate(
     losses: dict[float, float | None] = {}
     for rate in CANDIDATES[recipe.optimizer]:
         sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 500)
-        optimizer = make_optimizer(run.model, recipe.optimizer, rate, recipe.momentum)
+        optimizer = make_optimizer(weights, recipe.optimizer, rate, recipe.momentum)
         tail: list[float] = []
         for step in range(STEPS):
             run.check_stop()
-            optimizer.zero_grad(set_to_none=True)
+            clear_gradients(weights)
             terms = loss(sampler.next(run.outputs, run.device))
             terms.loss.backward()  # type: ignore[no-untyped-call]
             clip_grad_norm_(weights.values(), recipe.clip or math.inf)

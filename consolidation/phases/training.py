@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from consolidation.errors import NocturneInputError
 from consolidation.events import Decision, Step
+from consolidation.phases.optimizers import clear_gradients, make_optimizer
 from consolidation.probes import mean
 from consolidation.snapshot import Undo
 
@@ -45,12 +46,6 @@ class LoopPlan:
     min_gain: float = 0.0
 
 
-def make_optimizer(model: torch.nn.Module, name: str, lr: float, momentum: float) -> torch.optim.Optimizer:
-    if name == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
-
-
 class Training:
     """A loop over drawn batches. On a non-finite loss the weights from before the loop are put back.
 
@@ -73,7 +68,7 @@ class Training:
         self.run, self.plan, self.sampler, self.loss = run, plan, sampler, loss
         self.masks = masks or {}
         self.weights = dict(run.model.named_parameters())
-        self.optimizer = make_optimizer(run.model, plan.optimizer, plan.lr, plan.momentum)
+        self.optimizer = make_optimizer(self.weights, plan.optimizer, plan.lr, plan.momentum)
         self.done = 0
         self.watched: list[float] = []
         self.averaged: dict[str, Tensor] = {}
@@ -87,13 +82,13 @@ class Training:
 
     def tensors(self) -> dict[str, Tensor]:
         found = {f"average/{name}": tensor for name, tensor in self.averaged.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer/{index}/{k}": v for k, v in state.items() if isinstance(v, Tensor)}
+        found |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.tensors().items()}
         return found
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "done": self.done,
+            "count": self.optimizer.count,
             "watched": self.watched,
             "averaged_steps": self.averaged_steps,
             "sampler": self.sampler.state_dict(),
@@ -103,15 +98,11 @@ class Training:
         self.done, self.watched = int(state["done"]), list(state["watched"])
         self.averaged_steps = int(state["averaged_steps"])
         self.sampler.load_state_dict(state["sampler"])
-        slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("average/"):
                 self.averaged[name.removeprefix("average/")] = tensor.to(self.run.device)
-            else:
-                _, index, key = name.split("/")
-                slots.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        moved = {n.removeprefix("optimizer/"): t for n, t in tensors.items() if n.startswith("optimizer/")}
+        self.optimizer.load(moved, int(state["count"]))
 
     # ------------------------------------------------------------ the loop
 
@@ -145,7 +136,7 @@ class Training:
 
     def _step(self) -> None:
         run, plan = self.run, self.plan
-        self.optimizer.zero_grad(set_to_none=True)
+        clear_gradients(self.weights)
         terms = self.loss(self.sampler.next(run.outputs, run.device))
         terms.loss.backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(self.weights.values(), plan.clip or math.inf)

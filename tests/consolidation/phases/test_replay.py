@@ -1,0 +1,126 @@
+"""The loss of a replay step, term by term, against sums done by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from consolidation.cycle import sleep
+from consolidation.errors import NocturneInputError
+from consolidation.memory.sampling import Batch
+from consolidation.phases.replay import consistency, elastic, rehearsal
+from consolidation.recipe import preset
+from tests.consolidation.helpers import Recorder, bits, hooks, make_world
+
+G = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(6, 4, generator=G)
+Z = torch.randn(6, 4, generator=G)
+Y = torch.tensor([0, 1, 2, 3, 0, 1])
+X = torch.zeros(6, 8)
+
+
+def batch(stored: list[bool]) -> Batch:
+    kept = torch.tensor(stored)
+    return Batch(X, Y, Z * kept[:, None], kept, torch.zeros(6, dtype=torch.long))
+
+
+def test_it_equals_dark_experience_replay_with_labels() -> None:
+    recipe = preset("night", ce=0.7, distill=0.4)
+    expected = 0.7 * functional.cross_entropy(LOGITS, Y) + 0.4 * functional.mse_loss(LOGITS, Z)
+    assert torch.allclose(rehearsal(LOGITS, batch([True] * 6), recipe).loss, expected)
+
+
+def test_kl_is_scaled_by_the_square_of_the_temperature() -> None:
+    recipe = preset("night", ce=0, distill=1, distill_loss="kl", temperature=3)
+    teacher, student = (Z / 3).softmax(1), (LOGITS / 3).softmax(1)
+    expected = 9 * (teacher * (teacher / student).log()).sum(1).mean()
+    assert torch.allclose(rehearsal(LOGITS, batch([True] * 6), recipe).loss, expected)
+
+
+def test_memories_without_logits_put_both_weights_on_the_label() -> None:
+    recipe = preset("night", ce=0.5, distill=0.5)
+    stored = [True, False, True, False, False, True]
+    total = 0.0
+    for i, has in enumerate(stored):
+        ce = float(functional.cross_entropy(LOGITS[i : i + 1], Y[i : i + 1]))
+        total += 0.5 * ce + 0.5 * float((LOGITS[i] - Z[i]).square().mean()) if has else ce
+    assert float(rehearsal(LOGITS, batch(stored), recipe).loss) == pytest.approx(total / 6, rel=1e-5)
+    none = rehearsal(LOGITS, batch([False] * 6), recipe)
+    assert "distill" not in none.parts
+    assert torch.allclose(none.loss, functional.cross_entropy(LOGITS, Y))
+
+
+def test_the_gradient_of_the_elastic_pull_is_its_closed_form() -> None:
+    theta = torch.randn(9, generator=G, requires_grad=True)
+    reference, fisher = torch.randn(9, generator=G), torch.rand(9, generator=G)
+    [gradient] = torch.autograd.grad(elastic({"w": theta}, {"w": reference}, {"w": fisher}), theta)
+    assert torch.allclose(gradient, fisher * (theta.detach() - reference))
+
+
+def test_consistency_is_relative_per_sample_and_summed_over_blocks() -> None:
+    clean = [torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0], [1.0]])]
+    noised = [torch.tensor([[3.0, 9.0], [1.0, 2.0]]), torch.tensor([[2.0], [0.0]])]
+    assert float(consistency(clean, noised)) == pytest.approx((25 / 25 + 4 / 1) / 2 + (0 + 1) / 2)
+
+
+def test_all_terms_appear_in_the_events_when_asked_for() -> None:
+    world, heard = make_world(anchor=1.0, reconstruct="consistency", passes=0.5), Recorder()
+    sleep(world.model, world.memories, world.probes, world.recipe, reference=world.reference, on_event=heard)
+    steps = [s for s in heard.of("step") if s["stage"] == "NREM replay"]
+    for step in steps:
+        terms = (step["ce"], step["distill"], step["reconstruct"], step["anchor"])
+        assert all(value is not None and math.isfinite(value) for value in terms)
+        ce, distill, reconstruct, anchor = terms
+        # the third set's memories have logits, the second's do not: its labels count double
+        assert step["loss"] >= 0.5 * ce + 0.5 * distill + 0.1 * reconstruct + anchor - 1e-5
+    assert steps[-1]["anchor"] > 0
+    assert steps[0]["noise"] == 0.05
+
+
+def test_a_diverging_recipe_is_a_clear_error_and_the_weights_come_back() -> None:
+    world = make_world(lr=100.0, clip=0.0, merge=0.0, distill=100.0, momentum=0.9)
+    before = bits(world.model)
+    with pytest.raises(NocturneInputError, match="stopped being a finite number at step") as caught:
+        sleep(world.model, world.memories, world.probes, world.recipe)
+    assert caught.value.code == "cycle.diverged"
+    assert bits(world.model) == before
+    assert hooks(world.model) == 0
+
+
+def test_the_passes_are_capped_and_the_event_says_so() -> None:
+    world, heard = make_world(passes=100.0, pass_cap=2.0, dream=0.0), Recorder()
+    report = sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    assert report.steps == math.ceil(2 * 120 / 16)
+    assert heard.of("decision")[0]["name"] == "pass_cap"
+
+
+def test_without_the_wakes_rate_a_range_test_finds_one_and_changes_nothing_else() -> None:
+    world, heard = make_world(lr=None), Recorder()
+    sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    [decision] = [d for d in heard.of("decision") if d["name"] == "lr"]
+    losses = {float(rate): value for rate, value in decision["detail"]["losses"].items()}
+    best = min((v, r) for r, v in losses.items() if v is not None)[1]
+    assert heard.of("step")[0]["lr"] == best
+    known = make_world(lr=best)
+    sleep(known.model, known.memories, known.probes, known.recipe)
+    # the noise stream went on during the test, so compare without it
+    quiet, same = make_world(lr=None, noise=0), make_world(lr=best, noise=0)
+    for one in (quiet, same):
+        sleep(one.model, one.memories, one.probes, one.recipe)
+    assert bits(quiet.model) == bits(same.model)
+
+
+def test_half_the_wakes_rate_is_taken_when_it_is_known() -> None:
+    world, heard = make_world(lr=None, wake_lr=0.06), Recorder()
+    sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    assert heard.of("step")[0]["lr"] == pytest.approx(0.03)
+
+
+def test_an_early_stop_is_an_event() -> None:
+    world, heard = make_world(min_gain=1.0, dream=0.0, passes=40), Recorder()
+    report = sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    [decision] = [d for d in heard.of("decision") if d["name"] == "early_stop"]
+    assert decision["detail"]["steps"] == report.steps < decision["detail"]["planned"]

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from consolidation.guard import judge_sleep, judge_wake, paired_gains
+from consolidation.metrics import Row
+from consolidation.recipe import preset
+from consolidation.report import outcome
+
+N = 400
+HISTORY = [
+    Row("v1", "wake", {"old": 0.9, "new": 0.1}, "old"),
+    Row("v2", "wake", {"old": 0.5, "new": 0.9}, "new"),
+]
+
+
+def answers(old: float, new: float, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    made = {}
+    for task, share in (("old", old), ("new", new)):
+        bits = np.zeros(N, np.bool_)
+        bits[: round(share * N)] = True
+        made[task] = rng.permutation(bits)
+    return made
+
+
+def judge(
+    before: dict[str, np.ndarray], after: dict[str, np.ndarray], finite: bool = True, **gates: Any
+) -> tuple[str, str]:
+    found = outcome(kind="sleep", history=HISTORY, before=before, after=after, tasks=["old", "new"])
+    judged = judge_sleep(
+        before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after,
+        recipe=preset("night", **gates), finite=finite,
+    )  # fmt: skip
+    return judged.verdict, " ".join(judged.reasons)
+
+
+def test_a_clear_gain_is_improved() -> None:
+    verdict, why = judge(answers(0.5, 0.9), answers(0.85, 0.89))
+    assert verdict == "improved"
+    assert "from 55.6 to 94.4 %" in why
+
+
+def test_no_change_is_unchanged() -> None:
+    same = answers(0.5, 0.9)
+    assert judge(same, same)[0] == "unchanged"
+
+
+def test_the_interval_is_paired() -> None:
+    """Three more right answers and none lost: tiny, but certain beyond the resampling of unpaired sets."""
+    before = answers(0.5, 0.9)
+    after = {task: bits.copy() for task, bits in before.items()}
+    after["old"][np.flatnonzero(~after["old"])[:8]] = True
+    mean, gains = paired_gains(before, after, confidence=0.95, seed=0)
+    assert mean is not None
+    assert mean.value == pytest.approx(0.01)
+    assert mean.low > 0
+    assert gains["new"] == (0.0, 0.0, 0.0)
+
+
+def test_the_interval_covers_the_true_gain_as_often_as_it_says() -> None:
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        before = {"t": rng.random(200) < 0.6}
+        after = {"t": np.where(rng.random(200) < 0.2, rng.random(200) < 0.9, before["t"])}
+        mean, _ = paired_gains(before, after, confidence=0.9, seed=seed)
+        assert mean is not None
+        covered += mean.low <= 0.2 * (0.9 - 0.6) <= mean.high
+    assert 165 <= covered <= 195  # 180 expected, sd 4.2
+
+
+@pytest.mark.parametrize(
+    ("after", "gates", "sentence"),
+    [
+        (answers(0.85, 0.80), {}, "new, the newest task, fell by 10.0 points"),
+        (answers(0.60, 0.90), {"retention_floor": 0.8}, "under the floor of 80 %"),
+        (answers(0.45, 0.90), {"forgetting_budget": 0.2}, "Forgetting reached 45.0 % on old (budget 20 %)"),
+        (answers(0.30, 0.90), {"forgetting_budget": 1.0}, "The mean score on proof fell"),
+    ],
+)
+def test_each_gate_rejects_and_says_why(
+    after: dict[str, np.ndarray], gates: dict[str, Any], sentence: str
+) -> None:
+    verdict, why = judge(answers(0.5, 0.9), after, **gates)
+    assert verdict == "rejected"
+    assert sentence in why
+
+
+def test_over_the_budget_but_better_than_in_the_evening_is_not_refused() -> None:
+    assert judge(answers(0.5, 0.9), answers(0.7, 0.9), forgetting_budget=0.1)[0] == "improved"
+
+
+def test_non_finite_weights_are_rejected_whatever_the_scores() -> None:
+    assert judge(answers(0.5, 0.9), answers(0.9, 0.9), finite=False)[0] == "rejected"
+
+
+def test_a_wake_is_judged_by_its_own_task() -> None:
+    verdict = judge_wake(
+        task="new", before=answers(0.9, 0.1), after=answers(0.5, 0.9), confidence=0.95, seed=0, finite=True
+    )
+    assert verdict.verdict == "improved"
+    none = judge_wake(task="other", before={}, after={}, confidence=0.95, seed=0, finite=True)
+    assert none.verdict == "unchanged"
+    assert "no probe of other" in none.reasons[0]

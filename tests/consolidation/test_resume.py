@@ -1,0 +1,250 @@
+"""A run cut anywhere and resumed is the unbroken run, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from consolidation.cycle import sleep
+from consolidation.errors import Stopped
+from consolidation.snapshot import NAME, PREVIOUS, Undo, read_snapshot, write_snapshot
+from consolidation.waking import wake
+from consolidation.weights import new_model
+from tests.consolidation.helpers import CONFIG, Recorder, bits, hooks, make_records, make_world, wake_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from consolidation.events import Listener
+    from consolidation.report import Report
+
+NIGHTS: dict[str, dict[str, Any]] = {
+    "momentum, dreams, two rounds": {"rounds": 2},
+    "adamw, anchor, consistency": {
+        "optimizer": "adamw",
+        "lr": 0.01,
+        "anchor": 0.5,
+        "reconstruct": "consistency",
+    },
+    "mask, early stop, range test": {"prune_mode": "mask", "min_gain": 0.02, "lr": None, "passes": 15},
+}
+
+
+def night(
+    overrides: dict[str, Any],
+    workdir: Path | None = None,
+    stop: Callable[[], str | None] | None = None,
+    listener: Listener | None = None,
+) -> tuple[dict[str, bytes], Report]:
+    world = make_world(**overrides)
+    report = sleep(
+        world.model, world.memories, world.probes, world.recipe, reference=world.reference, workdir=workdir,
+        stop=stop, on_event=listener,
+    )  # fmt: skip
+    assert hooks(world.model) == 0
+    return bits(world.model), report
+
+
+def stop_after(calls: int) -> Callable[[], str | None]:
+    left = iter(range(calls))
+    return lambda: None if next(left, None) is not None else "stop"
+
+
+@pytest.mark.parametrize("kind", NIGHTS)
+def test_stopped_at_random_points_and_resumed(kind: str, tmp_path: Path) -> None:
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+
+    whole, report = night(NIGHTS[kind], stop=count)
+    rng = random.Random(kind)
+    for attempt, at in enumerate(sorted(rng.sample(range(1, asked), 3))):
+        folder = tmp_path / str(attempt)
+        with pytest.raises(Stopped) as caught:
+            night(NIGHTS[kind], folder, stop_after(at))
+        assert caught.value.reason == "stop"
+        found, again = night(NIGHTS[kind], folder)
+        assert found == whole, f"stopped at call {at} of {asked}"
+        assert again.correct == report.correct
+        assert again.steps == report.steps
+        assert [row.to_json() for row in again.matrix] == [row.to_json() for row in report.matrix]
+        assert again.fisher is not None
+        assert report.fisher is not None
+        assert set(again.fisher.tensors) == set(report.fisher.tensors)
+        for name, tensor in report.fisher.tensors.items():
+            assert torch.equal(again.fisher.tensors[name], tensor)
+
+
+def test_broken_at_every_snapshot_by_an_exception_and_resumed_many_times(tmp_path: Path) -> None:
+    """The listener dies right after each snapshot: one night in a dozen pieces."""
+    overrides = {"rounds": 2, "snapshot_every_steps": 17}
+    whole, _ = night(overrides)
+
+    class Died(Exception):
+        pass
+
+    heard: list[dict[str, Any]] = []
+
+    def die(event: Any) -> None:
+        heard.append(event.to_json())
+        started = [e for e in heard if e["kind"] in ("step", "stage_started")]
+        if event.kind == "snapshot" and started:
+            raise Died
+
+    for _piece in range(60):
+        heard.clear()
+        try:
+            found, _ = night(overrides, tmp_path, listener=die)
+        except Died:
+            continue
+        break
+    assert found == whole
+
+
+def test_the_clock_and_the_numbers_go_on_after_a_resume(tmp_path: Path) -> None:
+    first, second = Recorder(), Recorder()
+    with pytest.raises(Stopped):
+        night({}, tmp_path, stop_after(40), first)
+    night({}, tmp_path, None, second)
+    last = first.of("snapshot")[-1]
+    assert second.events[0].t >= next(s["t"] for s in first.of("step") if s["step"] == last["step"])
+    steps = [s["step"] for s in second.of("step")]
+    assert steps[0] == last["step"] + 1
+    assert steps == list(range(steps[0], steps[0] + len(steps)))
+    for heard in (first, second):
+        times = [event.t for event in heard.events]
+        assert times == sorted(times)
+    progress = [event.progress for event in second.events]
+    assert progress == sorted(progress)
+    assert progress[0] > 0
+    assert any("Resumed" in log["message"] for log in second.of("log"))
+
+
+def test_a_snapshot_of_another_run_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        night({"seed": 4}, tmp_path, stop_after(30))
+    heard = Recorder()
+    found, _ = night({}, tmp_path, listener=heard)
+    assert found == night({})[0]
+    assert "another run" in heard.of("log")[0]["message"]
+
+
+def test_a_damaged_snapshot_falls_back_to_its_predecessor(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        night({}, tmp_path, stop_after(30))
+    assert (tmp_path / PREVIOUS).exists()
+    damaged = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(damaged[: len(damaged) // 2])
+    assert night({}, tmp_path)[0] == night({})[0]
+
+
+def test_a_finished_run_asked_again_gives_the_same(tmp_path: Path) -> None:
+    first, report = night({}, tmp_path)
+    second, again = night({}, tmp_path)
+    assert first == second
+    assert report.correct == again.correct
+
+
+def test_other_threads_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        night({}, tmp_path, stop_after(30))
+    torch.set_num_threads(2)
+    heard = Recorder()
+    night({}, tmp_path, listener=heard)
+    assert any("last bits may differ" in log["message"] for log in heard.of("log"))
+
+
+def test_a_wake_resumes_too(tmp_path: Path) -> None:
+    def day(workdir: Path | None, stop: Callable[[], str | None] | None) -> tuple[dict[str, bytes], Report]:
+        model = new_model("mlp", CONFIG, 1)
+        data, probe = make_records(0, 100, 1), make_records(0, 60, 2)
+        report = wake(model, data, [probe], wake_recipe(momentum=0.9), workdir=workdir, stop=stop)
+        return bits(model), report
+
+    whole, report = day(None, None)
+    for at in (1, 9, 20):
+        with pytest.raises(Stopped):
+            day(tmp_path / str(at), stop_after(at))
+        found, again = day(tmp_path / str(at), None)
+        assert found == whole
+        assert again.memories is not None
+        assert report.memories is not None
+        assert again.memories.z is not None
+        assert report.memories.z is not None
+        assert (again.memories.z == report.memories.z).all()
+        assert (again.memories.ids == report.memories.ids).all()
+
+
+CHILD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from tests.consolidation.test_resume import night
+    from consolidation.events import Event
+
+    def slowly(event: Event) -> None:
+        if event.kind == "snapshot":
+            print("snapshot", flush=True)
+        if event.kind == "step":
+            import time
+            time.sleep(0.004)
+
+    night({"snapshot_every_steps": 5}, Path(sys.argv[1]), listener=slowly)
+    print("done", flush=True)
+    """
+)
+
+
+def test_a_process_killed_with_sigkill_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    env = os.environ | {"PYTHONPATH": str(root)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=env, cwd=root
+    )
+    assert child.stdout is not None
+    for _ in range(7):
+        assert child.stdout.readline() == "snapshot\n"
+    time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+    assert read_snapshot(tmp_path) is not None
+    heard = Recorder()
+    found, _ = night({"snapshot_every_steps": 5}, tmp_path, listener=heard)
+    assert "Resumed" in heard.of("log")[0]["message"]
+    assert found == night({"snapshot_every_steps": 5})[0]
+
+
+def test_a_write_that_fails_leaves_the_older_snapshot(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, {"w": torch.ones(3)}, {"n": 1})
+    with pytest.raises(TypeError):
+        write_snapshot(tmp_path, {"w": torch.zeros(3)}, {"n": object()})
+    found = read_snapshot(tmp_path)
+    assert found is not None
+    assert found[1]["n"] == 1
+    assert torch.equal(found[0]["w"], torch.ones(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [NAME]
+
+
+def test_undo_restores_every_bit_also_of_nan_and_negative_zero(tmp_path: Path) -> None:
+    odd = torch.tensor([float("nan"), -0.0, 1e-45, float("inf"), 1 / 3])
+    kept = odd.clone()
+    undo = Undo(tmp_path, "x")
+    undo.keep({"w": odd})
+    odd.zero_()
+    undo.restore({"w": odd})
+    assert odd.numpy().tobytes() == kept.numpy().tobytes()
