@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from consolidation.metrics import rows_from_json, summary
+from consolidation.metrics import learned_stages, rows_from_json, summary
 from webapp.cycles.models import Cycle
 from webapp.memories.models import RecordSet
 from webapp.projects.models import Project, Task
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
+    from consolidation.metrics import Row
     from webapp.accounts.models import User
     from webapp.checkpoints.models import Checkpoint
 
@@ -89,24 +90,47 @@ def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str,
 def line_nodes(
     checkpoints: Sequence[Checkpoint], matrix: dict[str, Any], current: Checkpoint | None
 ) -> list[dict[str, Any]]:
-    """The checkpoint line, oldest first: each with its mean score and, when it is no child of the one before,
-    the number that it branched from."""
-    scores = {row["number"]: list(row["scores"].values()) for row in matrix["rows"]}
+    """The checkpoint line, oldest first: each with its mean score over the tasks that it had learned, and the
+    number that it branched from when it is no child of the one before."""
+    means = _means(matrix)
     numbers = {c.pk: c.number for c in checkpoints}
     nodes: list[dict[str, Any]] = []
     for index, checkpoint in enumerate(checkpoints):
         before = checkpoints[index - 1] if index else None
         parent = numbers.get(checkpoint.parent_id) if checkpoint.parent_id else None
-        own = scores.get(checkpoint.number)
         nodes.append(
             {
                 "checkpoint": checkpoint,
-                "mean": sum(own) / len(own) if own else None,
+                "mean": means.get(checkpoint.number),
                 "is_current": current is not None and checkpoint.pk == current.pk,
                 "branched_from": parent if before is not None and checkpoint.parent_id != before.pk else None,
             }
         )
     return nodes
+
+
+def _means(matrix: dict[str, Any]) -> dict[int, float]:
+    """Checkpoint number -> mean score; tasks still to come say nothing about forgetting and are left out."""
+    learned = learned_stages(_metric_rows(matrix["rows"]), matrix["tasks"])
+    means = {}
+    for index, row in enumerate(matrix["rows"]):
+        own = [v for task, v in row["scores"].items() if learned.since.get(task, index + 1) <= index]
+        if own:
+            means[row["number"]] = sum(own) / len(own)
+    return means
+
+
+def _metric_rows(rows: Iterable[dict[str, Any]]) -> list[Row]:
+    """Rows for consolidation.metrics; an upload counts as a scoring, for nobody knows what it learned."""
+    return rows_from_json(
+        {
+            "label": row["label"],
+            "kind": row["kind"] if row["kind"] in ("wake", "sleep") else "score",
+            "scores": row["scores"],
+            "task": row["task"],
+        }
+        for row in rows
+    )
 
 
 def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> list[int]:
@@ -121,19 +145,7 @@ def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> li
 
 
 def standing_of_line(matrix: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
-    """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary).
-
-    Rows of an upload count as scorings: nobody knows what that checkpoint had just learned.
-    """
+    """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary)."""
     rows = [row for row in matrix["rows"] if row["number"] in numbers]
-    known = rows_from_json(
-        {
-            "label": row["label"],
-            "kind": row["kind"] if row["kind"] in ("wake", "sleep") else "score",
-            "scores": row["scores"],
-            "task": row["task"],
-        }
-        for row in rows
-    )
     tasks = [t for t in matrix["tasks"] if any(row["scores"].get(t) is not None for row in rows)]
-    return summary(known, tasks)
+    return summary(_metric_rows(rows), tasks)

@@ -129,6 +129,26 @@ def test_a_rested_line_shows_its_matrix_and_its_proof(bob: User, project: Projec
     assert 'name="preset" value="night"' not in page.split("Next sleep")[0]
 
 
+def test_the_line_s_mean_leaves_out_what_was_still_to_come(bob: User, project: Project) -> None:
+    """The wake that learns task 2 first scores v1 on it: that low score is no forgetting of v1."""
+    project.tasks.all().delete()
+    for position in (1, 2):
+        task = Task.objects.create(project=project, name=f"task {position}", position=position)
+        wake = rows.cycle(project, "wake", "succeeded", data=rows.record_set(task, "training"))
+        rows.checkpoint(project, "wake", cycle=wake)
+    scores = {(1, "task 1"): 0.96, (1, "task 2"): 0.10, (2, "task 1"): 0.50, (2, "task 2"): 0.94}
+    for (number, name), value in scores.items():
+        Score.objects.create(
+            checkpoint=project.checkpoints.get(number=number),
+            task=project.tasks.get(name=name),
+            value=value,
+            examples=10,
+        )
+    page = look(bob, project)
+    assert '<span class="line__score">0.960</span>' in page
+    assert '<span class="line__score">0.720</span>' in page
+
+
 def test_candidates_stand_aside(bob: User, project: Project) -> None:
     rows.checkpoint(project)
     first = project.current
