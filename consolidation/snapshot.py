@@ -74,6 +74,8 @@ def fingerprint(kind: str, recipe: Mapping[str, Any], model: nn.Module, sets: It
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     for records in sets:
         digest.update(records.task.encode() + records.ids.tobytes())
+        if records.z is not None:
+            digest.update(records.z.tobytes())
     return digest.hexdigest()
 
 
