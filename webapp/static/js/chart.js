@@ -16,6 +16,7 @@
  * @property {() => {value: number, token: string}[]} [levels] dashed horizontals
  * @property {() => {from: number, to: number, token: string, label: string}|null} [zone] a band in y
  * @property {() => string} [note] beside the title @property {boolean} [breaks] no line across a long silence
+ * @property {() => string} [version] changes whenever there is something new to draw
  */
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { compact, elapsed, integer, isNumber } from "./format.js";
@@ -61,11 +62,15 @@ export class Chart {
   /** To the newest data again. */
   follow() {
     this.following = true;
+    this.version = undefined;
     this.again.hidden = true;
     this.update();
   }
 
   draw() {
+    const version = this.spec.version?.();
+    if (version !== undefined && version === this.version) return;
+    this.version = version;
     this.data = this.spec.data(this.shared.axis);
     this.plot.setData(this.data, false);
     const [min, max] = this.following ? this._everything() : [this.plot.scales.x.min, this.plot.scales.x.max];
@@ -80,6 +85,7 @@ export class Chart {
     if (this.table?.open) this._table();
     this.card.dataset.points = String(this.data[0].length);
     this.card.dataset.following = String(this.following);
+    this.card.dataset.range = `${min} ${max}`;
   }
 
   /** All data with a little room that grows by steps, so that the axis does not creep. */
@@ -265,6 +271,7 @@ export class Chart {
   /** Axis or theme changed: the same data, made new, the zoom kept where it still means something. */
   _rebuild() {
     const { min, max } = this.plot.scales.x;
+    this.version = undefined;
     this.plot.destroy();
     this._build();
     if (!this.following) {

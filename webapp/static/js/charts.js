@@ -94,6 +94,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
   /** @param {string} name */
   const card = (name) => /** @type {HTMLElement|null} */ (root.querySelector(`[data-chart="${name}"]`));
   const charts = [];
+  const version = () => [store.probes.length, store.stages.length, store.stages.at(-1)?.t1, store.probes.filter((p) => p.ghost).length, shared.ended()].join();
   const retention = card("retention"), forgetting = card("forgetting"), loss = card("loss"), gradient = card("gradient");
   const ghosts = (split) => store.probes.filter((p) => p.ghost && p.split === split);
   const shownTasks = figures.tasks.map((task, i) => ({ task, i })).filter(({ task }) => task.role !== "later");
@@ -114,6 +115,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       ]),
       format: score,
       range: unit,
+      version,
       levels: () => {
         const evening = store.latest("watch", "before") ?? store.latest("proof", "before");
         return evening ? shownTasks.map(({ task, i }) => ({ value: figures.shown(task, evening.scores[task.name]), token: taskToken(i) })).filter((l) => isNumber(l.value)) : [];
@@ -139,6 +141,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       ]),
       format: (v) => `${Math.round(v * 1000) / 10} %`.replace("-", "−"),
       range: (min, max) => (Number.isNaN(min) ? [0, Math.max(0.1, budget * 2)] : [Math.min(0, Math.floor(min * 20) / 20), Math.max(budget * 1.6, Math.ceil(max * 20 + 0.2) / 20)]),
+      version,
       zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: `budget ${percent(budget)}` } : null),
       note: () => {
         const lost = figures.worst((store.latest("proof", "after") ?? store.latest("watch"))?.scores);

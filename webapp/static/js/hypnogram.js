@@ -5,7 +5,7 @@ import { redraw } from "./redraw.js";
 import { LANES, stageOf } from "./stages.js";
 
 const NS = "http://www.w3.org/2000/svg";
-const ROW = 20, BAR = 11, TOP = 8, TICKS = 10, CLOCK = 22;
+const ROW = 20, BAR = 11, TOP = 8, TICKS = 10, CLOCK = 22, RIGHT = 10;
 const NICE = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 
 export class Hypnogram {
@@ -19,7 +19,12 @@ export class Hypnogram {
     this.host.replaceChildren(this.svg);
     this.cursorAt = null;
     this.draw = this.draw.bind(this);
-    new ResizeObserver(() => redraw(this.draw)).observe(host);
+    this.width = 240;
+    this.left = 112;
+    new ResizeObserver(([entry]) => {
+      this.width = Math.max(240, Math.floor(entry.contentRect.width));
+      redraw(this.draw);
+    }).observe(host);
   }
 
   update() {
@@ -32,53 +37,88 @@ export class Hypnogram {
     redraw(this.draw);
   }
 
+  /** Between two changes only the open bar and the line "now" move; everything else is left alone. */
   draw() {
-    const width = Math.max(240, Math.floor(this.host.clientWidth));
-    const narrow = width < 560, left = narrow ? 84 : 112, right = 10;
-    const bottom = TOP + this.lanes.length * ROW, height = bottom + TICKS + CLOCK;
-    const now = this._now(), span = this._span(now);
-    const x = (t) => left + (Math.max(0, Math.min(t, span)) / span) * (width - left - right);
+    const now = this._now(), span = this._span(now), { stages, probes } = this.store;
+    const key = [this.width, span, stages.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
+      this.running(), this.cursorAt, this.store.cycle.started_at].join();
+    if (key !== this.drawn) {
+      this.drawn = key;
+      this._drawAll(now, span);
+    }
+    const px = this._x(now, span);
+    if (this.openBar) this.openBar.setAttribute("width", String(Math.max(2, Math.round(px - this.openAt))));
+    if (this.nowLine && px !== this.nowAt) {
+      this.nowAt = px;
+      this.nowLine.setAttribute("transform", `translate(${Math.round(px)} 0)`);
+    }
+  }
+
+  _x(t, span) {
+    return this.left + (Math.max(0, Math.min(t, span)) / span) * (this.width - this.left - RIGHT);
+  }
+
+  _drawAll(now, span) {
+    const narrow = this.width < 560, width = this.width;
+    this.left = narrow ? 84 : 112;
+    const left = this.left, bottom = TOP + this.lanes.length * ROW, height = bottom + TICKS + CLOCK;
+    const x = (t) => this._x(t, span);
     const parts = [];
     this.lanes.forEach((lane, i) => {
       const y = TOP + i * ROW + ROW / 2;
       parts.push(node("text", { x: 0, y, class: "hypno__lane" }, narrow ? lane.replace(/ (replay|dreaming)$/, "") : lane));
-      parts.push(node("line", { x1: left, x2: width - right, y1: y, y2: y, class: "hypno__rule" }));
+      parts.push(node("line", { x1: left, x2: width - RIGHT, y1: y, y2: y, class: "hypno__rule" }));
     });
     if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, "The stages appear here as they begin."));
+    this.openBar = null;
     let before = null;
     for (const stage of this.store.stages) {
       const kind = stageOf(stage.stage), row = this.lanes.indexOf(kind.lane);
       if (row < 0) continue;
-      const y = TOP + row * ROW + ROW / 2, end = stage.t1 ?? now;
-      if (before && before.y !== y && before.epoch === stage.epoch) {
-        parts.push(node("line", { x1: x(stage.t0), x2: x(stage.t0), y1: before.y, y2: y, class: `hypno__step${stage.ghost ? " is-ghost" : ""}` }));
-      }
-      const bar = node("rect", {
-        x: x(stage.t0), y: y - BAR / 2, width: Math.max(2, x(end) - x(stage.t0)), height: BAR, rx: 1.5,
-        class: `hypno__bar hypno__bar--${kind.token.replace("stage-", "")}${stage.ghost ? " is-ghost" : ""}`,
-      });
-      const round = this.store.stages.filter((s) => s.stage === stage.stage && !s.ghost).length > 1 ? `, round ${stage.round}` : "";
-      bar.append(node("title", {}, `${kind.title}${round}: ${duration(end - stage.t0)}${stage.ghost ? " (superseded)" : ""}`));
+      const y = TOP + row * ROW + ROW / 2, ghost = stage.ghost ? " is-ghost" : "";
+      if (before && before.y !== y && before.epoch === stage.epoch) parts.push(node("line", { x1: x(stage.t0), x2: x(stage.t0), y1: before.y, y2: y, class: `hypno__step${ghost}` }));
+      const bar = this._bar(stage, kind, x(stage.t0), x(stage.t1 ?? now), y);
       parts.push(bar);
+      if (stage.t1 === null) {
+        this.openBar = bar;
+        this.openAt = x(stage.t0);
+      }
       before = { y, epoch: stage.epoch };
     }
     for (const probe of this.store.probes) {
-      const tall = probe.split === "proof";
-      const tick = node("line", { x1: x(probe.t), x2: x(probe.t), y1: bottom + 1, y2: bottom + (tall ? 9 : 6), class: `hypno__tick${tall ? " hypno__tick--proof" : ""}` });
-      parts.push(tick);
+      const proof = probe.split === "proof";
+      parts.push(node("line", { x1: x(probe.t), x2: x(probe.t), y1: bottom + 1, y2: bottom + (proof ? 9 : 6), class: `hypno__tick${proof ? " hypno__tick--proof" : ""}` }));
     }
-    if (this.store.stages.length) parts.push(...this._clock(span, x, height, width, right));
+    if (this.store.stages.length) parts.push(...this._clock(span, x, height, width));
     if (this.cursorAt !== null && this.cursorAt <= span) parts.push(node("line", { x1: x(this.cursorAt), x2: x(this.cursorAt), y1: TOP, y2: bottom + 8, class: "hypno__cursor" }));
-    if (this.running() && this.store.stages.length) {
-      parts.push(node("line", { x1: x(now), x2: x(now), y1: 2, y2: bottom + 9, class: "hypno__now" }));
-      const atEnd = x(now) > width - right - 34;
-      parts.push(node("text", { x: x(now) + (atEnd ? -5 : 5), y: 9, class: "hypno__nowtext", "text-anchor": atEnd ? "end" : "start" }, "now"));
-    }
+    this.nowLine = this.running() && this.store.stages.length ? this._nowLine(x(now) > width - RIGHT - 34, bottom) : null;
+    this.nowAt = -1;
+    if (this.nowLine) parts.push(this.nowLine);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("width", String(width));
     this.svg.setAttribute("height", String(height));
     this.svg.setAttribute("aria-label", this._words(now));
     this.svg.replaceChildren(...parts);
+  }
+
+  _bar(stage, kind, from, to, y) {
+    const bar = node("rect", {
+      x: from, y: y - BAR / 2, width: Math.max(2, to - from), height: BAR, rx: 1.5,
+      class: `hypno__bar hypno__bar--${kind.token.replace("stage-", "")}${stage.ghost ? " is-ghost" : ""}`,
+    });
+    const rounds = this.store.stages.some((s) => !s.ghost && s.round > 1);
+    const length = stage.t1 === null ? "so far" : duration(stage.t1 - stage.t0);
+    bar.append(node("title", {}, `${kind.title}${rounds ? `, round ${stage.round}` : ""}: ${length}${stage.ghost ? " (superseded)" : ""}`));
+    return bar;
+  }
+
+  _nowLine(atEnd, bottom) {
+    const group = node("g", {});
+    group.append(
+      node("line", { x1: 0, x2: 0, y1: 2, y2: bottom + 9, class: "hypno__now" }),
+      node("text", { x: atEnd ? -5 : 5, y: 9, class: "hypno__nowtext", "text-anchor": atEnd ? "end" : "start" }, "now"),
+    );
+    return group;
   }
 
   /** Seconds from the first start to the newest thing known; while it runs the clock goes on between frames. */
@@ -93,7 +133,7 @@ export class Hypnogram {
     return Math.max(10, Math.ceil((now * 1.04) / unit) * unit);
   }
 
-  _clock(span, x, height, width, right) {
+  _clock(span, x, height, width) {
     const started = Date.parse(this.store.cycle.started_at ?? "");
     const fits = Math.max(2, Math.floor((width - 100) / 110));
     const unit = NICE.find((n) => span / n <= fits) ?? 28800;
@@ -103,7 +143,7 @@ export class Hypnogram {
     const first = Math.ceil((origin - zone) / unit) * unit + zone;
     for (let at = first; at <= origin + span; at += unit) {
       const t = at - origin, px = x(t);
-      if (px > width - right - 20 && marks.length) break;
+      if (px > width - RIGHT - 20 && marks.length) break;
       const words = Number.isNaN(started) ? elapsed(t) : clock(at * 1000, seconds);
       marks.push(node("text", { x: px, y: height - 5, class: "hypno__clock", "text-anchor": "middle" }, words));
     }

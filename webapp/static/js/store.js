@@ -69,7 +69,7 @@ export class CycleStore {
       });
     }
     if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t);
-    const text = change.reason || STATE_TEXT[change.to];
+    const text = stateWords(change);
     const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
     if (text) this._note(t, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
   }
@@ -154,7 +154,8 @@ export class CycleStore {
         break;
       case "decision":
         this.decisions.push({ ...base, name: event.name, kept: event.kept, reason: event.reason, detail: event.detail });
-        this._note(t, event.kept ? "decision" : "reverted", event.reason, event.name, epoch);
+        if (!event.kept && event.detail?.before) this._undo(epoch);
+        this._note(t, event.kept ? "decision" : "reverted", decisionWords(event), event.name, epoch);
         break;
       case "snapshot":
         this.snapshots.push({ ...base, stage: event.stage });
@@ -166,6 +167,12 @@ export class CycleStore {
         this.verdict = { ...base, verdict: event.verdict, reasons: event.reasons, metrics: event.metrics };
         break;
     }
+  }
+
+  /** A proposal was taken back: what the probe showed of it is not where the model stands. */
+  _undo(epoch) {
+    const last = this.probes.at(-1);
+    if (last && last.epoch === epoch && last.split === "watch" && last.when === "during") last.ghost = true;
   }
 
   _closeStages(t, step = null) {
@@ -204,9 +211,39 @@ export class CycleStore {
   }
 }
 
+/** "Kept: the mean ..." says neither what was proposed nor needs its first word: the level says it. */
+function decisionWords(event) {
+  const named = /^(Kept|Reverted): (.*)$/s.exec(event.reason);
+  if (!named) return event.reason;
+  return `${DECISIONS[event.name] ?? event.name}: ${named[2]}`;
+}
+
+const DECISIONS = { prune: "Prune", strengthen: "Strengthen", dream: "Dream", merge: "Merge" };
+
+/** A reason is a sentence or a stable word. */
+function stateWords(change) {
+  const reason = change.reason ?? "";
+  if (change.to === "starting" && change.worker) {
+    return change.attempt > 1 ? `Resumed on ${change.worker} (attempt ${change.attempt}).` : `${change.worker} took the cycle.`;
+  }
+  if (/^[a-z_.]+$/.test(reason)) return REASONS[reason] ?? `${STATE_TEXT[change.to] ?? change.to} (${reason})`;
+  return reason || STATE_TEXT[change.to];
+}
+
+const REASONS = {
+  worker_lost: "The worker stopped reporting. The cycle goes on from its last snapshot on the next free worker.",
+  worker_stopping: "The worker was stopped. The cycle goes on from its last snapshot on the next free worker.",
+  trainer_died: "The trainer process ended by itself. The cycle goes on from its last snapshot.",
+  cancelled: "Cancelled.",
+};
+
 const STATE_TEXT = {
   starting: "A worker took the cycle.",
-  running: "The night begins.",
+  running: "The model was loaded and checked; it begins.",
+  queued: "Waiting for a worker.",
+  rejected: "A gate failed; the project's checkpoint stays.",
+  failed: "Failed.",
+  quarantined: "Set aside after it failed repeatedly.",
   publishing: "Checking and publishing the result.",
   succeeded: "Done.",
   cancelling: "Cancelling at the next step.",

@@ -1,0 +1,257 @@
+"""The live page in a real browser: it follows, keeps a zoom, resumes, falls back, and converges."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+
+from tests.support import night
+from tests.support.database import url_of
+from tests.support.night_script import TASKS, Night
+from tests.webapp.live.people import COOKIE, Web, session_of, start_web
+from webapp.accounts.choices import Role
+from webapp.accounts.models import Membership, User, Workspace
+from webapp.cycles.transitions import transition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+    from webapp.cycles.models import Cycle
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sync_orm() -> None:
+    """Playwright's loop runs in this thread until the end; rows are written from it all the same."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+
+@pytest.fixture(scope="module")
+def web(sync_orm: None, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    running = start_web(url_of(connection.settings_dict), tmp_path_factory.mktemp("web"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    workspace = Workspace.objects.create(name="Lab", quota_bytes=10**9)
+    user = User.objects.create_user("alice@example.org", "correct horse battery")
+    Membership.objects.create(workspace=workspace, user=user, role=Role.OWNER)
+    return user
+
+
+@pytest.fixture
+def cycle(alice: User) -> Cycle:
+    """Sleep 7, running, no data frame yet."""
+    workspace = Workspace.objects.get()
+    return night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=alice), actor=alice))
+
+
+@pytest.fixture
+def seen(page: Page, web: Web, alice: User, cycle: Cycle) -> Page:
+    """The page of the cycle, live."""
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    page.goto(f"{web.url}/cycles/{cycle.pk}/")
+    page.locator("[data-livechip][data-kind=live]").wait_for()
+    return page
+
+
+def shows(page: Page, seq: int, timeout: float = 20_000) -> None:
+    """Wait until the frame is on the page."""
+    script = "n => Number(document.querySelector('[data-cycle]').dataset.seq) >= n"
+    page.wait_for_function(script, arg=seq, timeout=timeout)
+
+
+def payloads(seconds: float = 6.0, **how: Any) -> list[dict[str, Any]]:
+    return list(Night(seconds=seconds, **how).flushes())
+
+
+def test_charts_matrix_and_log_fill_while_frames_come(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads()[:40]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    for name in ("retention", "forgetting", "loss", "gradient"):
+        chart = seen.locator(f"[data-chart={name}]")
+        assert chart.locator("canvas").count() == 1
+        assert int(chart.get_attribute("data-points") or 0) > 1
+    now = seen.locator("tr[data-task=returns] [data-cell=now]")
+    assert int(now.inner_text()) > 50
+    assert seen.locator("[data-figure=retention] .figure__value").inner_text() != "–"
+    assert seen.locator(".hypno__bar--nrem").count() >= 1
+    assert seen.locator("[data-log] li").count() >= 3
+    seen.locator("[data-chart=loss] .chart__values summary").click()
+    seen.locator("[data-chart=loss] .valuetable tbody tr").first.wait_for()
+    assert seen.locator("[data-chart=loss] .valuetable tbody tr").count() > 10
+    assert seen.problems == []  # type: ignore[attr-defined]
+
+
+def test_a_zoom_survives_new_data_until_follow_again(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    for payload in script[:30]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    chart = seen.locator("[data-chart=loss]")
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    seen.mouse.move(box["x"] + box["width"] * 0.3, y)
+    seen.mouse.down()
+    seen.mouse.move(box["x"] + box["width"] * 0.6, y, steps=5)
+    seen.mouse.up()
+    again = chart.get_by_role("button", name="Follow again")
+    again.wait_for()
+    night.flush(cycle, script[30])
+    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.following === 'false'")
+    shows(seen, last + 1)
+    marks = zoom_of(seen)
+    for payload in script[31:50]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    assert chart.get_attribute("data-following") == "false"
+    assert zoom_of(seen) == marks
+    again.click()
+    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.following === 'true'")
+    assert again.is_hidden()
+    assert zoom_of(seen) != marks
+
+
+def zoom_of(page: Page) -> str:
+    return page.locator("[data-chart=loss]").get_attribute("data-range") or ""
+
+
+def test_a_restarted_server_costs_nothing(seen: Page, cycle: Cycle, web: Web, tmp_path_factory: Any) -> None:
+    script = payloads()
+    for payload in script[:10]:
+        night.flush(cycle, payload)
+    web.stop()
+    seen.locator("[data-livechip]:not([data-kind=live])").wait_for()
+    assert re.search(r"nothing is lost|polling|Connecting", seen.locator("[data-livechip]").inner_text())
+    for payload in script[10:30]:
+        last = night.flush(cycle, payload)
+    web.process = start_web(
+        url_of(connection.settings_dict), tmp_path_factory.mktemp("again"), web.port
+    ).process
+    shows(seen, last, 40_000)
+    seen.locator("[data-livechip][data-kind=live]").wait_for(timeout=40_000)
+
+
+def test_without_a_socket_it_polls_with_the_same_result(
+    page: Page, web: Web, alice: User, cycle: Cycle
+) -> None:
+    page.route_web_socket(re.compile("/ws/live"), lambda socket: socket.close())
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    page.goto(f"{web.url}/cycles/{cycle.pk}/")
+    page.get_by_text("Live by polling every 3 s").wait_for(timeout=30_000)
+    for payload in payloads()[:12]:
+        last = night.flush(cycle, payload)
+    shows(page, last)
+
+
+def test_the_end_comes_by_itself_with_before_and_after_and_the_download(seen: Page, cycle: Cycle) -> None:
+    script = Night(seconds=3)
+    night.play(cycle, script)
+    made = night.finish(cycle, script)
+    seen.locator("[data-verdict]", has_text="Improved").wait_for()
+    link = seen.locator("[data-outcome]").get_by_role("link", name="Download v7")
+    assert link.get_attribute("href") == f"/checkpoints/{made.pk}/download/"
+    assert seen.locator("[data-outcome] tbody tr").count() >= len(TASKS)
+    assert seen.locator("h1").inner_text() == "Sleep 7 · v6 → v7"
+    assert seen.locator("[data-badge]").inner_text() == "Improved"
+    assert seen.get_by_role("button", name="Cancel…").count() == 0
+
+
+CONVERGE = """async ([frames, state, framesUrl, seed]) => {
+  const { CycleStore } = await import("/static/js/store.js");
+  const { Stream } = await import("/static/js/live.js");
+  let x = seed;
+  const random = () => ((x = (x * 1103515245 + 12345) % 2147483648) / 2147483648);
+  const fresh = new CycleStore(state);
+  for (const frame of frames) fresh.apply(frame);
+  const store = new CycleStore(state);
+  const stream = new Stream("cycle:x", framesUrl, store, () => {});
+  const pile = [];
+  for (const frame of frames) {
+    if (random() < 0.1) continue;
+    pile.push(frame);
+    if (random() < 0.2) pile.push(frame);
+  }
+  for (let i = 0; i < pile.length; i++) {
+    const j = Math.min(pile.length - 1, i + Math.floor(random() * 9));
+    [pile[i], pile[j]] = [pile[j], pile[i]];
+  }
+  while (pile.length) stream.ingest(pile.splice(0, 1 + Math.floor(random() * 12)));
+  await stream.catchUp();
+  return [JSON.stringify(store.snapshot()) === JSON.stringify(fresh.snapshot()), store.last, fresh.last];
+}"""
+
+
+def test_dropped_doubled_and_reordered_frames_converge_to_the_fresh_state(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads()[:35]:
+        night.flush(cycle, payload)
+    transition(cycle.pk, to="queued", expect_from=["running"], fence=True, worker=None, reason="worker_lost")
+    cycle = night.begin(cycle)
+    for payload in payloads(resume_step=300, seed=9)[:25]:
+        last = night.flush(cycle, payload)
+    url = f"/api/cycles/{cycle.pk}/frames"
+    frames = seen.evaluate("async (url) => (await (await fetch(url + '?limit=2000')).json()).items", url)
+    assert len(frames) == last
+    state = {"id": str(cycle.pk), "state": "queued", "seq": 0, "tasks": list(TASKS), "progress": 0}
+    for seed in range(1, 21):
+        same, got, all_of = seen.evaluate(CONVERGE, [frames, state, url, seed])
+        assert (same, got, all_of) == (True, last, last), f"seed {seed}"
+
+
+GHOSTS = """async ([frames, state]) => {
+  const { CycleStore } = await import("/static/js/store.js");
+  const store = new CycleStore(state);
+  for (const frame of frames) store.apply(frame);
+  const { step, epoch, ghost } = store.points;
+  return step.map((s, i) => [s, epoch[i], ghost[i]]);
+}"""
+
+
+def test_what_a_new_attempt_supersedes_is_a_ghost(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads()[:35]:
+        night.flush(cycle, payload)
+    transition(cycle.pk, to="queued", expect_from=["running"], fence=True, worker=None, reason="worker_lost")
+    cycle = night.begin(cycle)
+    for payload in payloads(resume_step=300, seed=9)[:10]:
+        night.flush(cycle, payload)
+    url = f"/api/cycles/{cycle.pk}/frames"
+    frames = seen.evaluate("async (url) => (await (await fetch(url + '?limit=2000')).json()).items", url)
+    points = seen.evaluate(GHOSTS, [frames, {"id": "x", "state": "queued", "seq": 0}])
+    first = points[0][1]
+    assert all(ghost == (epoch == first and step > 300) for step, epoch, ghost in points)
+    live = [step for step, _, ghost in points if not ghost]
+    assert live == sorted(set(live)), "one value a step, whatever attempt it is from"
+    seen.get_by_text("attempt 2").first.wait_for()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_sticks_out_and_nothing_jumps(seen: Page, cycle: Cycle, width: int) -> None:
+    seen.set_viewport_size({"width": width, "height": 900})
+    seen.reload()
+    seen.locator("[data-livechip][data-kind=live]").wait_for()
+    seen.evaluate(
+        """() => { window.__shift = 0; new PerformanceObserver((list) => {
+        for (const e of list.getEntries()) if (!e.hadRecentInput) window.__shift += e.value;
+        }).observe({ type: "layout-shift" }) }"""
+    )
+    for payload in payloads()[:50]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    assert seen.evaluate("document.documentElement.scrollWidth") <= width
+    assert seen.evaluate("window.__shift") < 0.05
