@@ -95,6 +95,7 @@ class Outcome:
         metrics = {"after": summary(self.rows_after, self.tasks)}
         if self.before:
             metrics["before"] = summary(self.rows_before, self.tasks)
+            metrics["after"] = without_a_past(metrics["before"], metrics["after"])
         return {
             "before": scores(self.before),
             "after": scores(self.after),
@@ -105,6 +106,26 @@ class Outcome:
             "rows": len(self.rows_after) - self.history,
             "tasks": self.tasks,
         }
+
+
+NO_PAST = "no score from before this cycle is known; compare the scores before and after"
+
+
+def without_a_past(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """`after` with retention and forgetting null wherever `before` could not tell them.
+
+    The scores before this cycle are then the only past, and measured by them every model that got better
+    would show a retention of 1.0. Scores and gain say what is known.
+    """
+    shown = after | {"reasons": dict(after["reasons"]), "tasks": dict(after["tasks"])}
+    for name, also in (("retention", ()), ("forgetting", ("worst_forgetting", "worst_task"))):
+        if before[name] is None and after[name] is not None:
+            shown |= dict.fromkeys((name, *also))
+            shown["reasons"] |= dict.fromkeys((name, *also[:1]), NO_PAST)
+    for task, facts in after["tasks"].items():
+        if before["tasks"].get(task, {}).get("retention") is None:
+            shown["tasks"][task] = facts | {"best": None, "retention": None, "forgetting": None}
+    return shown
 
 
 def outcome(

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,15 +86,11 @@ def _night(
     from consolidation.weights import load_model, save_model
 
     def converted(files: dict[str, Path], use: str) -> list[Records]:
-        opened = []
+        opened: list[Records] = []
         for task, path in files.items():
             target = scratch / f"{use}-{len(opened)}.safetensors"
-            _naming(
-                path,
-                lambda p=path, t=task, o=target: convert_records(
-                    p, task=t, transform=request.transform, out=o
-                ),
-            )
+            convert = partial(convert_records, path, task=task, transform=request.transform, out=target)
+            _naming(path, convert)
             opened.append(Records.open(target))
         return opened
 

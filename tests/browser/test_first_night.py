@@ -31,7 +31,9 @@ def header(content: bytes) -> dict[str, object]:
     return parsed
 
 
-def test_demo_from_click_to_download(site: Site, owner_page: Page, tmp_path: Path) -> None:
+def test_demo_from_click_to_download(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
     page = owner_page
     page.goto(f"{site.url}/")
     began = time.monotonic()
@@ -59,11 +61,11 @@ def test_demo_from_click_to_download(site: Site, owner_page: Page, tmp_path: Pat
     metadata = found["__metadata__"]
     assert isinstance(metadata, dict)
     assert metadata["nocturne.family"] == "mlp"
-    assert page.problems == []  # type: ignore[attr-defined]
+    assert problems == []
 
 
 def test_a_checkpoint_of_ones_own_goes_in_and_comes_out_alike(
-    site: Site, owner_page: Page, tmp_path: Path
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
 ) -> None:
     """Create a project, upload a file without a description, answer the form, download the same tensors."""
     import numpy as np
@@ -96,11 +98,11 @@ def test_a_checkpoint_of_ones_own_goes_in_and_comes_out_alike(
     assert set(back) == set(tensors)
     for name, value in tensors.items():
         assert (back[name] == value).all(), name
-    assert page.problems == []  # type: ignore[attr-defined]
+    assert problems == []
 
 
 def test_a_text_file_in_disguise_is_refused_with_its_sentence(
-    site: Site, owner_page: Page, tmp_path: Path
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
 ) -> None:
     page = owner_page
     page.goto(f"{site.url}/projects/new/")

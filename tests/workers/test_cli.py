@@ -20,18 +20,19 @@ from consolidation.weights import load_model, save_model
 from workers.cli import BAD_INPUT, OK, REJECTED, app
 
 run = CliRunner()
+Array = np.ndarray[Any, Any]
 
 
 def write_model(
-    path: Path, *, described: bool = True, seed: int = 0, **changed: np.ndarray[Any, Any]
+    path: Path, *, described: bool = True, seed: int = 0, changed: dict[str, Array] | None = None
 ) -> Path:
     rng = np.random.default_rng(seed)
     layers = digits.CONFIG["layers"]
-    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    tensors: dict[str, Array] = {}
     for name, (inputs, outputs) in zip(digits.CONFIG["names"], pairwise(layers), strict=True):
         tensors[f"{name}.weight"] = (rng.normal(size=(outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
         tensors[f"{name}.bias"] = np.zeros(outputs, np.float32)
-    tensors |= changed
+    tensors |= changed or {}
     metadata = {"nocturne.family": "mlp", "nocturne.config": json.dumps(digits.CONFIG)} if described else None
     save_file(tensors, path, metadata=metadata)
     return path
@@ -45,7 +46,7 @@ def night(tmp_path: Path) -> dict[str, Path]:
     probes.mkdir()
     for index in range(2):
         task = digits.demo_task(index)
-        transform = {key: np.float64(value) for key, value in task.train.transform.to_json().items()}
+        transform: dict[str, Any] = dict(task.train.transform.to_json())
         np.savez(
             memories / f"0{index}-task{index}.npz", x=task.train.x[:100], y=task.train.y[:100], **transform
         )
@@ -98,7 +99,7 @@ def test_a_rejected_night_says_so_with_its_exit_code(night: dict[str, Path]) -> 
     save_model(model, night["model"])
     for index in range(2):
         task = digits.demo_task(index)
-        transform = {key: np.float64(value) for key, value in task.train.transform.to_json().items()}
+        transform: dict[str, Any] = dict(task.train.transform.to_json())
         wrong = (task.train.y[:100] + 1) % digits.CLASSES
         np.savez(night["memories"] / f"0{index}-task{index}.npz", x=task.train.x[:100], y=wrong, **transform)
     answer = run.invoke(app, arguments(night, "--json"))
@@ -143,12 +144,12 @@ def test_a_pickle_is_never_opened(night: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_shapes_that_do_not_fit_the_description(night: dict[str, Path]) -> None:
-    write_model(night["model"], **{"net.4.weight": np.zeros((10, 99), np.float32)})
+    write_model(night["model"], changed={"net.4.weight": np.zeros((10, 99), np.float32)})
     assert "net.4.weight" in refused(night, "checkpoint.shapes")
 
 
 def test_weights_that_are_not_numbers(night: dict[str, Path]) -> None:
-    write_model(night["model"], **{"net.4.bias": np.full(10, np.nan, np.float32)})
+    write_model(night["model"], changed={"net.4.bias": np.full(10, np.nan, np.float32)})
     refused(night, "weights.non_finite")
 
 
