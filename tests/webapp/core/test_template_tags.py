@@ -52,6 +52,14 @@ def test_a_change_below_the_last_digit_is_none() -> None:
     assert not tags.delta(None)["known"]
 
 
+def test_scores_and_percentages_are_rounded_and_not_cut() -> None:
+    assert tags.score(0.9856) == "0.986"
+    assert tags.percent(0.0266) == "2.7 %"
+    assert tags.percent(-0.0266) == "−2.7 %"
+    assert tags.delta(0.4199)["text"] == "+0.420"
+    assert tags.score(None) == tags.percent(None) == "–"
+
+
 def test_ago() -> None:
     now = datetime(2026, 8, 3, 2, 0, tzinfo=UTC)
     assert tags.ago_text(now - timedelta(seconds=12), now) == "12 s ago"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -30,6 +31,11 @@ _SECTIONS = {
 }
 
 
+def fixed(value: float, digits: int) -> str:
+    """A number rounded to `digits` places in the page's format; Django's own formatting cuts instead."""
+    return formats.number_format(Decimal(f"{value:.{digits}f}"), digits)
+
+
 @register.filter
 def bytes_text(value: int | None) -> str:
     """A size in decimal units: "14.2 GB"."""
@@ -38,7 +44,7 @@ def bytes_text(value: int | None) -> str:
     size = float(value)
     for unit in ("bytes", "KB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":
-            return f"{int(size)} {unit}" if unit == "bytes" else f"{formats.number_format(size, 1)} {unit}"
+            return f"{int(size)} {unit}" if unit == "bytes" else f"{fixed(size, 1)} {unit}"
         size /= 1000
     return NOTHING
 
@@ -46,13 +52,13 @@ def bytes_text(value: int | None) -> str:
 @register.filter
 def score(value: float | None) -> str:
     """A fraction of 1 with three digits: "0.942"."""
-    return NOTHING if value is None else formats.number_format(value, 3)
+    return NOTHING if value is None else fixed(value, 3)
 
 
 @register.filter
 def percent(value: float | None) -> str:
     """A fraction of 1 as "4.0 %"."""
-    return NOTHING if value is None else f"{formats.number_format(100 * value, 1)} %".replace("-", MINUS)
+    return NOTHING if value is None else f"{fixed(100 * value, 1)} %".replace("-", MINUS)
 
 
 @register.filter
@@ -158,11 +164,7 @@ def delta(value: float | None, good: str = "up", unit: str = "", word: str = "")
     if value is None:
         return {"known": False}
     still = abs(value) < STILL
-    size = (
-        f"{formats.number_format(abs(100 * value), 1)} %"
-        if unit == "%"
-        else formats.number_format(abs(value), 3)
-    )
+    size = f"{fixed(abs(100 * value), 1)} %" if unit == "%" else fixed(abs(value), 3)
     better = (value > 0) == (good == "up")
     return {
         "known": True,
