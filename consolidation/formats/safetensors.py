@@ -262,7 +262,8 @@ def header_bytes(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: M
         tensors: (dtype, shape) by name, in the order in which the bytes will follow.
         metadata: the `__metadata__` table.
     """
-    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    # Sorted, because the safetensors library writes it in an order of chance: one content, one sha256.
+    table: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     place = 0
     for name, (dtype, shape) in tensors.items():
         end = place + math.prod(shape) * ITEM_BYTES[dtype]

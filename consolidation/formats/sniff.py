@@ -90,7 +90,9 @@ def _zip_kind(head: bytes, tail: bytes) -> str:
 
 
 def _text_kind(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(head) >= 8 and head[1:8:2] == bytes(4)):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (
+        len(head) >= 8 and head[1:8:2] == bytes(4) and head[0] and head[2]
+    ):
         return "utf16"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
         return "json"
