@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from consolidation.families.registry import family_spec
 from webapp.core.store import file_sha256, store_path
 from webapp.cycles.choices import Kind
 from webapp.cycles.models import Cycle
@@ -67,11 +69,20 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         work=str(work),
         out=str(folder / OUT_DIR),
         device=device.name,
-        threads=trainer_threads(),
+        threads=trainer_threads(model_parameters(cycle)),
     )
     resumed = resume_into(cycle, work)
     job.save(folder / JOB_FILE)
     return resumed
+
+
+def model_parameters(cycle: Cycle) -> int:
+    """How many weights the cycle's model has; its base must have been chosen."""
+    if cycle.base is not None:
+        return cycle.base.parameters
+    init = cycle.init or {}
+    shapes = family_spec(init.get("family")).expected_shapes(init.get("config") or {})
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _choose_base(cycle: Cycle) -> None:

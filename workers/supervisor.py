@@ -24,7 +24,7 @@ from workers.events_pipe import EventPipe
 from workers.job import OUT_DIR, WORK_DIR
 from workers.lease import LeaseKeeper
 from workers.outcome import Ending, read_ending, settle
-from workers.preparing import CannotStart, prepare
+from workers.preparing import CannotStart, model_parameters, prepare
 from workers.scratch import attempt_folder, clear
 from workers.stream import FrameStream
 from workers.verifying import Unusable, verify
@@ -103,7 +103,8 @@ class Attempt:
     # ------------------------------------------------------------ the trainer
 
     def _train(self, resumed: bool) -> Ending:
-        trainer = Trainer.start(self.folder, device=self.device, threads=trainer_threads())
+        threads = trainer_threads(model_parameters(self.cycle))
+        trainer = Trainer.start(self.folder, device=self.device, threads=threads)
         self.keeper.guard(trainer)
         pipe = EventPipe(trainer.events, self.folder / "events.spool")
         pipe.start()

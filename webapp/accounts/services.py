@@ -73,8 +73,8 @@ def invitation_find(*, token: str) -> Invitation:
     )
     if invitation is None or (invitation.workspace is None and owner_exists()):
         raise NotFound(
-            "This link was used already, or it is too old. Log in if you have an account; otherwise ask for a "
-            "new link (the owner of this machine gets one with `python manage.py owner_link`)."
+            "This link was used already, or it is too old. Log in if you have an account; otherwise ask for "
+            "a new link (the owner of this machine gets one with `python manage.py owner_link`)."
         )
     return invitation
 

@@ -1,4 +1,4 @@
-"""Django settings: one file, every value a person may change is an environment variable read here and nowhere else."""
+"""Django settings: one file; every value that a person may change is an environment variable read here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CSRF_FAILURE_VIEW = "webapp.core.views.csrf_failure"
 
 
 def _secret_key() -> str:
-    """The key from SECRET_KEY or SECRET_KEY_FILE; a laptop gets its own, made once and kept beside its data."""
+    """The key from SECRET_KEY or SECRET_KEY_FILE; a laptop gets its own, kept beside its data."""
     if given := env_secret("SECRET_KEY"):
         return given
     path = DATA_DIR / "secret_key"
@@ -55,8 +55,8 @@ def _secret_key() -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"The data folder {DATA_DIR} cannot be written ({error.strerror}). Point NOCTURNE_DATA at a folder "
-            "that you may write, or give SECRET_KEY."
+            f"The data folder {DATA_DIR} cannot be written ({error.strerror}). "
+            "Point NOCTURNE_DATA at a folder that you may write, or give SECRET_KEY."
         ) from error
     with os.fdopen(descriptor, "w") as handle:
         key = secrets.token_urlsafe(64)
@@ -144,7 +144,7 @@ CYCLE_LEASE_SECONDS = env_int("NOCTURNE_LEASE_SECONDS", 45)
 CLOCK_TICK_SECONDS = env_int("NOCTURNE_TICK_SECONDS", 15)
 CLAIM_POLL_SECONDS = env_int("NOCTURNE_POLL_SECONDS", 20)
 SNAPSHOT_SECONDS = env_int("NOCTURNE_SNAPSHOT_SECONDS", 30)
-TRAINER_THREADS = env_int("NOCTURNE_TRAINER_THREADS", 0)  # 0: as many as the machine has cores
+TRAINER_THREADS = env_int("NOCTURNE_TRAINER_THREADS", 0)  # 0: one for small models, all cores else
 TRAINER_DEVICE = env_str("NOCTURNE_DEVICE", "cpu")  # cpu, mps, cuda or cuda:0; one nights worker serves one
 WORKER_INDEX = env_str("NOCTURNE_WORKER_INDEX", "")  # tells apart two nights workers on one device
 CYCLE_PROTOCOL = 1
@@ -168,7 +168,6 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True
-# The in-process cache counts failed logins per web process; a shared cache URL tightens it for many processes.
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
@@ -204,21 +203,20 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- language, time, assets -----------------------------------------------------------------------------------
+# --- language, time, assets ---------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = env_path("NOCTURNE_STATIC", DATA_DIR / "static")
 STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # forms only; uploads have their own ASGI application
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-# --- logs -----------------------------------------------------------------------------------------------------
+# --- logs ---------------------------------------------------------------------------------------------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from django.contrib.auth.models import AnonymousUser
 from django.db import models
 
 from webapp.core.errors import NotFound
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
     from webapp.accounts.models import User
 
 M = TypeVar("M", bound=models.Model)
@@ -21,7 +22,7 @@ class VisibleQuerySet(models.QuerySet[M]):
     workspace_path: ClassVar[str] = "workspace"
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """The rows of the workspaces that the person belongs to; nothing for somebody who is not logged in."""
+        """The rows of the workspaces that the person belongs to; nothing without a login."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(**{f"{self.workspace_path}__memberships__user": user})

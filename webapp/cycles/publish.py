@@ -122,14 +122,15 @@ def _publish(cycle: Cycle, epoch: int, output: Output, stored: list[str]) -> Cyc
             filename=output.memories.path.name,
             cycle=cycle,
         )
-    rejected = cycle.kind == Kind.SLEEP and output.verdict == Verdict.REJECTED
+    # Only a night is judged: a wake that learned its task well has usually cost others something.
+    verdict = output.verdict if cycle.kind == Kind.SLEEP and output.verdict in Verdict.values else ""
     return transition(
         cycle.pk,
-        to=State.REJECTED if rejected else State.SUCCEEDED,
+        to=State.REJECTED if verdict == Verdict.REJECTED else State.SUCCEEDED,
         expect_from=(State.PUBLISHING,),
         epoch=epoch,
-        reason=output.verdict,
-        verdict=output.verdict if output.verdict in Verdict.values else "",
+        reason=verdict,
+        verdict=verdict,
         reasons=reasons,
         report=output.report,
         progress=1.0,

@@ -93,7 +93,6 @@ def _prepare(url: str, say: Callable[[str], None]) -> str | None:
         say("The database was brought up to date.")
     link = prepare.owner_link(url)
     connection.close()
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     return link
 
 
