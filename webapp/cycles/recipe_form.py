@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -68,10 +69,9 @@ def _field(
     item: dataclasses.Field[Any], typed: Mapping[str, Any], errors: Mapping[str, Any]
 ) -> dict[str, Any]:
     meta = item.metadata
-    allowed = "" if "choices" in meta else f"{meta['low']:g} – {meta['high']:g}"
+    allowed = "" if "choices" in meta else f"{_bound(meta['low'])} – {_bound(meta['high'])}"
     return {
         "name": item.name,
-        "label": item.name.replace("_", " ").capitalize(),
         "help": meta["help"],
         "choices": meta.get("choices"),
         "whole": meta.get("whole", False),
@@ -79,6 +79,11 @@ def _field(
         "value": str(typed.get(item.name, "")),
         "error": errors.get(item.name),
     }
+
+
+def _bound(value: float) -> str:
+    """The end of a range as people write it: 0.999, 1,000,000, 1e-09."""
+    return number_format(int(value), 0, force_grouping=True) if value == int(value) else f"{value:g}"
 
 
 def typed_recipe(posted: Mapping[str, Any]) -> dict[str, Any]:
