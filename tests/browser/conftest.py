@@ -90,11 +90,13 @@ def start_site(data: Path, port: int | None = None) -> Site:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             pytest.fail("`manage.py up` ended:\n" + "".join(site.output))
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return site
-        except OSError:
-            time.sleep(0.1)
+        # The launcher listens long before the web process is there, so a connection says nothing.
+        if any("Nocturne is at" in line for line in site.output):
+            patience = time.monotonic() + 2  # the link, if one is due, is the very next line
+            while not site.owner_link and time.monotonic() < patience:
+                time.sleep(0.02)
+            return site
+        time.sleep(0.1)
     pytest.fail("`manage.py up` did not serve within 120 s:\n" + "".join(site.output))
 
 
@@ -161,12 +163,12 @@ def owner_page(site: Site, page: Page) -> Page:
             page.get_by_label(re.compile("E-?mail")).fill(OWNER[0])
             page.get_by_label("Name").fill("Ana")
             page.get_by_label("Password", exact=False).first.fill(OWNER[1])
-            page.locator("main form button[type=submit]").click()
+            page.locator("main form button[type=submit]").first.click()
             page.wait_for_url(f"{site.url}/")
             return page
     page.goto(f"{site.url}/accounts/login/")
     page.get_by_label(re.compile("E-?mail")).fill(OWNER[0])
     page.get_by_label("Password").fill(OWNER[1])
-    page.locator("main form button[type=submit]").click()
+    page.locator("main form button[type=submit]").first.click()
     page.wait_for_url(f"{site.url}/")
     return page
