@@ -14,6 +14,7 @@ Errors are always {"code", "message"}. Resumable uploads will add headers to the
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import UUID
@@ -21,9 +22,9 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 
-from webapp.core.errors import NocturneError, NotFound
+from webapp.core.errors import Conflict, NocturneError, NotFound
 from webapp.projects.models import Project
-from webapp.uploads.body import BODY_SECONDS, Disconnected, read_json, stream_to_disk
+from webapp.uploads.body import Disconnected, read_json, stream_to_disk
 from webapp.uploads.declared import refuse_unknown
 from webapp.uploads.gate import LoginRequired, check_request
 from webapp.uploads.models import Upload
@@ -35,9 +36,14 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
     from webapp.uploads.body import Receive, Scope, Send
 
-__all__ = ["BODY_SECONDS", "UploadApplication"]
+logger = logging.getLogger(__name__)
+
 
 _PATH: Final = re.compile(r"/upload/(?:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/?)?")
+_BROKEN: Final = {
+    "code": "server.error",
+    "message": "Something broke on the server, and nothing was kept. Try again; the log says why.",
+}
 _FIELDS: Final = frozenset({"project", "purpose", "filename", "size", "form"})
 
 
@@ -52,6 +58,9 @@ class UploadApplication:
             return
         except NocturneError as error:
             status, body = error.status, error.to_json()
+        except Exception:
+            logger.exception("An upload request failed")
+            status, body = 500, _BROKEN
         data = json.dumps(body).encode()
         headers = [
             (b"content-type", b"application/json"),
@@ -89,11 +98,18 @@ class UploadApplication:
     async def _receive(self, scope: Scope, receive: Receive, user: User, upload: Upload) -> dict[str, Any]:
         _check_length(scope, upload.size_bytes)
         await database_sync_to_async(upload_begin)(actor=user, upload=upload)
-        part = await sync_to_async(PartFile, thread_sensitive=False)(part_path(upload.pk), upload.size_bytes)
+        part: PartFile | None = None
         try:
+            part = await sync_to_async(PartFile, thread_sensitive=False)(
+                part_path(upload.pk), upload.size_bytes
+            )
             sha256 = await stream_to_disk(receive, part, upload.size_bytes)
+        except Conflict:
+            # Another request writes this upload; what it writes is not ours to remove.
+            raise
         except BaseException as error:
-            await sync_to_async(part.discard, thread_sensitive=False)()
+            if part is not None:
+                await sync_to_async(part.discard, thread_sensitive=False)()
             code, message = (error.code, error.message) if isinstance(error, NocturneError) else ("", "")
             await database_sync_to_async(upload_abort)(upload=upload, code=code, message=message)
             raise
