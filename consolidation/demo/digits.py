@@ -88,5 +88,5 @@ def wake_recipe(index: int) -> WakeRecipe:
 
 def sleep_recipe(**overrides: Any) -> SleepRecipe:
     """The Night preset, told what the five days were: .15 of their examples, half their learning rate."""
-    day = {"wake_examples": len(TASKS) * EPOCHS * TRAIN, "wake_lr": WAKE_LR, "batch": 32, "seed": SEED}
+    day = {"wake_examples": len(TASKS) * EPOCHS * TRAIN, "wake_lr": WAKE_LR, "seed": SEED}
     return preset("night", **(day | overrides))

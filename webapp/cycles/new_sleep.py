@@ -19,7 +19,6 @@ from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
 from webapp.cycles.sleep_plan import checklist, estimates, known_wake
-from webapp.demo.services import demo_sleep_recipe
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.projects.selectors import holdings
@@ -44,7 +43,7 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
     try:
         base = _chosen(request, project)
         # The one-click sleep asks nothing, so what the line itself knows of its waking is used.
-        known = {} if "wake_examples" in request.POST else _unasked(project, base or project.current)
+        known = {} if "wake_examples" in request.POST else known_wake(base or project.current)
         cycle = services.cycle_start(
             actor=request.user,
             project=project,
@@ -58,10 +57,6 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
         return _page(request, project, {field: error}, status=error.status)
     messages.success(request, _("%(sleep)s is in line.") % {"sleep": cycle})
     return redirect("cycle_detail", cycle_id=cycle.pk)
-
-
-def _unasked(project: Project, base: Checkpoint | None) -> dict[str, Any]:
-    return demo_sleep_recipe() if project.is_demo else known_wake(base)
 
 
 def _chosen(request: HttpRequest, project: Project) -> Checkpoint | None:

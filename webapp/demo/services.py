@@ -64,11 +64,6 @@ def demo_start(*, actor: User, workspace: Workspace) -> Project:
     return project
 
 
-def demo_sleep_recipe() -> dict[str, Any]:
-    """What the Night preset means for the demo's short wakes."""
-    return digits.sleep_recipe().to_json()
-
-
 def _first_model() -> dict[str, Any]:
     return {"family": digits.FAMILY, "config": digits.CONFIG, "seed": digits.SEED}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
@@ -16,6 +16,7 @@ from webapp.cycles.checks import clean_recipe
 from webapp.cycles.choices import TERMINAL, Kind
 from webapp.cycles.models import Cycle
 from webapp.cycles.services import cycle_start
+from webapp.cycles.sleep_plan import known_wake
 from webapp.schedules.models import Outcome, Schedule, ScheduleFire
 from webapp.schedules.selectors import next_times
 
@@ -150,7 +151,7 @@ def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
                     actor=None,
                     project=schedule.project,
                     kind=Kind.SLEEP,
-                    recipe=schedule.recipe,
+                    recipe=_with_wake(schedule),
                     preset=schedule.preset,
                     schedule=schedule,
                 )
@@ -160,6 +161,12 @@ def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
     fire.save(update_fields=["outcome", "reason", "cycle"])
     logger.info("schedule %s at %s: %s %s", schedule.pk, fire.fire_at.isoformat(), outcome, reason)
     return int(cycle is not None)
+
+
+def _with_wake(schedule: Schedule) -> dict[str, Any]:
+    """The schedule's recipe; what it leaves open of the wake, tonight's checkpoint fills in."""
+    known = known_wake(schedule.project.current)
+    return schedule.recipe | {k: v for k, v in known.items() if schedule.recipe.get(k) is None}
 
 
 def database_now() -> datetime:

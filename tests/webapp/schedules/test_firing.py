@@ -15,6 +15,7 @@ from webapp.core.errors import Forbidden, InvalidInput
 from webapp.core.models import AuditEntry
 from webapp.cycles.models import Cycle
 from webapp.cycles.services import cycle_cancel
+from webapp.projects.models import Project
 from webapp.schedules.models import Outcome, Schedule, ScheduleFire
 from webapp.schedules.services import (
     database_now,
@@ -60,6 +61,18 @@ def test_it_starts_a_sleep_and_moves_on(lab: Lab) -> None:
     assert schedule.next_fire_at is not None
     assert schedule.next_fire_at > database_now()
     assert schedules_fire_due() == 0
+
+
+def test_it_uses_what_the_checkpoint_of_that_night_knows_of_its_wake(lab: Lab) -> None:
+    ready_to_sleep(lab)
+    schedule = due(lab)
+    current = Project.objects.get(pk=lab.project.pk).current
+    assert current is not None
+    current.wake = {"examples": 6000, "lr": 0.2}
+    current.save()
+    assert schedules_fire_due() == 1
+    recipe = Cycle.objects.get(schedule=schedule).recipe
+    assert (recipe["wake_examples"], recipe["wake_lr"]) == (6000, 0.2)
 
 
 def test_eight_clocks_fire_it_once(transactional_db: None) -> None:
