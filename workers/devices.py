@@ -42,13 +42,13 @@ def this_device() -> Device:
     return Device(name, memory)
 
 
-# Under this many weights the matrices are so small that a second thread only waits for the first, and on a busy
-# machine it waits for very long (50 s a wake of the demo instead of 1 s).
+# Under this many weights the matrices are so small that a second thread only waits for the first, and on a
+# busy machine it waits for very long (50 s a wake of the demo instead of 1 s).
 ONE_THREAD_PARAMETERS = 1_000_000
 
 
 def trainer_threads(parameters: int) -> int:
-    """NOCTURNE_TRAINER_THREADS; else one for a small model, and as many as this process may use for others."""
+    """NOCTURNE_TRAINER_THREADS; else one for a small model, as many as this process may use for others."""
     if settings.TRAINER_THREADS:
         return int(settings.TRAINER_THREADS)
     if parameters < ONE_THREAD_PARAMETERS:

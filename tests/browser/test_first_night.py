@@ -83,7 +83,7 @@ def test_a_checkpoint_of_ones_own_goes_in_and_comes_out_alike(
     page = owner_page
     page.goto(f"{site.url}/projects/new/")
     page.get_by_label("Name").fill("My own model")
-    page.locator("main form button[type=submit]").click()
+    page.get_by_role("button", name="Make the project").click()
     page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
     page.goto(page.url + "upload/")
     page.locator("input[type=file]").set_input_files(path)
@@ -107,7 +107,7 @@ def test_a_text_file_in_disguise_is_refused_with_its_sentence(
     page = owner_page
     page.goto(f"{site.url}/projects/new/")
     page.get_by_label("Name").fill("Disguise")
-    page.locator("main form button[type=submit]").click()
+    page.get_by_role("button", name="Make the project").click()
     page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
     page.goto(page.url + "upload/")
     fake = tmp_path / "model.safetensors"

@@ -94,7 +94,6 @@ def test_charts_matrix_and_log_fill_while_frames_come(seen: Page, cycle: Cycle) 
     seen.locator("[data-chart=loss] .chart__values summary").click()
     seen.locator("[data-chart=loss] .valuetable tbody tr").first.wait_for()
     assert seen.locator("[data-chart=loss] .valuetable tbody tr").count() > 10
-    assert seen.problems == []  # type: ignore[attr-defined]
 
 
 def test_a_zoom_survives_new_data_until_follow_again(seen: Page, cycle: Cycle) -> None:
