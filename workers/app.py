@@ -22,8 +22,8 @@ from celery.signals import (  # noqa: E402
     worker_shutdown,
     worker_shutting_down,
 )
-from kombu.transport.sqlalchemy import Transport as EmbeddedTransport  # noqa: E402
 
+import workers.doorbell  # noqa: F401, E402  (registers the transport of the embedded default)
 from webapp.core.broker import (  # noqa: E402
     CHORES,
     NIGHT_TASK,
@@ -37,9 +37,6 @@ from webapp.core.broker import (  # noqa: E402
 )
 from workers.clock import SpareClock, beat_schedule, tick  # noqa: E402
 from workers.nights import NightShift  # noqa: E402
-
-# Kombu hands every transport option on to create_engine, so this one cannot be given as an option.
-EmbeddedTransport.polling_interval = 0.25
 
 app = Celery("nocturne", broker=broker_url())
 app.conf.update(

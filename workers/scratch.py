@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 
+from consolidation.errors import NocturneInputError
+from consolidation.formats.safetensors import read_header
 from webapp.cycles.models import Snapshot
-from workers.job import OUT_DIR, WORK_DIR
+from workers.job import MEMORIES, MODEL, OUT_DIR, WORK_DIR, fsync
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from webapp.cycles.models import Cycle
+
+KEPT_DIR: Final = "snapshots"
+# The engine's names (consolidation.snapshot, which would load torch).
+SNAPSHOT: Final = "snapshot.safetensors"
+SNAPSHOT_KEY: Final = "nocturne.snapshot"
 
 
 def cycle_folder(cycle_id: UUID) -> Path:
@@ -29,34 +39,62 @@ def attempt_folder(cycle: Cycle) -> Path:
     return folder
 
 
-def snapshot_folder(work: Path, announced: str) -> str | None:
-    """`announced` (an engine's snapshot path) relative to CYCLES_DIR, if it exists inside `work`."""
-    path = (work / announced).resolve()
-    if not path.is_relative_to(work.resolve()) or not path.exists():
+def snapshot_keep(work: Path, event: Mapping[str, Any]) -> str | None:
+    """Keep the snapshot that `event` announces, exactly that one, in a folder of its own.
+
+    The engine goes on writing new ones under the same name, and a trainer whose supervisor is frozen does so
+    unheard; a cycle must only go on from what its stream has told. A link is enough: snapshots are never
+    written in place. The two newest are kept.
+
+    Returns:
+        The folder relative to CYCLES_DIR; None when that snapshot was replaced already (its successor's event
+        is on the way).
+    """
+    for path in sorted(work.glob("*.safetensors")):
+        if _snapshot_step(path) == event.get("step"):
+            break
+    else:
         return None
-    return str(path.relative_to(Path(settings.CYCLES_DIR).resolve()))
+    kept = work.parent / KEPT_DIR
+    number = 1 + max((int(folder.name) for folder in kept.glob("*")), default=0)
+    folder = kept / str(number)
+    folder.mkdir(parents=True)
+    os.link(path, folder / SNAPSHOT)
+    if _snapshot_step(folder / SNAPSHOT) != event.get("step"):
+        shutil.rmtree(folder)
+        return None
+    fsync(folder)
+    for old in kept.glob("*"):
+        if int(old.name) < number - 1:
+            shutil.rmtree(old, ignore_errors=True)
+    return str(folder.relative_to(settings.CYCLES_DIR))
+
+
+def _snapshot_step(path: Path) -> int | None:
+    """The global step at which the engine wrote this snapshot; None when it is none."""
+    try:
+        state = json.loads(read_header(path).metadata[SNAPSHOT_KEY])
+        return int(state["stream"]["step"])
+    except (NocturneInputError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def resume_into(cycle: Cycle, work: Path) -> bool:
-    """Copy the work folder of the newest snapshot into a fresh one; False when there is nothing to resume.
-
-    The whole folder is taken: the engine keeps more than one snapshot and picks the newest whole one. A
-    copy and no link: a trainer that was cut off may still be writing there.
-    """
+    """Put the newest kept snapshot into a fresh work folder; False when there is nothing to resume."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     for snapshot in Snapshot.objects.filter(cycle=cycle).order_by("-id")[:4]:
-        old = cycle_folder(cycle.pk) / f"e{snapshot.epoch}" / WORK_DIR
-        if (Path(settings.CYCLES_DIR) / snapshot.folder).exists() and old != work:
-            shutil.rmtree(work, ignore_errors=True)
-            shutil.copytree(old, work, ignore=shutil.ignore_patterns("*.part", "tmp-*"))
+        path = Path(settings.CYCLES_DIR) / snapshot.folder / SNAPSHOT
+        if _snapshot_step(path) == snapshot.step:
+            shutil.copyfile(path, work / SNAPSHOT)
             return True
-    work.mkdir(exist_ok=True)
     return False
 
 
-def clear(cycle_id: UUID, *, keep_epoch: int | None = None) -> None:
+def clear(cycle_id: UUID) -> None:
     """Remove the big files of ended attempts; job.json and the log stay for whoever asks what happened."""
     for folder in cycle_folder(cycle_id).glob("e*"):
-        if folder.name == f"e{keep_epoch}":
-            continue
-        for name in (WORK_DIR, OUT_DIR, "home"):
+        for name in (WORK_DIR, KEPT_DIR, OUT_DIR, "home"):
             shutil.rmtree(folder / name, ignore_errors=True)
+        for name in (MODEL, MEMORIES):
+            (folder / name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from webapp.cycles.models import Snapshot
 from webapp.live.frames import DATA, frame_write
 from webapp.live.models import Frame
 from workers.batches import Batcher, Flush
-from workers.scratch import snapshot_folder
+from workers.scratch import snapshot_keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ class FrameStream:
             progress=flush.progress,
         )
         for event in flush.snapshots:
-            folder = snapshot_folder(self._work, str(event.get("path")))
+            folder = snapshot_keep(self._work, event)
             if folder is not None:
                 Snapshot.objects.create(
                     cycle_id=self._cycle_id,

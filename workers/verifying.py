@@ -52,21 +52,24 @@ def _verify(cycle: Cycle, out: Path) -> Output:
         reasons=[str(reason) for reason in report.get("reasons") or []],
         before=_scores(body["proof"]["before"]),
         after=_scores(body["proof"]["after"]),
-        model=_model(out, files) if MODEL in files else None,
+        model=_model(out) if MODEL in files else None,
         memories=_memories(cycle, out) if MEMORIES in files else None,
         fisher=Found(out / FISHER, files[FISHER]) if FISHER in files else None,
     )
 
 
-def _model(out: Path, files: dict[str, Any]) -> Found:
-    info = inspect_checkpoint(out / MODEL)
+def _model(out: Path) -> Found:
+    """Re-encoded like an upload: the store holds only what one function wrote, and equal weights once."""
+    fresh = out.parent / MODEL
+    fresh.unlink(missing_ok=True)
+    info = inspect_checkpoint(out / MODEL, out=fresh)
     if info["non_finite"]:
         raise Unusable("the weights are not finite")
-    return Found(out / MODEL, info | files[MODEL])
+    return Found(fresh, info)
 
 
 def _memories(cycle: Cycle, out: Path) -> Found:
-    """Re-encoded like an upload, so that the store only holds what one function wrote."""
+    """Re-encoded like an upload."""
     if cycle.data is None:
         raise Unusable("memories without a training set")
     fresh = out.parent / MEMORIES

@@ -4,9 +4,9 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from django.conf import LazySettings
 
 from tests.support.jobs import Lab, worker
 from webapp.cycles.claim import claim
@@ -14,6 +14,9 @@ from webapp.cycles.models import Cycle
 from workers.devices import Device
 from workers.lease import boottime
 from workers.supervisor import Attempt
+
+if TYPE_CHECKING:
+    from django.conf import LazySettings
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
 
 from consolidation.demo import digits
 from consolidation.formats.checkpoint import inspect_checkpoint
-from tests.support.jobs import Lab
 from tests.workers.conftest import Run, trainer_log
 from webapp.checkpoints.choices import Standing
 from webapp.checkpoints.models import Checkpoint, Score
@@ -21,6 +21,9 @@ from webapp.cycles.selectors import cycle_state, retention_matrix
 from webapp.cycles.services import cycle_retry, cycle_start
 from webapp.live.models import Frame
 from webapp.memories.models import RecordSet, Use
+
+if TYPE_CHECKING:
+    from tests.support.jobs import Lab
 
 
 def test_two_wakes_a_sleep_and_a_score(lab: Lab, run_next: Run) -> None:
