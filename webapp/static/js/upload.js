@@ -172,6 +172,7 @@ class Panel {
       ({ id } = await announce(file, about));
       this.part("[data-run]").hidden = false;
       this.part("[data-cancel]").hidden = false;
+      this.part("[data-row]").hidden = false;
       this.stage("receiving");
       const status = await send(file, id, this.token, this.meter(file, (n) => (sent = n)), control.signal);
       this.running = null;
@@ -230,7 +231,7 @@ class Panel {
     const link = /** @type {HTMLAnchorElement} */ (this.part("[data-ready-link]"));
     link.href = url;
     this.part("[data-ready]").hidden = false;
-    this.part("[data-figures]").textContent = "";
+    this.part("[data-row]").hidden = true;
     this.tell(say("ready"));
     link.focus();
   }
