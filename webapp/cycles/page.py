@@ -78,8 +78,8 @@ def comparison(
     """
     rows = rows_from_json(history)
     woke = any(row.kind == "wake" for row in rows)
-    known = [] if kind == Kind.WAKE and base is None else tasks
-    learned = learned_stages(rows, tasks).since if woke else dict.fromkeys(known, 0)
+    from_start = [] if kind == Kind.WAKE and base is None else tasks
+    learned = learned_stages(rows, tasks).since if woke else dict.fromkeys(from_start, 0)
     past = rows[:-1] if kind == Kind.SLEEP and rows and rows[-1].label == base else rows
     described: list[dict[str, Any]] = []
     without = []

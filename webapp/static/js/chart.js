@@ -41,7 +41,7 @@ export class Chart {
     this.hidden = new Set();
     this.host = /** @type {HTMLElement} */ (card.querySelector("[data-plot]"));
     this.again = /** @type {HTMLButtonElement} */ (card.querySelector("[data-follow]"));
-    this.table = /** @type {HTMLDetailsElement|null} */ (card.querySelector("details"));
+    this.table = /** @type {HTMLDetailsElement|null} */ (card.querySelector(".chart__values"));
     this.data = [[]];
     this.draw = this.draw.bind(this);
     this._build();
@@ -94,7 +94,7 @@ export class Chart {
     const stages = this.shared.stages();
     const key = this.shared.axis === "t" ? "t" : "step";
     const edge = stages.length ? (key === "t" ? stages.at(-1).t1 ?? stages.at(-1).t0 : stages.at(-1).step1 ?? 0) : 0;
-    const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, edge, this.shared.axis === "t" ? 10 : 20);
+    const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, edge, this.shared.ended() ? 1 : this.shared.axis === "t" ? 10 : 20);
     if (this.shared.ended()) return [first, last];
     const unit = niceStep(last / 8);
     return [first, Math.max(unit, Math.ceil((last * 1.02) / unit) * unit)];

@@ -19,8 +19,7 @@ const store = new CycleStore(page.state);
 const figures = new Figures(store, page.tasks, page.mode);
 const running = () => !TERMINAL.has(store.cycle.state) && store.cycle.state !== "queued";
 const seconds = () => {
-  const from = Date.parse(store.cycle.started_at ?? ""), to = Date.parse(store.cycle.finished_at ?? "");
-  return Number.isNaN(from) || Number.isNaN(to) ? store.seconds : (to - from) / 1000;
+  return running() ? store.seconds : (store.stages.at(-1)?.t1 ?? store.seconds);
 };
 
 const header = new Header(document, store);

@@ -6,7 +6,7 @@ import { LANES, stageOf } from "./stages.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const ROW = 20, BAR = 11, TOP = 8, TICKS = 10, CLOCK = 22, RIGHT = 10;
-const NICE = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 
 export class Hypnogram {
   /** @param {HTMLElement} host @param {import("./store.js").CycleStore} store @param {() => boolean} running */
@@ -21,8 +21,8 @@ export class Hypnogram {
     this.draw = this.draw.bind(this);
     this.width = 240;
     this.left = 112;
-    new ResizeObserver(([entry]) => {
-      this.width = Math.max(240, Math.floor(entry.contentRect.width));
+    new ResizeObserver(() => {
+      this.drawn = "";
       redraw(this.draw);
     }).observe(host);
   }
@@ -40,7 +40,7 @@ export class Hypnogram {
   /** Between two changes only the open bar and the line "now" move; everything else is left alone. */
   draw() {
     const now = this._now(), span = this._span(now), { stages, probes } = this.store;
-    const key = [this.width, span, stages.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
+    const key = [span, stages.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
       this.running(), this.cursorAt, this.store.cycle.started_at].join();
     if (key !== this.drawn) {
       this.drawn = key;
@@ -59,6 +59,7 @@ export class Hypnogram {
   }
 
   _drawAll(now, span) {
+    this.width = Math.max(240, this.host.clientWidth);
     const narrow = this.width < 560, width = this.width;
     this.left = narrow ? 84 : 112;
     const left = this.left, bottom = TOP + this.lanes.length * ROW, height = bottom + TICKS + CLOCK;
@@ -128,8 +129,8 @@ export class Hypnogram {
 
   /** What the width stands for: grows by steps, so that bars do not creep. */
   _span(now) {
-    if (!this.running()) return Math.max(now, 1);
-    const unit = NICE.find((n) => n >= now / 6) ?? 28800;
+    if (!this.running()) return Math.max(this.store.stages.at(-1)?.t1 ?? now, 1);
+    const unit = NICE.find((n) => n >= 5 && n >= now / 6) ?? 28800;
     return Math.max(10, Math.ceil((now * 1.04) / unit) * unit);
   }
 
@@ -138,7 +139,7 @@ export class Hypnogram {
     const fits = Math.max(2, Math.floor((width - 100) / 110));
     const unit = NICE.find((n) => span / n <= fits) ?? 28800;
     const seconds = unit < 60, marks = [];
-    const origin = Number.isNaN(started) ? 0 : started / 1000;
+    const origin = Number.isNaN(started) ? 0 : started / 1000 + this.store.zero;
     const zone = Number.isNaN(started) ? 0 : new Date(started).getTimezoneOffset() * 60;
     const first = Math.ceil((origin - zone) / unit) * unit + zone;
     for (let at = first; at <= origin + span; at += unit) {

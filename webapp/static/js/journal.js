@@ -42,7 +42,7 @@ export class Journal {
     const row = document.createElement("li");
     row.className = `log__row log__row--${entry.level}`;
     const time = document.createElement("time");
-    time.textContent = Number.isNaN(started) ? elapsed(entry.t) : clock(started + entry.t * 1000, true);
+    time.textContent = Number.isNaN(started) ? elapsed(entry.wall) : clock(started + entry.wall * 1000, true);
     const level = document.createElement("span");
     level.className = "log__level";
     level.textContent = LABELS[entry.level] ?? entry.level;

@@ -27,6 +27,8 @@ export class Matrix {
       const cell = row.querySelector("[data-cell='now']");
       if (cell && now) this._fill(cell, now.scores[task.name], now.split === "proof" ? "proof probe" : "watch probe, so far");
     }
+    const { result } = store.cycle, head = this.card.querySelector("[data-now-head]");
+    if (result && head && morning) head.textContent = `v${result.number}`;
     if (this.foot) this._foot(morning ?? store.latest("watch"));
   }
 

@@ -8,7 +8,7 @@
  *   n:number, ghost:boolean}} Stage
  * @typedef {{split:string, when:string, t:number, step:number, scores:Record<string, number>, epoch:number, n:number,
  *   ghost:boolean}} Probe
- * @typedef {{t:number, level:string, text:string, kind:string, epoch:number, n:number, ghost:boolean}} Entry
+ * @typedef {{wall:number, level:string, text:string, kind:string, epoch:number, n:number, ghost:boolean}} Entry
  */
 
 export const TERMS = ["loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise"];
@@ -36,6 +36,8 @@ export class CycleStore {
     /** @type {any} */ this.verdict = null;
     this.gaps = 0;
     this.seconds = 0;
+    /** Seconds from the start of the job to the first stage; every `t` here counts from the latter. */
+    this.zero = 0;
     this.progressAt = [];
     this._offset = new Map();
     this._n = 0;
@@ -50,7 +52,7 @@ export class CycleStore {
   apply(frame) {
     if (frame.seq !== this.last + 1) return false;
     this.last = frame.seq;
-    this.seconds = Math.max(this.seconds, frame.t_ms / 1000);
+    this.seconds = Math.max(this.seconds, frame.t_ms / 1000 - this.zero);
     const news = frame.seq > (this.cycle.seq ?? 0);
     if (news) this.cycle.seq = frame.seq;
     if (frame.kind === "state") this._state(frame, news);
@@ -61,7 +63,7 @@ export class CycleStore {
   /** @param {Frame} frame @param {boolean} news */
   _state(frame, news) {
     const change = frame.payload.state;
-    const t = frame.t_ms / 1000;
+    const t = frame.t_ms / 1000 - this.zero;
     if (news) {
       Object.assign(this.cycle, {
         state: change.to, attempt: change.attempt ?? this.cycle.attempt, epoch: change.epoch ?? this.cycle.epoch,
@@ -87,7 +89,7 @@ export class CycleStore {
     if (progress !== undefined) this.cycle.progress = progress;
     if (step !== undefined) this.cycle.step = step;
     if (total !== undefined) this.cycle.total_steps = total;
-    this.progressAt.push([frame.t_ms / 1000, this.cycle.progress ?? 0]);
+    this.progressAt.push([frame.t_ms / 1000 - this.zero, this.cycle.progress ?? 0]);
     if (this.progressAt.length > 600) this.progressAt.splice(0, 300);
   }
 
@@ -113,6 +115,11 @@ export class CycleStore {
     if (offset === undefined) {
       const times = [...(points?.t ?? []), ...events.map((e) => e.t ?? 0)];
       offset = frame.t_ms / 1000 - (times.length ? Math.max(...times) : 0);
+      if (this._offset.size === 0) {
+        this.zero = offset;
+        this.seconds = frame.t_ms / 1000 - offset;
+      }
+      offset -= this.zero;
       this._offset.set(frame.epoch, offset);
     }
     return offset;
@@ -181,7 +188,7 @@ export class CycleStore {
   }
 
   _note(t, level, text, kind, epoch) {
-    this.journal.push({ t, level, text, kind, epoch, n: ++this._n, ghost: false });
+    this.journal.push({ wall: t + this.zero, level, text, kind, epoch, n: ++this._n, ghost: false });
   }
 
   // ---------------------------------------------------------------- read by the page
@@ -226,6 +233,7 @@ function stateWords(change) {
   if (change.to === "starting" && change.worker) {
     return change.attempt > 1 ? `Resumed on ${change.worker} (attempt ${change.attempt}).` : `${change.worker} took the cycle.`;
   }
+  if (change.to === "succeeded") return reason ? `Done: ${reason}.` : "Done.";
   if (/^[a-z_.]+$/.test(reason)) return REASONS[reason] ?? `${STATE_TEXT[change.to] ?? change.to} (${reason})`;
   return reason || STATE_TEXT[change.to];
 }
