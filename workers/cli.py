@@ -68,6 +68,17 @@ def _summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _transform(scale: float | None, mean: float | None, sd: float | None) -> dict[str, float] | None:
+    """What the options say about the inputs; None when they say nothing, so that the files may."""
+    if scale is None and mean is None and sd is None:
+        return None
+    return {
+        "scale": 1.0 if scale is None else scale,
+        "mean": 0.0 if mean is None else mean,
+        "sd": 1.0 if sd is None else sd,
+    }
+
+
 @app.command(epilog=_EXIT_CODES)
 def demo(as_json: Json = False) -> None:
     """A small model learns five tasks in turn, forgets, sleeps and remembers. No server, no data needed.
@@ -103,9 +114,14 @@ def sleep(
     activation: Annotated[
         str | None, typer.Option(help="When the file does not say; for example relu.")
     ] = None,
-    scale: Annotated[float, typer.Option(help="Model input = (x * scale - mean) / sd.")] = 1.0,
-    mean: Annotated[float, typer.Option(help="See --scale.")] = 0.0,
-    sd: Annotated[float, typer.Option(help="See --scale.")] = 1.0,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Model input = (x * scale - mean) / sd. Default: what the files say, else 1, 0, 1."
+        ),
+    ] = None,
+    mean: Annotated[float | None, typer.Option(help="See --scale.")] = None,
+    sd: Annotated[float | None, typer.Option(help="See --scale.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -129,7 +145,7 @@ def sleep(
             recipe=recipe,
             family=family,
             activation=activation,
-            transform={"scale": scale, "mean": mean, "sd": sd},
+            transform=_transform(scale, mean, sd),
             device=device,
         )
         with NightProgress(quiet=as_json) as progress:

@@ -27,7 +27,7 @@ _SUFFIXES = {".npz", ".jsonl", ".safetensors"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepRequest:
-    """What the command line was asked. Paths are as given; `transform` is {"scale", "mean", "sd"}."""
+    """What the command line was asked. Paths are as given; `transform` None: the files' own."""
 
     checkpoint: Path
     memories: Path
@@ -37,7 +37,7 @@ class SleepRequest:
     recipe: str
     family: str | None
     activation: str | None
-    transform: dict[str, float]
+    transform: dict[str, float] | None
     device: str
 
 

@@ -117,6 +117,18 @@ def test_the_person_reads_before_and_after(night: dict[str, Path]) -> None:
         assert word in answer.stdout
 
 
+def test_the_files_say_how_they_are_scaled_and_the_options_overrule_them(night: dict[str, Path]) -> None:
+    def scores_before(*options: str) -> Any:
+        answer = run.invoke(app, arguments(night, "--json", "--recipe", "nap", *options))
+        assert answer.exit_code in {OK, REJECTED}, answer.output
+        return json.loads((night["out"] / "report.json").read_text())["before"]
+
+    transform = digits.TRANSFORM.to_json()
+    spoken = [f"--{name}={value}" for name, value in transform.items()]
+    assert scores_before() == scores_before(*spoken)
+    assert scores_before("--scale=100") != scores_before()
+
+
 def test_an_undescribed_file_sleeps_when_the_options_describe_it(night: dict[str, Path]) -> None:
     write_model(night["model"], described=False)
     answer = run.invoke(app, arguments(night, "--json", "--family", "mlp", "--activation", "relu"))
