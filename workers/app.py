@@ -7,6 +7,7 @@ celery -A workers.app beat                           sends the ticks
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -36,7 +37,10 @@ from webapp.core.broker import (  # noqa: E402
     broker_url,
 )
 from workers.clock import SpareClock, beat_schedule, tick  # noqa: E402
+from workers.confine import confinement_level  # noqa: E402
 from workers.nights import NightShift  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 app = Celery("nocturne", broker=broker_url())
 app.conf.update(
@@ -92,6 +96,7 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
         _shift = NightShift()
         _shift.start()
     if CHORES in queues:
+        logger.info("Uploads are opened in a confined child: %s.", confinement_level())
         _spare_clock = SpareClock()
         _spare_clock.start()
 

@@ -31,6 +31,7 @@ def main() -> int:
             each["name"],
             ("-c", each["script"]),
             grace=each.get("grace", 5.0),
+            yields_s=each.get("yields_s", 0.0),
             stop_order=each.get("stop_order", 0),
             reports_ready=each.get("reports_ready", False),
         )

@@ -178,6 +178,32 @@ def test_a_child_says_when_it_is_ready(tmp_path: Path, start: Start) -> None:
     assert launcher.stdout.readline() == "ready: web\n"
 
 
+def test_workers_leave_the_processor_to_the_page(tmp_path: Path, start: Start) -> None:
+    report = "time.sleep(0.5); write('ready'); os.write(int(sys.argv[-1]), b'ready'); time.sleep(60)"
+    start(
+        [
+            {"name": "nights", "script": script(tmp_path, "nights", "time.sleep(60)"), "yields_s": 50},
+            {"name": "web", "script": script(tmp_path, "web", report), "reports_ready": True},
+        ]
+    )
+    wait_for(lambda: len(entries(tmp_path)) == 3)
+    assert [(name, word) for name, word, *_ in entries(tmp_path)] == [
+        ("web", "start"), ("web", "ready"), ("nights", "start"),
+    ]  # fmt: skip
+
+
+def test_workers_do_not_wait_long_for_a_page_that_never_comes(tmp_path: Path, start: Start) -> None:
+    start(
+        [
+            {"name": "nights", "script": script(tmp_path, "nights", "time.sleep(60)"), "yields_s": 0.5},
+            {"name": "web", "script": script(tmp_path, "web", "time.sleep(60)"), "reports_ready": True},
+        ]
+    )
+    wait_for(lambda: len(entries(tmp_path)) == 2)
+    (_, web), (_, nights) = starts(tmp_path, "web") + starts(tmp_path, "nights")
+    assert 0.3 < nights - web < 20
+
+
 def test_the_terminal_hears_of_warnings_only_and_the_log_of_everything(tmp_path: Path, start: Start) -> None:
     talk = (
         "print('2026-01-02 03:04:05,678 INFO nocturne: all is well')\n"

@@ -21,9 +21,16 @@ PARTS = {"web", "nights", "chores", "clock"}
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/welcome/\S+/")
 
 
-def children(data_dir: Path) -> dict[str, int]:
-    note = json.loads((data_dir / "run/launcher.json").read_text())
-    return {child["name"]: child["pid"] for child in note["children"]}
+def all_children(data_dir: Path) -> dict[str, int]:
+    """Name and pid of every child, as soon as all of them run."""
+    deadline = time.monotonic() + 30
+    while True:
+        note = json.loads((data_dir / "run/launcher.json").read_text())
+        running = {child["name"]: child["pid"] for child in note["children"]}
+        if set(running) == PARTS:
+            return running
+        assert time.monotonic() < deadline, running
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +56,7 @@ def test_a_night_at_the_terminal(data_dir: Path, port: int) -> None:
     assert link is not None
     assert status(f"http://127.0.0.1:{port}/healthz") == 200
     assert status(link[0]) == 200
-    running = children(data_dir)
-    assert set(running) == PARTS
+    running = all_children(data_dir)
 
     second = up(data_dir, "--port=0")
     refusal, _ = second.communicate(timeout=30)
@@ -67,7 +73,7 @@ def test_a_night_at_the_terminal(data_dir: Path, port: int) -> None:
     said = read_until(third, "/welcome/")
     assert "brought up to date" not in said
     assert status(f"http://127.0.0.1:{port}/healthz") == 200
-    running = children(data_dir)
+    running = all_children(data_dir)
     third.send_signal(signal.SIGINT)
     said, _ = third.communicate(timeout=30)
     assert third.returncode == 0

@@ -32,6 +32,7 @@ class ChildSpec:
     Args:
         command: the words after the Python interpreter, for example ``["-m", "workers.web"]``.
         grace: seconds between SIGTERM and SIGKILL.
+        yields_s: leave the processor to children that report ready, but for no longer than so many seconds.
         stop_order: children with a lower number are ended first.
         reports_ready: gets ``--ready-fd N`` and writes there once it can do its work.
         pass_fds: descriptors that the child inherits under the same numbers.
@@ -40,6 +41,7 @@ class ChildSpec:
     name: str
     command: Sequence[str]
     grace: float = 5.0
+    yields_s: float = 0.0
     stop_order: int = 0
     reports_ready: bool = False
     pass_fds: tuple[int, ...] = ()
@@ -69,9 +71,17 @@ class Child:
         return self._process is not None
 
     @property
+    def never_started(self) -> bool:
+        return self._started == 0.0
+
+    @property
     def output(self) -> int | None:
         """The descriptor to read the child's stdout and stderr from, until it closes them."""
         return self._process.stdout.fileno() if self._process and self._process.stdout else None
+
+    def plan(self) -> None:
+        """Have it started by the loop, at the latest after the time that it yields to others."""
+        self.restart_at = time.monotonic() + self.spec.yields_s
 
     def start(self) -> None:
         """Run it, in a session of its own: Ctrl-C in the terminal is the launcher's business."""

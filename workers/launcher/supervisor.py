@@ -62,7 +62,7 @@ class Supervisor:
         with self._signals() as wakeup:
             try:
                 for child in self._children:
-                    self._start(child)
+                    child.plan()
                 while not self._stops:
                     self._turn(wakeup)
             finally:
@@ -114,9 +114,15 @@ class Supervisor:
             elif descriptor in outputs:
                 outputs[descriptor].drain()
             elif readies[descriptor].take_ready():
+                self._nobody_yields_any_more()
                 self._on_ready(readies[descriptor].spec.name)
         for child in self._children:
             child.reap()
+
+    def _nobody_yields_any_more(self) -> None:
+        for child in self._children:
+            if child.never_started:
+                child.restart_at = time.monotonic()
 
     @staticmethod
     def _swallow(wakeup: int) -> None:
