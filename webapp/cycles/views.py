@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MODULES = [
     f"js/{name}.js"
     for name in (
-        "chart", "charts", "format", "header", "hypnogram", "journal", "live", "matrix", "palette", "redraw",
-        "stages", "store", "strip",
+        "chart", "chart_values", "charts", "format", "header", "hypnogram", "journal", "live", "matrix",
+        "palette", "redraw", "stages", "store", "strip",
     )
 ]  # fmt: skip
 

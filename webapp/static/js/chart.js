@@ -19,13 +19,13 @@
  * @property {() => string} [version] changes whenever there is something new to draw
  */
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { compact, elapsed, integer, isNumber } from "./format.js";
+import { el, fillTable, saveCsv, savePng } from "./chart_values.js";
+import { elapsed, integer, isNumber } from "./format.js";
 import { faded, onTheme, token } from "./palette.js";
 import { redraw } from "./redraw.js";
 import { stageOf } from "./stages.js";
 
 const SYNC = uPlot.sync("cycle");
-const TABLE_ROWS = 200;
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 export class Chart {
@@ -47,9 +47,9 @@ export class Chart {
     this._build();
     this._legend();
     this.again.addEventListener("click", () => this.follow());
-    card.querySelector("[data-csv]")?.addEventListener("click", () => this._csv());
-    card.querySelector("[data-png]")?.addEventListener("click", () => this._png());
-    this.table?.addEventListener("toggle", () => this._table());
+    card.querySelector("[data-csv]")?.addEventListener("click", () => saveCsv(this));
+    card.querySelector("[data-png]")?.addEventListener("click", () => savePng(this));
+    this.table?.addEventListener("toggle", () => fillTable(this));
     new ResizeObserver(() => this._resize()).observe(this.host);
     onTheme(() => this._rebuild());
   }
@@ -82,7 +82,7 @@ export class Chart {
     const note = this.card.querySelector("[data-note]");
     const words = this.spec.note?.() ?? "";
     if (note && note.textContent !== words) note.textContent = words;
-    if (this.table?.open) this._table();
+    fillTable(this);
     this.card.dataset.points = String(this.data[0].length);
     this.card.dataset.following = String(this.following);
     this.card.dataset.range = `${min} ${max}`;
@@ -117,7 +117,7 @@ export class Chart {
         },
         scales: { x: { time: false }, y: { range: (_u, min, max) => self._range(min, max) } },
         axes: [
-          { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this._x(m)), incrs: this.shared.axis === "t" ? TIMES : undefined },
+          { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this.x(m)), incrs: this.shared.axis === "t" ? TIMES : undefined },
           { ...axis, space: 34, size: 44, gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m)) },
         ],
         series: [{}, ...this.spec.lines.map((line) => this._series(line))],
@@ -170,7 +170,8 @@ export class Chart {
     return low > high ? this.spec.range(NaN, NaN) : this.spec.range(low, high);
   }
 
-  _x(value) {
+  /** A value of the x axis in words. @param {number} value */
+  x(value) {
     return this.shared.axis === "t" ? elapsed(value) : integer(value);
   }
 
@@ -244,7 +245,7 @@ export class Chart {
       return;
     }
     this.tip.replaceChildren(
-      el("b", this._x(this.data[0][idx])),
+      el("b", this.x(this.data[0][idx])),
       ...rows.map(({ line, value }) => {
         const row = el("span", `${line.label} `);
         row.style.setProperty("--swatch", token(line.token));
@@ -351,51 +352,6 @@ export class Chart {
       button.setAttribute("aria-pressed", String(!this.hidden.has(/** @type {HTMLElement} */ (button).dataset.key)));
     }
   }
-
-  // ---------------------------------------------------------------- values
-
-  _table() {
-    if (!this.table?.open) return;
-    const now = performance.now();
-    if (now - (this._tabledAt ?? -1e9) < 1000) return;
-    this._tabledAt = now;
-    const table = this.table.querySelector("table");
-    const head = document.createElement("tr");
-    for (const name of [this.shared.axis === "t" ? "Elapsed" : "Step", ...this.spec.lines.map((l) => l.label)]) {
-      const cell = el("th", name);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    const size = this.data[0].length, body = document.createElement("tbody");
-    for (let i = size - 1; i >= Math.max(0, size - TABLE_ROWS); i--) {
-      const row = document.createElement("tr");
-      row.append(el("td", this._x(this.data[0][i])));
-      this.spec.lines.forEach((_line, c) => row.append(el("td", isNumber(this.data[c + 1][i]) ? this.spec.format(this.data[c + 1][i]) : "")));
-      body.append(row);
-    }
-    const thead = document.createElement("thead");
-    thead.append(head);
-    const caption = el("caption", size > TABLE_ROWS ? `The newest ${TABLE_ROWS} of ${integer(size)} rows; the CSV has all` : `${integer(size)} rows, newest first`);
-    table?.replaceChildren(caption, thead, body);
-  }
-
-  _csv() {
-    const names = [this.shared.axis === "t" ? "elapsed_s" : "step", ...this.spec.lines.map((line) => line.key)];
-    const quote = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
-    const rows = this.data[0].map((x, i) => [x, ...this.spec.lines.map((_l, c) => this.data[c + 1][i] ?? "")].join(","));
-    save(`${this.spec.name}.csv`, new Blob([[names.map(quote).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
-  }
-
-  _png() {
-    const canvas = document.createElement("canvas"), from = this.plot.ctx.canvas;
-    canvas.width = from.width;
-    canvas.height = from.height;
-    const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    ctx.fillStyle = token("surface");
-    ctx.fillRect(0, 0, canvas.width, canvas.height);
-    ctx.drawImage(from, 0, 0);
-    canvas.toBlob((blob) => blob && save(`${this.spec.name}.png`, blob));
-  }
 }
 
 const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800];
@@ -406,20 +362,4 @@ function niceStep(value) {
   return 10 ** Math.ceil(Math.log10(value));
 }
 
-/** @template {keyof HTMLElementTagNameMap} K @param {K} name @param {string} text */
-function el(name, text) {
-  const node = document.createElement(name);
-  node.textContent = text;
-  return node;
-}
-
-/** @param {string} name @param {Blob} blob */
-function save(name, blob) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-export { compact, el, uPlot };
+export { uPlot };

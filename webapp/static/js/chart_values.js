@@ -1,0 +1,68 @@
+// @ts-check
+/** A chart's numbers outside the picture: the table under it, the CSV, the PNG. */
+import { integer, isNumber } from "./format.js";
+import { token } from "./palette.js";
+
+const TABLE_ROWS = 200;
+
+/** The table under the chart, while it is open; at most once a second. @param {any} chart */
+export function fillTable(chart) {
+  if (!chart.table?.open) return;
+  const now = performance.now();
+  if (now - (chart._tabledAt ?? -1e9) < 1000) return;
+  chart._tabledAt = now;
+  const table = chart.table.querySelector("table");
+  const head = document.createElement("tr");
+  for (const name of [chart.shared.axis === "t" ? "Elapsed" : "Step", ...chart.spec.lines.map((l) => l.label)]) {
+    const cell = el("th", name);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const size = chart.data[0].length, body = document.createElement("tbody");
+  for (let i = size - 1; i >= Math.max(0, size - TABLE_ROWS); i--) {
+    const row = document.createElement("tr");
+    row.append(el("td", chart.x(chart.data[0][i])));
+    chart.spec.lines.forEach((_line, c) => row.append(el("td", isNumber(chart.data[c + 1][i]) ? chart.spec.format(chart.data[c + 1][i]) : "")));
+    body.append(row);
+  }
+  const thead = document.createElement("thead");
+  thead.append(head);
+  const caption = el("caption", size > TABLE_ROWS ? `The newest ${TABLE_ROWS} of ${integer(size)} rows; the CSV has all` : `${integer(size)} rows, newest first`);
+  table?.replaceChildren(caption, thead, body);
+}
+
+/** All rows as a CSV. @param {any} chart */
+export function saveCsv(chart) {
+  const names = [chart.shared.axis === "t" ? "elapsed_s" : "step", ...chart.spec.lines.map((line) => line.key)];
+  const quote = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+  const rows = chart.data[0].map((x, i) => [x, ...chart.spec.lines.map((_l, c) => chart.data[c + 1][i] ?? "")].join(","));
+  save(`${chart.spec.name}.csv`, new Blob([[names.map(quote).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
+}
+
+/** What is drawn, on the page's own ground. @param {any} chart */
+export function savePng(chart) {
+  const canvas = document.createElement("canvas"), from = chart.plot.ctx.canvas;
+  canvas.width = from.width;
+  canvas.height = from.height;
+  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  ctx.fillStyle = token("surface");
+  ctx.fillRect(0, 0, canvas.width, canvas.height);
+  ctx.drawImage(from, 0, 0);
+  canvas.toBlob((blob) => blob && save(`${chart.spec.name}.png`, blob));
+}
+
+/** @template {keyof HTMLElementTagNameMap} K @param {K} name @param {string} text */
+export function el(name, text) {
+  const node = document.createElement(name);
+  node.textContent = text;
+  return node;
+}
+
+/** @param {string} name @param {Blob} blob */
+function save(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
