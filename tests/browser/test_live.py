@@ -113,7 +113,7 @@ def test_a_zoom_survives_new_data_until_follow_again(seen: Page, cycle: Cycle) -
     again = chart.get_by_role("button", name="Follow again")
     again.wait_for()
     night.flush(cycle, script[30])
-    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.following === 'false'")
+    seen.locator("[data-chart=loss][data-following=false]").wait_for()
     shows(seen, last + 1)
     marks = zoom_of(seen)
     for payload in script[31:50]:
@@ -122,7 +122,7 @@ def test_a_zoom_survives_new_data_until_follow_again(seen: Page, cycle: Cycle) -
     assert chart.get_attribute("data-following") == "false"
     assert zoom_of(seen) == marks
     again.click()
-    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.following === 'true'")
+    seen.locator("[data-chart=loss][data-following=true]").wait_for()
     assert again.is_hidden()
     assert zoom_of(seen) != marks
 
