@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
@@ -23,16 +26,43 @@ if TYPE_CHECKING:
     from celery import Celery
 
 logger = logging.getLogger(__name__)
+# Rings wait for their sender; more than these are not worth remembering.
+_rings: Final[queue.Queue[tuple[str, tuple[str, ...]]]] = queue.Queue(maxsize=100)
+_sender: threading.Thread | None = None
+_sender_pid = 0
+_starting: Final = threading.Lock()
 
 
 def ring_night() -> None:
-    """Tell a nights worker, once the transaction is committed, that a cycle waits. Never raises."""
-    transaction.on_commit(lambda: _send(NIGHT_TASK), robust=True)
+    """Tell a nights worker, once the transaction is committed, that a cycle waits. Never raises or waits."""
+    transaction.on_commit(lambda: _ring(NIGHT_TASK), robust=True)
 
 
 def ring_verify(upload_id: UUID | str) -> None:
-    """Tell the chores worker, once the transaction is committed, that an upload waits. Never raises."""
-    transaction.on_commit(lambda: _send(VERIFY_TASK, str(upload_id)), robust=True)
+    """Tell the chores worker, once the transaction is committed, that an upload waits. Likewise."""
+    transaction.on_commit(lambda: _ring(VERIFY_TASK, str(upload_id)), robust=True)
+
+
+def _ring(task: str, *args: str) -> None:
+    """Hand over to the sending thread: no page waits for a broker, not even for one that is dead."""
+    global _sender, _sender_pid
+    with _starting:
+        if _sender is None or _sender_pid != os.getpid():
+            _sender, _sender_pid = (
+                threading.Thread(target=_send_on, name="doorbell", daemon=True),
+                os.getpid(),
+            )
+            _sender.start()
+    try:
+        _rings.put_nowait((task, args))
+    except queue.Full:
+        logger.warning("The doorbell is stuck; the workers will notice by themselves.")
+
+
+def _send_on() -> None:
+    while True:
+        task, args = _rings.get()
+        _send(task, *args)
 
 
 @functools.cache

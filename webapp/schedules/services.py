@@ -166,7 +166,7 @@ def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
 def _with_wake(schedule: Schedule) -> dict[str, Any]:
     """The schedule's recipe; what it leaves open of the wake, tonight's checkpoint fills in."""
     known = known_wake(schedule.project.current)
-    return schedule.recipe | {k: v for k, v in known.items() if schedule.recipe.get(k) is None}
+    return dict(schedule.recipe) | {k: v for k, v in known.items() if schedule.recipe.get(k) is None}
 
 
 def database_now() -> datetime:
