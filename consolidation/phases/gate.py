@@ -53,7 +53,9 @@ def propose(
     elif worst > recipe.task_tolerance:
         reason = f"Reverted: {task} fell by {100 * worst:.1f} points on watch."
     else:
-        reason = f"Kept: the mean watch score changed by {-100 * fall:+.1f} points."
+        points = round(-100 * fall, 1)
+        moved = f"changed by {points:+.1f} points" if points else "did not change"
+        reason = f"Kept: the mean watch score {moved}."
     kept = reason.startswith("Kept")
     if not kept:
         undo.restore(tensors)
