@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,20 +49,25 @@ def _secret_key() -> str:
     if given := env_secret("SECRET_KEY"):
         return given
     path = DATA_DIR / "secret_key"
+    if path.is_file():
+        return path.read_text().strip()
+    fresh = path.with_name(f".secret_key-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(secrets.token_urlsafe(64) + "\n")
+        # A link appears whole or not at all, and the first of several processes wins.
+        with suppress(FileExistsError):
+            os.link(fresh, path)
     except OSError as error:
         raise ImproperlyConfigured(
             f"The data folder {DATA_DIR} cannot be written ({error.strerror}). "
             "Point NOCTURNE_DATA at a folder that you may write, or give SECRET_KEY."
         ) from error
-    with os.fdopen(descriptor, "w") as handle:
-        key = secrets.token_urlsafe(64)
-        handle.write(key + "\n")
-    return key
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path.read_text().strip()
 
 
 SECRET_KEY = _secret_key()
