@@ -5,7 +5,7 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 export VENV
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check services browser soak bench clean
+.PHONY: help setup setup-dev run test check services browser bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,9 +36,6 @@ services: setup-dev  ## tests against real services; needs DATABASE_URL and CELE
 
 browser: setup-dev  ## tests that drive Chromium
 	@$(PY) -m pytest -m browser $(ARGS)
-
-soak: setup-dev  ## long tests
-	@$(PY) -m pytest -m "soak or slow" $(ARGS)
 
 bench: setup-dev  ## measure the live stream: commit of a frame to paint in the browser
 	@$(PY) tests/bench/live.py $(ARGS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from webapp.accounts.models import User, Workspace
 from webapp.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from webapp.projects.models import Project, Task
 from webapp.projects.services import project_create, project_rename, task_create
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User, Workspace
 
 
 def test_tasks_count_up_in_the_order_of_learning(alice: User, project: Project) -> None:
