@@ -77,8 +77,11 @@ def broker_prepare() -> None:
             guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _PREPARE_LOCK})
             url = broker_url()
             with Connection(url, transport_options=broker_options(url, rarely=True)) as connection:
+                channel: Any = connection.default_channel
                 for name in (NIGHTS, CHORES):
-                    Queue(name).bind(connection.default_channel).declare()
+                    Queue(name).bind(channel).declare()
+                # Kombu looks queues up in a transaction that it leaves open.
+                channel.session.close()
     finally:
         engine.dispose()
 
