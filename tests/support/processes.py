@@ -21,7 +21,10 @@ from workers.child import PROCESS_FILE
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHIFT = ("-m", "tests.support.shift")
 NIGHTS = ("-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", "nights", "-n", "nights@%h")
-CHORES = ("-m", "celery", "-A", "workers.app", "worker", "-P", "threads", "-c", "2", "-Q", "chores", "-n", "c@%h")
+CHORES = (
+    *("-m", "celery", "-A", "workers.app", "worker"),
+    *("-P", "threads", "-c", "2", "-Q", "chores", "-n", "c@%h"),
+)
 BEAT = ("-m", "celery", "-A", "workers.app", "beat", "--pidfile=", "--loglevel", "INFO")
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
 

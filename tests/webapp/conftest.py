@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from django.test import Client
 
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
-from webapp.projects.models import Project
 from webapp.projects.services import project_create, task_create
+
+if TYPE_CHECKING:
+    from webapp.projects.models import Project
 
 
 def member(workspace: Workspace, email: str, role: Role) -> User:
