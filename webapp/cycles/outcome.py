@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from webapp.checkpoints.choices import Standing
 from webapp.cycles.choices import TERMINAL, Kind, State
 from webapp.cycles.page import task_colour
 from webapp.projects.models import Task
@@ -51,6 +52,11 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
             words = _("Rejected. %(result)s is kept as a candidate; the project stays on %(base)s.")
             return words % values, "bad"
         return _("Rejected. The project stays on %(base)s.") % values, "bad"
+    if result is not None and result.standing == Standing.BRANCH:
+        values["current"] = str(cycle.project.current or _("the model before"))
+        words = _("%(word)s, but the project moved on: %(result)s is kept as a branch beside %(current)s.")
+        values["word"] = _("Learned") if cycle.kind == Kind.WAKE else _("Improved")
+        return words % values, "plain"
     if cycle.kind == Kind.WAKE:
         return _("Learned. %(result)s is now the project's current checkpoint.") % values, "good"
     if cycle.kind == Kind.SCORE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
+from consolidation.errors import NocturneInputError
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core import audit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # After an outage a night that should have begun longer ago than this is not caught up on.
 GRACE = timedelta(hours=1)
+_MINUTES_OF_GRACE = 60
 _LATE = "Nothing was running at the time, and more than an hour has passed since."
 
 
@@ -37,6 +39,10 @@ def _clean(name: str, cron: str, timezone: str, preset: str, now: datetime) -> d
     if not title or len(title) > 80 or not title.isprintable():
         raise InvalidInput("schedule.name", "A schedule needs a name of at most 80 printable characters.")
     line = " ".join(cron.split())
+    if len(line) > 120:
+        raise InvalidInput(
+            "schedule.cron", f"The cron line has {len(line)} characters; at most 120 are kept."
+        )
     recipe, preset_name = clean_recipe(Kind.SLEEP, {}, preset or "night")
     first = next_times(line, timezone, count=1, after=now)[0]
     return {
@@ -113,7 +119,20 @@ def schedules_fire_due(now: datetime | None = None) -> int:
     """
     moment = now or database_now()
     due = Schedule.objects.filter(enabled=True, next_fire_at__lte=moment).values_list("pk", flat=True)
-    return sum(_fire(pk, moment) for pk in due.order_by("next_fire_at"))
+    return sum(_shielded(pk, moment) for pk in due.order_by("next_fire_at"))
+
+
+def _shielded(schedule_id: UUID, now: datetime) -> int:
+    """One schedule that cannot be fired must not starve the ones behind it."""
+    try:
+        return _fire(schedule_id, now)
+    except (NocturneError, NocturneInputError) as error:
+        # Its zone or its line is not known any more: it waits, switched off, for somebody to mend it.
+        logger.warning("schedule %s is switched off: %s", schedule_id, error)
+        Schedule.objects.filter(pk=schedule_id).update(enabled=False)
+    except Exception:
+        logger.exception("schedule %s could not be fired", schedule_id)
+    return 0
 
 
 @transaction.atomic
@@ -128,15 +147,22 @@ def _fire(schedule_id: UUID, now: datetime) -> int:
         return 0
     fire_at = schedule.next_fire_at
     late = now - fire_at > GRACE
-    # After an outage the times in between are not written down one by one: go on where it still makes sense.
-    schedule.next_fire_at = next_times(
-        schedule.cron, schedule.timezone, count=1, after=now - GRACE if late else fire_at
-    )[0]
+    schedule.next_fire_at = _following(schedule, fire_at, now, late=late)
     schedule.save(update_fields=["next_fire_at"])
     fire, new = ScheduleFire.objects.get_or_create(
         schedule=schedule, fire_at=fire_at, defaults={"outcome": Outcome.MISSED, "reason": _LATE}
     )
     return _begin(schedule, fire) if new and not late else 0
+
+
+def _following(schedule: Schedule, fire_at: datetime, now: datetime, *, late: bool) -> datetime:
+    """The next time. What an outage swallowed is neither written down nor caught up on one by one: at most
+    the newest time of the last hour is still fired."""
+    if not late:
+        return next_times(schedule.cron, schedule.timezone, count=1, after=max(now, fire_at))[0]
+    times = next_times(schedule.cron, schedule.timezone, count=_MINUTES_OF_GRACE + 1, after=now - GRACE)
+    passed = [time for time in times if time <= now]
+    return passed[-1] if passed else times[0]
 
 
 def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
@@ -155,7 +181,7 @@ def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
                     preset=schedule.preset,
                     schedule=schedule,
                 )
-        except NocturneError as error:
+        except (NocturneError, NocturneInputError) as error:
             outcome, reason = Outcome.SKIPPED, cut(error.message, 200)
     fire.outcome, fire.reason, fire.cycle = outcome, reason, cycle
     fire.save(update_fields=["outcome", "reason", "cycle"])

@@ -113,6 +113,38 @@ def test_a_short_outage_is_caught_up_on(lab: Lab) -> None:
     assert schedules_fire_due() == 1
 
 
+def test_a_long_outage_of_a_busy_schedule_is_caught_up_on_once(lab: Lab) -> None:
+    ready_to_sleep(lab)
+    schedule = nightly(lab, cron="*/5 * * * *", next_fire_at=database_now() - timedelta(hours=3))
+    for _ in range(5):
+        schedules_fire_due()
+    assert Cycle.objects.filter(schedule=schedule).count() == 1
+    assert [outcome for outcome, _ in outcomes(schedule)] == [Outcome.MISSED, Outcome.STARTED]
+
+
+def test_one_that_cannot_be_fired_does_not_starve_the_others(lab: Lab) -> None:
+    ready_to_sleep(lab)
+    broken = due(lab, ago=timedelta(seconds=20))
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Atlantis/Poseidonis")
+    good = due(lab)
+    assert schedules_fire_due() == 1
+    assert Cycle.objects.get().schedule == good
+    broken.refresh_from_db()
+    assert not broken.enabled
+
+
+def test_a_cron_line_that_is_too_long_is_refused(lab: Lab) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        schedule_create(
+            actor=lab.alice,
+            project=lab.project,
+            name="long",
+            cron=",".join(["0"] * 80) + " 2 * * *",
+            timezone="UTC",
+        )
+    assert refused.value.code == "schedule.cron"
+
+
 def test_the_night_before_still_runs(lab: Lab) -> None:
     ready_to_sleep(lab)
     schedule = due(lab)
