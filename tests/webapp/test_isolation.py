@@ -28,16 +28,13 @@ if TYPE_CHECKING:
 # Addresses that carry no object of a workspace: everybody who is logged in sees their own things there.
 OWN_THINGS = {
     "home", "project_list", "project_create", "schedule_overview", "fleet", "settings", "demo_start",
-    "account_change_password", "account_set_password", "account_email", "account_inactive", "account_logout",
-    "account_reauthenticate", "account_password_expired", "settings_profile", "settings_appearance",
+    "account_change_password", "account_logout",
+    "account_reauthenticate", "settings_profile", "settings_appearance",
     "invitation_create", "schedule_preview", "project_pick", "settings_members", "settings_audit",
 }  # fmt: skip
 # Addresses that must answer without a login.
 OPEN = {
-    "account_login", "account_signup", "account_reset_password", "account_reset_password_done",
-    "account_reset_password_from_key", "account_reset_password_from_key_done", "account_confirm_email",
-    "account_email_verification_sent", "account_confirm_login_code", "account_request_login_code",
-    "owner_welcome", "healthz", "account_logout", "account_inactive",
+    "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz",
 }  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -18,9 +17,6 @@ from webapp.accounts.models import Invitation, Membership, User, Workspace
 from webapp.accounts.selectors import require_role
 from webapp.core import audit
 from webapp.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 OWNER_LINK_DAYS = 7
 INVITATION_DAYS = 7
@@ -101,6 +97,8 @@ def _fields(error: ValidationError) -> str:
 
 
 def _person(*, email: str, name: str, password: str) -> User:
+    if not (email.isprintable() and name.isprintable()):
+        raise InvalidInput("account.email", "The address or the name has characters that cannot be shown.")
     user = User(email=User.objects.normalize_email(email).lower(), name=name.strip())
     if User.objects.filter(email__iexact=user.email).exists():
         raise Conflict("account.exists", "This e-mail address has an account already. Log in instead.")
@@ -143,32 +141,47 @@ def invitation_accept(*, token: str, email: str, name: str, password: str) -> Us
     return user
 
 
-def _owners_besides(membership: Membership) -> Iterable[Membership]:
-    return (
-        Membership.objects.select_for_update()
-        .filter(workspace=membership.workspace, role=Role.OWNER)
-        .exclude(pk=membership.pk)
+def _lock(workspace: Workspace) -> None:
+    """Changes of roles come one after the other, so that two owners cannot demote each other at once."""
+    Workspace.objects.select_for_update().get(pk=workspace.pk)
+
+
+def _is_last_owner(membership: Membership) -> bool:
+    owners = Membership.objects.filter(workspace=membership.workspace, role=Role.OWNER)
+    return membership.role == Role.OWNER and not owners.exclude(pk=membership.pk).exists()
+
+
+def _end_invitations(membership: Membership, *, above: Role | None) -> None:
+    """The unused links that the person made end with the rights they were made with."""
+    unused = Invitation.objects.filter(
+        workspace=membership.workspace, created_by=membership.user, used_at=None
     )
+    if above is not None:
+        may = above.rank if above.rank >= Role.ADMIN.rank else -1
+        unused = unused.filter(role__in=[role for role in Role if role.rank > may])
+    unused.delete()
 
 
 def _guard_change(*, actor: User, membership: Membership) -> None:
     mine = require_role(actor, membership.workspace, Role.ADMIN)
     if membership.role == Role.OWNER and mine.role != Role.OWNER:
         raise Forbidden("Only an owner can change an owner.")
-    # All owner rows are locked, so that two owners cannot demote each other at the same moment.
-    if membership.role == Role.OWNER and not list(_owners_besides(membership)):
+    if _is_last_owner(membership):
         raise Conflict("membership.last_owner", "This is the last owner. Make somebody else an owner first.")
 
 
 @transaction.atomic
 def membership_change(*, actor: User, membership: Membership, role: Role) -> Membership:
     """Give a member another role; the last owner stays one."""
+    _lock(membership.workspace)
+    membership.refresh_from_db(fields=["role"])
     if role == Role.OWNER:
         require_role(actor, membership.workspace, Role.OWNER)
     if role != membership.role:
         _guard_change(actor=actor, membership=membership)
         membership.role = role
         membership.save(update_fields=["role"])
+        _end_invitations(membership, above=role)
         audit.record(
             workspace=membership.workspace,
             actor=actor,
@@ -181,7 +194,9 @@ def membership_change(*, actor: User, membership: Membership, role: Role) -> Mem
 
 @transaction.atomic
 def membership_remove(*, actor: User, membership: Membership) -> None:
-    """Take a member out of the workspace; the last owner stays."""
+    """Take a member out of the workspace, with the links that they made; the last owner stays."""
+    _lock(membership.workspace)
+    membership.refresh_from_db(fields=["role"])
     _guard_change(actor=actor, membership=membership)
     audit.record(
         workspace=membership.workspace,
@@ -190,4 +205,5 @@ def membership_remove(*, actor: User, membership: Membership) -> None:
         target=membership,
         user=str(membership.user_id),
     )
+    _end_invitations(membership, above=None)
     membership.delete()

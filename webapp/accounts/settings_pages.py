@@ -57,6 +57,8 @@ def settings_profile(request: MemberRequest) -> HttpResponse:
             _("“%(zone)s” is not a time zone. Choose one of the list.") % {"zone": cut(values["timezone"])},
         )
     user.name = values["name"]
+    if not user.name.isprintable():
+        errors["name"] = InvalidInput("account.name", _("The name has characters that cannot be shown."))
     try:
         user.clean_fields(exclude=["password", "timezone"])
     except ValidationError as error:

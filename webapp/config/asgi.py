@@ -17,6 +17,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from webapp.core.body_limit import BodyLimit  # noqa: E402
 from webapp.live.origin import ExactOrigin  # noqa: E402
 from webapp.live.routing import websocket_urlpatterns  # noqa: E402
 from webapp.uploads.asgi import UploadApplication  # noqa: E402
@@ -26,7 +27,7 @@ application = ProtocolTypeRouter(
         "http": URLRouter(
             [
                 re_path(r"^upload/", AuthMiddlewareStack(UploadApplication())),  # type: ignore[arg-type, list-item]
-                re_path(r"", pages),  # type: ignore[arg-type, list-item]
+                re_path(r"", BodyLimit(pages)),  # type: ignore[arg-type, list-item]
             ]
         ),
         "websocket": ExactOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),

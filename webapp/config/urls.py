@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account import views as accounts
 from django.urls import include, path
 
 from webapp.config.api import api_urls
@@ -17,7 +18,12 @@ urlpatterns = [
     path("", include("webapp.schedules.urls")),
     path("", include("webapp.fleet.urls")),
     path("", include("webapp.demo.urls")),
-    path("accounts/", include("allauth.account.urls")),
+    # Of allauth only what an account here can do; it has more doors (addresses, sign-up, mails) than that.
+    path("accounts/login/", accounts.login, name="account_login"),
+    path("accounts/logout/", accounts.logout, name="account_logout"),
+    path("accounts/inactive/", accounts.account_inactive, name="account_inactive"),
+    path("accounts/password/change/", accounts.password_change, name="account_change_password"),
+    path("accounts/reauthenticate/", accounts.reauthenticate, name="account_reauthenticate"),
     path("api/", api_urls()),
 ]
 handler400 = "webapp.core.views.bad_request"

@@ -63,6 +63,11 @@ class NotFound(NocturneError):
         super().__init__("not_found", message)
 
 
+def wants_json(path: str, accept: str) -> bool:
+    """Whether an error is told to a program: every address under /api/, or whoever asks for JSON."""
+    return path.startswith("/api/") or "application/json" in accept
+
+
 def cut(text: object, limit: int = 80) -> str:
     """Foreign text as it may appear inside our sentences: one line, printable, at most `limit` characters."""
     line = "".join(c if c.isprintable() else "?" for c in str(text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.http import JsonResponse
 from django.shortcuts import render
 
-from webapp.core.errors import NocturneError
+from webapp.core.errors import NocturneError, wants_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,6 @@ class ErrorSentenceMiddleware:
         """Answer for a NocturneError; anything else goes on to Django's own handling."""
         if not isinstance(exception, NocturneError):
             return None
-        if "application/json" in request.headers.get("Accept", ""):
+        if wants_json(request.path, request.headers.get("Accept", "")):
             return JsonResponse(exception.to_json(), status=exception.status)
         return render(request, "errors/sentence.html", {"error": exception}, status=exception.status)

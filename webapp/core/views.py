@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.abilities import abilities_of
 from webapp.core import tonight
-from webapp.core.errors import NocturneError, NotFound
+from webapp.core.errors import NocturneError, NotFound, wants_json
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -42,7 +42,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def _sentence(request: HttpRequest, error: NocturneError) -> HttpResponse:
-    if "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request.path, request.headers.get("Accept", "")):
         return JsonResponse(error.to_json(), status=error.status)
     return render(request, "errors/sentence.html", {"error": error}, status=error.status)
 
@@ -67,7 +67,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """500: asks neither the session nor the database, either may be what failed."""
     message = _("Something broke on our side. Your files and cycles are safe. Try again; the log says more.")
     error = NocturneError("server.error", message, status=500)
-    if "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request.path, request.headers.get("Accept", "")):
         return JsonResponse(error.to_json(), status=500)
     return HttpResponse(render_to_string("errors/sentence.html", {"error": error}), status=500)
 

@@ -64,7 +64,8 @@ def _chosen(request: HttpRequest, project: Project) -> Checkpoint | None:
     given = request.POST.get("base", "")
     if not given:
         return None
-    found = Checkpoint.objects.filter(project=project, number=int(given)).first() if given.isdigit() else None
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    found = Checkpoint.objects.filter(project=project, number=number).first()
     if found is None:
         raise InvalidInput(
             "cycle.no_checkpoint",

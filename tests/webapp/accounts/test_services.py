@@ -139,6 +139,49 @@ def test_an_admin_cannot_touch_an_owner(alice: User, bob: User, workspace: Works
         membership_change(actor=bob, membership=Membership.objects.get(user=bob), role=Role.OWNER)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_owners_who_demote_each_other_leave_one_owner(
+    alice: User, bob: User, workspace: Workspace
+) -> None:
+    Membership.objects.filter(user=bob).update(role=Role.OWNER)
+
+    def demote(pair: tuple[User, User]) -> str:
+        try:
+            membership_change(
+                actor=pair[0], membership=Membership.objects.get(user=pair[1]), role=Role.VIEWER
+            )
+        except NocturneError as error:
+            return error.code
+        finally:
+            connection.close()
+        return "done"
+
+    for _ in range(5):
+        Membership.objects.filter(workspace=workspace).update(role=Role.OWNER)
+        with ThreadPoolExecutor(2) as pool:
+            said = sorted(pool.map(demote, [(alice, bob), (bob, alice)]))
+        assert said == ["done", "role.missing"]
+
+
+def test_links_end_with_the_rights_that_they_were_made_with(
+    alice: User, bob: User, workspace: Workspace
+) -> None:
+    theirs = Membership.objects.get(user=bob)
+    membership_change(actor=alice, membership=theirs, role=Role.ADMIN)
+    _, as_admin = invitation_create(actor=bob, workspace=workspace, role=Role.ADMIN)
+    membership_remove(actor=alice, membership=theirs)
+    with pytest.raises(NotFound):
+        invitation_find(token=as_admin)
+
+
+@pytest.mark.parametrize(("email", "name"), [("a\0@example.org", "Ana"), ("ana@example.org", "A\0na")])
+@pytest.mark.django_db
+def test_characters_that_cannot_be_shown_are_refused(email: str, name: str) -> None:
+    token = token_of(owner_link_create(base_url="http://x"))
+    with pytest.raises(InvalidInput):
+        invitation_accept(token=token, email=email, name=name, password=PASSWORD)
+
+
 def test_roles_include_the_ones_before(alice: User, vera: User, charlie: User, workspace: Workspace) -> None:
     assert has_role(alice, workspace, Role.VIEWER)
     assert has_role(vera, workspace, Role.VIEWER)

@@ -12,6 +12,7 @@ from tests.webapp.conftest import logged_in
 from webapp.core import store
 from webapp.core.errors import Forbidden
 from webapp.cycles.models import Cycle
+from webapp.cycles.services import cycle_start
 from webapp.demo import services
 from webapp.projects.models import Project
 from webapp.uploads.models import StoredFile
@@ -65,7 +66,7 @@ def test_one_that_fails_half_way_leaves_nothing(
 ) -> None:
     settings.STORE_DIR = tmp_path / "store"
     settings.INCOMING_DIR = settings.STORE_DIR / ".incoming"
-    real = services.cycle_start
+    real = cycle_start
     started: list[Cycle] = []
 
     def third_fails(**given: Any) -> Cycle:

@@ -2,10 +2,12 @@
 // The frame of every page: theme, menus, dialogs, toasts, keys and moments in the browser's own zone.
 import { startDialogs } from "./dialogs.js";
 import { startKeys } from "./keys.js";
+import { startSubmitting } from "./submitting.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./time.js";
 
 startTheme();
 startDialogs();
 startKeys();
+startSubmitting();
 startTimes();
