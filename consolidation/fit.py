@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ from consolidation.errors import NocturneInputError, shorten
 from consolidation.families.registry import family_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from torch import nn
 
@@ -67,16 +68,24 @@ def _finite(records: Records, name: str, what: str) -> None:
                 )
 
 
+def _inputs(records: Records) -> Iterator[bytes]:
+    """A digest of what the model is given for each record: the same image is the same, in whatever precision
+    it was stored and whatever label it carries."""
+    for place in range(0, len(records), CHUNK):
+        for row in records.inputs(slice(place, place + CHUNK)):
+            yield hashlib.blake2b((row + np.float32(0)).tobytes(), digest_size=16).digest()
+
+
 def without_probes(sets: list[Records], probes: list[Records], what: str) -> tuple[list[Records], int]:
     """The sets without records that are also in a probe (those would prove nothing), and how many went.
 
     Raises:
         NocturneInputError: `memories.empty` when nothing is left.
     """
-    held_out = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
+    held_out = {digest for records in probes for digest in _inputs(records)}
     left, dropped = [], 0
     for records in sets:
-        shared = np.array([row.tobytes() in held_out for row in np.asarray(records.ids)], dtype=np.bool_)
+        shared = np.array([digest in held_out for digest in _inputs(records)], dtype=np.bool_)
         dropped += int(shared.sum())
         if shared.all():
             continue

@@ -1,12 +1,14 @@
 """The verdict: improved, unchanged or rejected, from proof answers alone, with its reasons.
 
 A sleep is `improved` when the confidence interval of the mean gain, a paired bootstrap over single proof
-answers (each task resampled on its own), lies above 0; `rejected` when a gate fails or the interval lies
+answers (each task resampled on its own), lies above 0 and a sign test on the answers that changed agrees;
+`rejected` when a gate fails or the interval lies
 below 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe
 
 RESAMPLES = 4000
+# Under so many answers no change is called proven; over so many changed ones the exact test gives way.
+LEAST_ANSWERS = 20
+EXACT_MOST = 2000
 Answers = Mapping[str, NDArray[np.bool_]]
 
 
@@ -76,6 +81,20 @@ def paired_gains(
     return Gain(sum(values) / len(values), float(low), float(high)), gains
 
 
+def sign_test(before: Answers, after: Answers) -> float:
+    """Two-sided p of the answers that changed, right to wrong or wrong to right, under even odds.
+
+    The exact test of McNemar (1947). The bootstrap alone is too sure of itself when few answers changed.
+    """
+    won = sum(int((after[task] & ~before[task]).sum()) for task in before)
+    lost = sum(int((before[task] & ~after[task]).sum()) for task in before)
+    changed = won + lost
+    if changed > EXACT_MOST:  # the normal limit, where the exact sum costs more than it tells
+        return math.erfc(abs(won - lost) / math.sqrt(2 * changed))
+    tail = sum(math.comb(changed, k) for k in range(min(won, lost) + 1))
+    return min(1.0, float(2 * tail / 2**changed))
+
+
 def judge_sleep(
     *,
     before: Answers,
@@ -103,7 +122,11 @@ def judge_sleep(
         failed.append(f"The mean score on proof fell: {mean.words(recipe.confidence)}.")
     if failed:
         return Judgement("rejected", failed, mean, gains)
-    if mean.low > 0:
+    answers = sum(len(bits) for bits in after.values())
+    if mean.low > 0 and answers < LEAST_ANSWERS:
+        why = f"{answers} proof answers are too few to prove a change; {LEAST_ANSWERS} are needed."
+        return Judgement("unchanged", [why], mean, gains)
+    if mean.low > 0 and sign_test(before, after) <= 1 - recipe.confidence:
         reasons = [f"The mean score on proof rose: {mean.words(recipe.confidence)}."]
         return Judgement("improved", reasons + _retention(was, now), mean, gains)
     why = f"No significant change of the mean score on proof: {mean.words(recipe.confidence)}."

@@ -15,6 +15,7 @@ from webapp.fleet.services import workers_forget
 from webapp.schedules.services import schedules_fire_due
 from webapp.uploads.services import upload_sweep
 from workers.reaper import reap
+from workers.scratch import scratch_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ CHORES: Final[dict[str, Callable[[], int]]] = {
     "upload_sweep": upload_sweep,
     "broker_sweep": broker_sweep,
     "workers_forget": workers_forget,
+    "scratch_sweep": scratch_sweep,
 }
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats.safetensors import read_header
-from webapp.cycles.models import Snapshot
+from webapp.cycles.choices import TERMINAL
+from webapp.cycles.models import Cycle, Snapshot
 from workers.job import MEMORIES, MODEL, OUT_DIR, WORK_DIR, fsync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
-
-    from webapp.cycles.models import Cycle
 
 KEPT_DIR: Final = "snapshots"
 # The engine's names (consolidation.snapshot, which would load torch).
@@ -59,15 +61,32 @@ def snapshot_keep(work: Path, event: Mapping[str, Any]) -> str | None:
     number = 1 + max((int(folder.name) for folder in kept.glob("*")), default=0)
     folder = kept / str(number)
     folder.mkdir(parents=True)
-    os.link(path, folder / SNAPSHOT)
-    if _snapshot_step(folder / SNAPSHOT) != event.get("step"):
-        shutil.rmtree(folder)
-        return None
-    fsync(folder)
+    try:
+        _link(path, folder / SNAPSHOT)
+        if _snapshot_step(folder / SNAPSHOT) != event.get("step"):
+            shutil.rmtree(folder)
+            return None
+        fsync(folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, FileNotFoundError):
+            return None  # replaced between our look and our link
+        raise
     for old in kept.glob("*"):
         if int(old.name) < number - 1:
             shutil.rmtree(old, ignore_errors=True)
     return str(folder.relative_to(settings.CYCLES_DIR))
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file that is never written in place; a copy where the disk has no links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP}:
+            raise
+        shutil.copyfile(source, target)
+        fsync(target)
 
 
 def _snapshot_step(path: Path) -> int | None:
@@ -89,6 +108,21 @@ def resume_into(cycle: Cycle, work: Path) -> bool:
             shutil.copyfile(path, work / SNAPSHOT)
             return True
     return False
+
+
+def scratch_sweep() -> int:
+    """Clear what lately ended cycles left because nobody could do it then: killed between the commit and the
+    cleaning, or cancelled while no worker had them. How many there were."""
+    ended = Cycle.objects.filter(state__in=TERMINAL, finished_at__gt=Now() - timedelta(days=1))
+    heavy = [pk for pk in ended.values_list("pk", flat=True) if _heavy(cycle_folder(pk))]
+    for pk in heavy:
+        clear(pk)
+    return len(heavy)
+
+
+def _heavy(folder: Path) -> bool:
+    names = (WORK_DIR, KEPT_DIR, OUT_DIR)
+    return any((attempt / name).exists() for attempt in folder.glob("e*") for name in names)
 
 
 def clear(cycle_id: UUID) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from webapp.cycles.models import Snapshot
@@ -80,7 +80,7 @@ class FrameStream:
         try:
             if not (self._doubt and self._written(flush)):
                 self._write(flush)
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
             logger.warning(
                 "cycle %s: a frame could not be stored; it is kept and tried again", self._cycle_id
             )
@@ -88,7 +88,8 @@ class FrameStream:
             self._doubt = True
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return False
-        except ValueError:
+        except (DatabaseError, ValueError):
+            # The database is there and says no: it would say so for ever, and the night matters more.
             logger.exception("cycle %s: a frame that cannot be stored was dropped", self._cycle_id)
         self._doubt = False
         self._pending = None
@@ -104,7 +105,7 @@ class FrameStream:
             progress=flush.progress,
         )
         for event in flush.snapshots:
-            folder = snapshot_keep(self._work, event)
+            folder = self._kept(event)
             if folder is not None:
                 Snapshot.objects.create(
                     cycle_id=self._cycle_id,
@@ -114,6 +115,14 @@ class FrameStream:
                     folder=folder,
                     created_at=Now(),
                 )
+
+    def _kept(self, event: dict[str, Any]) -> str | None:
+        """A snapshot that cannot be kept costs safety, not the night."""
+        try:
+            return snapshot_keep(self._work, event)
+        except OSError as error:
+            logger.warning("cycle %s: a snapshot could not be kept (%s)", self._cycle_id, error.strerror)
+            return None
 
     def _written(self, flush: Flush) -> bool:
         """Whether the connection was lost after the commit: the frame is there, only its answer was not."""

@@ -6,6 +6,7 @@ carries (cycle, epoch), so a supervisor that was overtaken changes nothing any m
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,7 +26,7 @@ from workers.job import OUT_DIR, WORK_DIR
 from workers.lease import LeaseKeeper
 from workers.outcome import Ending, read_ending, settle
 from workers.preparing import CannotStart, model_parameters, prepare
-from workers.scratch import attempt_folder, clear
+from workers.scratch import attempt_folder, clear, cycle_folder
 from workers.stream import FrameStream
 from workers.verifying import Unusable, verify
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from workers.devices import Device
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 logger = logging.getLogger(__name__)
 TURN_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 30.0
@@ -71,7 +73,7 @@ class Attempt:
     ) -> None:
         self.cycle, self.epoch = cycle, cycle.epoch
         self.device, self.stopping = device, stopping
-        self.folder: Path = attempt_folder(cycle)
+        self.folder: Path = cycle_folder(cycle.pk) / f"e{cycle.epoch}"
         self.keeper = LeaseKeeper(cycle.pk, cycle.epoch, ttl=float(settings.CYCLE_LEASE_SECONDS), began=began)
 
     def run(self) -> None:
@@ -86,6 +88,7 @@ class Attempt:
 
     def _run(self) -> None:
         try:
+            attempt_folder(self.cycle)
             resumed = self._insist(lambda: prepare(self.cycle, self.folder, device=self.device))
             ending = self._train(resumed)
             if ending.kind == "done":
@@ -94,6 +97,9 @@ class Attempt:
             ending = Ending("failed", error.code, error.message)
         except LeaseLost:
             raise
+        except OSError as error:
+            logger.exception("cycle %s: epoch %d", self.cycle.pk, self.epoch)
+            ending = _disk_ending(error)
         except Exception:
             logger.exception("cycle %s: epoch %d", self.cycle.pk, self.epoch)
             ending = Ending("failed", "cycle.bug", _BUG)
@@ -180,7 +186,9 @@ class Attempt:
             raise
         try:
             output = self._insist(lambda: verify(self.cycle, self.folder / OUT_DIR))
-        except Unusable:
+        except Unusable as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+                raise error.__cause__ from None
             logger.exception("cycle %s: the result of epoch %d is unusable", self.cycle.pk, self.epoch)
             return Ending("failed", "cycle.result_unusable", _UNUSABLE)
         try:
@@ -232,6 +240,23 @@ class Attempt:
             return
         if ended:
             clear(self.cycle.pk)
+
+
+def _disk_ending(error: OSError) -> Ending:
+    """The worker's own disk refused: say that, not that something is wrong with the model or the program."""
+    if error.errno in _FULL:
+        return Ending(
+            "failed",
+            "cycle.disk_full",
+            "The worker's disk is full, so the cycle could not go on. The current checkpoint stays. "
+            "Free some space there, then try again.",
+        )
+    return Ending(
+        "failed",
+        "cycle.disk_error",
+        f"The worker's disk refused a file ({error.strerror or 'no reason given'}). The current checkpoint "
+        "stays. Check the worker's data folder, then try again.",
+    )
 
 
 def _away(error: Exception) -> bool:

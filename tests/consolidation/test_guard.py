@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consolidation.guard import judge_sleep, judge_wake, paired_gains
+from consolidation.guard import judge_sleep, judge_wake, paired_gains, sign_test
 from consolidation.metrics import Row
 from consolidation.recipe import preset
 from consolidation.report import outcome
@@ -106,3 +106,29 @@ def test_a_wake_is_judged_by_its_own_task() -> None:
     none = judge_wake(task="other", before={}, after={}, confidence=0.95, seed=0, finite=True)
     assert none.verdict == "unchanged"
     assert "no probe of other" in none.reasons[0]
+
+
+def test_a_handful_of_changed_answers_proves_nothing() -> None:
+    """Four gains and no loss among 100: the bootstrap's interval lies above 0, yet p = 0.125."""
+    before = {"old": np.arange(100) < 50}
+    after = {"old": np.arange(100) < 54}
+    gain, _ = paired_gains(before, after, confidence=0.95, seed=0)
+    assert gain is not None
+    assert gain.low > 0
+    assert sign_test(before, after) == pytest.approx(0.125)
+    assert judge(before, after)[0] == "unchanged"
+
+
+def test_a_tiny_probe_proves_nothing() -> None:
+    verdict, why = judge({"old": np.zeros(8, np.bool_)}, {"old": np.ones(8, np.bool_)})
+    assert verdict == "unchanged"
+    assert "too few" in why
+
+
+@pytest.mark.parametrize(("won", "lost", "p"), [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 0.0625), (9, 1, 22 / 1024)])
+def test_the_sign_test_is_the_exact_binomial(won: int, lost: int, p: float) -> None:
+    n = won + lost + 3
+    before, after = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    after[:won] = True
+    before[won : won + lost] = True
+    assert sign_test({"t": before}, {"t": after}) == pytest.approx(p)

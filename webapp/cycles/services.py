@@ -74,11 +74,6 @@ def cycle_start(
     frozen, preset_name = checks.clean_recipe(kind, recipe, preset)
     rows = Project.objects.select_for_update(of=("self",)).select_related("current", "workspace")
     locked = rows.get(pk=project.pk)
-    if Cycle.objects.filter(project=locked, state=State.QUEUED).count() >= QUEUE_LIMIT:
-        raise Conflict(
-            "cycle.queue_full",
-            f"{QUEUE_LIMIT} cycles of this project wait already. Cancel some, or wait until they have run.",
-        )
     sets = list(
         RecordSet.objects.filter(project=locked, replaced_at__isnull=True)
         .select_related("task")
@@ -118,6 +113,11 @@ def _create(
     **fields: Any,
 ) -> Cycle:
     """The row, its links, its first transition and frame, and the ring; `project` is locked by the caller."""
+    if Cycle.objects.filter(project=project, state=State.QUEUED).count() >= QUEUE_LIMIT:
+        raise Conflict(
+            "cycle.queue_full",
+            f"{QUEUE_LIMIT} cycles of this project wait already. Cancel some, or wait until they have run.",
+        )
     Project.objects.filter(pk=project.pk).update(last_cycle_number=F("last_cycle_number") + 1)
     project.refresh_from_db(fields=["last_cycle_number"])
     cycle = Cycle.objects.create(

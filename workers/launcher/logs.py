@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,15 +35,13 @@ class ChildLog:
         self._name = name
         self._say = say
         self._rest = b""
+        self._lost = False
         self._handle = self.path.open("ab")
         self._shown: list[float] = []
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they come from the child; lines may be cut anywhere."""
-        if self._handle.tell() > _LIMIT_BYTES:
-            self._rotate()
-        self._handle.write(data)
-        self._handle.flush()
+        self._write(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[-64_000:]
         for raw in lines:
@@ -51,13 +50,28 @@ class ChildLog:
                 self.last_line = line[:_LINE_LIMIT]
                 self._show(line)
 
+    def _write(self, data: bytes) -> None:
+        """Into the file; a disk that is full costs lines of a log and nothing else."""
+        try:
+            if self._handle.tell() > _LIMIT_BYTES:
+                self._rotate()
+            self._handle.write(data)
+            self._handle.flush()
+        except (OSError, ValueError) as error:
+            if not self._lost:
+                self._say(f"{self._name:<7} its log cannot be written ({error}); lines are lost")
+            self._lost = True
+        else:
+            self._lost = False
+
     def note(self, text: str) -> None:
         """A line of the launcher's own in the child's file."""
         self.feed(f"{time.strftime('%Y-%m-%d %H:%M:%S')} INFO launcher: {text}\n".encode())
 
     def close(self) -> None:
         """Nothing more will come."""
-        self._handle.close()
+        with suppress(OSError):
+            self._handle.close()
 
     def _rotate(self) -> None:
         self._handle.close()
