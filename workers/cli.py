@@ -56,12 +56,14 @@ def _summary(result: dict[str, Any]) -> str:
         value = result[when].get(name)
         return "     -" if value is None else f"{100 * value:5.1f}%"
 
-    lines = [
-        "              before   after",
-        f"retention     {percent('before', 'retention')}  {percent('after', 'retention')}",
-        f"forgetting    {percent('before', 'forgetting')}  {percent('after', 'forgetting')}",
-        f"verdict: {result['verdict']} ({result['seconds']:.1f} s)",
+    rows = [("score", "acc"), ("retention", "retention"), ("forgetting", "forgetting")]
+    lines = ["              before   after"]
+    lines += [
+        f"{word:<12}  {percent('before', name)}  {percent('after', name)}"
+        for word, name in rows
+        if result["after"].get(name) is not None
     ]
+    lines.append(f"verdict: {result['verdict']} ({result['seconds']:.1f} s)")
     lines += [f"  {reason}" for reason in result.get("reasons", [])]
     if "checkpoint" in result:
         lines.append(f"written: {result['checkpoint']}")
@@ -156,15 +158,18 @@ def sleep(
 
 @app.command()
 def worker(
-    name: Annotated[str, typer.Option(help="What the fleet page calls it; default: this host.")] = "",
+    device: Annotated[str, typer.Option(help="cpu, mps, cuda or cuda:1; one worker serves one.")] = "",
+    index: Annotated[str, typer.Option(help="Tells two workers of one device apart on the fleet page.")] = "",
 ) -> None:
     """Run one nights worker in the foreground, on the database that DATABASE_URL names.
 
     Example: DATABASE_URL=postgresql://db/nocturne CELERY_BROKER_URL=redis://broker/0 nocturne worker
     """
     arguments = ["-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", "nights", "-l", "INFO"]
-    if name:
-        arguments += ["-n", f"{name}@%h"]
+    if device:
+        os.environ["NOCTURNE_DEVICE"] = device
+    if index:
+        os.environ["NOCTURNE_WORKER_INDEX"] = index
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  (no shell; our own interpreter)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from consolidation.events import Event
 
+RESULTS = ("model.safetensors", "report.json")
 _SUFFIXES = {".npz", ".jsonl", ".safetensors"}
 
 
@@ -53,6 +54,8 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
         NocturneInputError: something given cannot be used; nothing was written.
     """
     recipe = _recipe(request.recipe)
+    _check_out(request)
+    _check_device(request.device)
     sets = _files(request.memories, what="memories")
     proofs = _files(request.probes, what="probes")
     if missing := sorted(set(sets) - set(proofs)):
@@ -112,7 +115,7 @@ def _night(
     full = report.to_json()
     (result / "report.json").write_text(json.dumps(full, indent=1))
     request.out.mkdir(parents=True, exist_ok=True)
-    for name in ("model.safetensors", "report.json"):
+    for name in RESULTS:
         (result / name).replace(request.out / name)
     return {
         "before": full["metrics"]["before"],
@@ -126,6 +129,38 @@ def _night(
     }
 
 
+def _check_out(request: SleepRequest) -> None:
+    """Whether the result can be written at all, asked before the night and not after it."""
+    given = [path.resolve() for path in (request.checkpoint, request.reference) if path is not None]
+    if (request.out / RESULTS[0]).resolve() in given:
+        raise NocturneInputError(
+            "out.is_input",
+            f"The result would overwrite {shorten(request.checkpoint.name)!r} in the folder given as --out. "
+            "Choose another folder; the old checkpoint stays.",
+        )
+    if request.out.exists() and not request.out.is_dir():
+        raise NocturneInputError(
+            "out.not_writable", f"{shorten(request.out.name)!r} is a file. Choose a folder as --out."
+        )
+    for name in RESULTS:
+        if (request.out / name).is_dir():
+            raise NocturneInputError(
+                "out.not_writable", f"{name} in the --out folder is a folder. Choose another --out."
+            )
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise NocturneInputError(
+            "device.missing",
+            f"There is no device {shorten(name, 20)!r} here. Use cpu, or one that this PyTorch reaches.",
+        ) from error
+
+
 def _recipe(text: str) -> SleepRecipe:
     if text in PRESETS:
         return preset(text)
@@ -137,7 +172,11 @@ def _recipe(text: str) -> SleepRecipe:
         )
     try:
         values = json.loads(path.read_bytes())
-    except ValueError as error:
+    except OSError as error:
+        raise NocturneInputError(
+            "cycle.recipe_missing", f"{shorten(path.name)!r} cannot be read ({error.strerror})."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise NocturneInputError(
             "cycle.recipe_format", f"{shorten(path.name)} is not JSON. Write the recipe as one JSON object."
         ) from error
@@ -151,7 +190,13 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
             f"cycle.no_{what}", f"The {what} folder {shorten(folder.name)!r} does not exist."
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise NocturneInputError(
+            f"cycle.no_{what}", f"The {what} folder cannot be read ({error.strerror}). Choose another."
+        ) from error
+    for path in paths:
         if path.suffix in _SUFFIXES and path.is_file():
             task = re.sub(r"^\d+[-_ ]", "", path.stem)
             if task in found:

@@ -113,7 +113,7 @@ def test_a_rejected_night_says_so_with_its_exit_code(night: dict[str, Path]) -> 
 def test_the_person_reads_before_and_after(night: dict[str, Path]) -> None:
     answer = run.invoke(app, arguments(night, "--recipe", "nap"))
     assert answer.exit_code == OK, answer.output
-    for word in ("before", "after", "retention", "forgetting", "verdict"):
+    for word in ("before", "after", "score", "verdict"):
         assert word in answer.stdout
 
 
@@ -213,6 +213,7 @@ def test_folders_that_hold_nothing(night: dict[str, Path], tmp_path: Path) -> No
         ('{"steps": 5}', "cycle.param_unknown"),
         ("[1]", "cycle.recipe_format"),
         ("{", "cycle.recipe_format"),
+        ("[" * 100_000, "cycle.recipe_format"),
     ],
 )
 def test_recipes_that_make_no_sense(night: dict[str, Path], tmp_path: Path, content: str, code: str) -> None:
@@ -223,6 +224,26 @@ def test_recipes_that_make_no_sense(night: dict[str, Path], tmp_path: Path, cont
 
 def test_a_preset_that_does_not_exist(night: dict[str, Path]) -> None:
     assert "night" in refused(night, "cycle.recipe_missing", "--recipe", "siesta")
+
+
+def test_the_old_checkpoint_is_never_overwritten(night: dict[str, Path]) -> None:
+    before = night["model"].read_bytes()
+    night["out"] = night["model"].parent
+    answer = run.invoke(app, arguments(night, "--json"))
+    assert answer.exit_code == BAD_INPUT
+    assert json.loads(answer.stdout)["error"]["code"] == "out.is_input"
+    assert night["model"].read_bytes() == before
+
+
+def test_an_out_that_is_a_file_is_refused_before_the_night(night: dict[str, Path]) -> None:
+    night["out"].write_text("mine")
+    refused(night, "out.not_writable")
+    assert night["out"].read_text() == "mine"
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:77"])
+def test_a_device_that_is_not_there(night: dict[str, Path], device: str) -> None:
+    refused(night, "device.missing", "--device", device)
 
 
 def test_a_model_that_does_not_exist(night: dict[str, Path]) -> None:
