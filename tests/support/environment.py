@@ -34,12 +34,16 @@ def prepare() -> None:
     if _ROOT not in os.environ:
         _sweep()
         os.environ[_ROOT] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
-    # One folder for all of xdist's workers: pytest-django reads the settings before a worker gets here, with
-    # what it inherited, and child processes must see the same folder as the settings.
-    os.environ["NOCTURNE_DATA"] = str(root() / "data")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    os.environ["NOCTURNE_DATA"] = str(root() / "data" / worker)
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.config.settings"
     os.environ.setdefault("DATABASE_URL", dsn(_server_dir(root())))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores leave one thread for each
+
+
+def before_workers_start() -> None:
+    """pytest-django would read the settings before a worker's own `prepare`, with the parent's data folder."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def root() -> Path:

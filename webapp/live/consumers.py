@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError, InterfaceError
 from psycopg_pool import PoolTimeout
 
 from webapp.live import protocol
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
 
 logger = logging.getLogger(__name__)
+# Django's errors are no subclasses of the driver's.
+_DATABASE_AWAY = (psycopg.Error, PoolTimeout, DatabaseError, InterfaceError)
+RECHECK_TRIES = 10
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -53,7 +57,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accept first: a browser sees a close code only on a socket that was open."""
         await self.accept()
-        self.user = await current_user(self._session_key())
+        try:
+            self.user = await current_user(self._session_key())
+        except _DATABASE_AWAY:
+            await self._bye(Code.DRAINING)
+            return
         if self.user is None:
             await self._bye(Code.LOGIN)
             return
@@ -115,7 +123,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             tailer = await hub().join(wanted.cycle, self)
         except LookupError as error:
             raise ProtocolError(Code.GONE) from error
-        except (psycopg.Error, PoolTimeout) as error:
+        except _DATABASE_AWAY as error:
             raise ProtocolError(Code.DRAINING) from error
         self._topics[wanted.cycle] = tailer
         last = tailer.last
@@ -136,7 +144,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._outbox.drained()
             try:
                 found = await hub().reader.frames_after(tailer.cycle_id, after, BATCH)
-            except (psycopg.Error, PoolTimeout):
+            except _DATABASE_AWAY:
                 await asyncio.sleep(1.0)
                 continue
             found = [frame for frame in found if frame.seq <= tailer.last]
@@ -167,6 +175,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _watch_over(self) -> None:
         """Ping, end silent or slow sockets, and ask every minute whether the person may still look."""
         checked = pinged = time.monotonic()
+        failed = 0
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
@@ -177,8 +186,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 pinged = now
                 self._outbox.put(protocol.PING)
             if now - checked >= protocol.RECHECK_SECONDS:
-                checked = now
-                await self._recheck()
+                try:
+                    await self._recheck()
+                except _DATABASE_AWAY:
+                    # Nobody watches for long without having been asked for: next second again, then no more.
+                    failed += 1
+                    if failed >= RECHECK_TRIES:
+                        await self._bye(Code.DRAINING)
+                else:
+                    checked, failed = now, 0
 
     async def _recheck(self) -> None:
         user = await current_user(self._session_key())

@@ -46,7 +46,9 @@ class Outbox:
         return self._size
 
     def put(self, text: str) -> None:
-        """A message that belongs to no stream (hello, ping, bye); it is kept."""
+        """A message that belongs to no stream (hello, ping, bye); it is kept, but nobody may pile them up."""
+        if len(self._waiting) >= 2 * self._limit or self._size > 2 * self._size_limit:
+            self.too_slow = True
         self._append(_Waiting(text, None, 0))
 
     def put_frames(self, cycle_id: uuid.UUID, text: str, last: int) -> None:

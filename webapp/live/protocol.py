@@ -31,7 +31,6 @@ class Code(IntEnum):
 
     MALFORMED = 4400
     LOGIN = 4401
-    ROLE_LOST = 4403
     GONE = 4404
     TOO_SLOW = 4408
     TOO_MANY = 4429

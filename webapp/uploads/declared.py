@@ -49,7 +49,7 @@ def refuse_unknown(values: Mapping[str, Any], known: frozenset[str]) -> None:
 def _checkpoint(form: Mapping[str, Any]) -> dict[str, Any]:
     clean: dict[str, Any] = {}
     if family := form.get("family"):
-        if family not in FAMILIES:
+        if not isinstance(family, str) or family not in FAMILIES:
             raise InvalidInput(
                 "checkpoint.family_unknown",
                 f"“{cut(family)}” is no family that Nocturne knows: {', '.join(FAMILIES)}. Choose one of "
@@ -61,7 +61,7 @@ def _checkpoint(form: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise InvalidInput("upload.form", "The description of the model must be a table of fields.")
     refuse_unknown(config, frozenset(fields))
-    clean["config"] = {name: str(value)[:80] for name, value in config.items() if value not in (None, "")}
+    clean["config"] = {name: _plain(value) for name, value in config.items() if value not in (None, "")}
     wake = form.get("wake") or {}
     if not isinstance(wake, Mapping):
         raise InvalidInput("upload.form", "What is known of the training must be a table: examples, lr.")
@@ -92,6 +92,11 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             name: _number(transform, name, name, least=-1e9, most=1e9, default=default)
             for name, default in (("scale", 1.0), ("mean", 0.0), ("sd", 1.0))
         }
+        for name, least in (("scale", -math.inf), ("sd", 0.0)):
+            value = clean["transform"][name]
+            if value == 0 or value < least:
+                what = "must not be 0" if name == "scale" else "must be above 0"
+                raise InvalidInput("records.transform", f"The transform's {name} is {value:g}; it {what}.")
     told = _number(form, "classes", "The number of classes", least=1, most=1_000_000)
     fit = project_fit(project, besides=(task, purpose))
     if told is not None and fit.classes is not None and int(told) != fit.classes:
@@ -102,6 +107,11 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
     return clean
+
+
+def _plain(value: object) -> str:
+    """Text that the database can keep: no NUL, no half of a character."""
+    return cut(str(value).encode(errors="replace").decode())
 
 
 def _number(
@@ -118,7 +128,7 @@ def _number(
         return default
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not least <= number <= most:
         raise InvalidInput(

@@ -157,6 +157,9 @@ ANNOUNCEMENTS: dict[str, tuple[int, str, Any]] = {
     "A57-state": (400, "field.read_only", {"state": "ready"}),
     "A57-form-field": (400, "field.read_only", {"form": {"sha256": "0"}}),
     "family": (422, "checkpoint.family_unknown", {"form": {"family": "gpt-5"}}),
+    "family-no-text": (422, "checkpoint.family_unknown", {"form": {"family": ["mlp"]}}),
+    "examples-absurd": (422, "upload.number", {"form": {"wake": {"examples": 10**400}}}),
+    "sd-zero": (422, "records.transform", {"purpose": "probe", "form": {"transform": {"sd": 0}}}),
     "examples": (422, "upload.number", {"form": {"wake": {"examples": "many"}}}),
     "rate-negative": (422, "upload.number", {"form": {"wake": {"lr": -1}}}),
     "rate-nan": (422, "upload.number", {"form": {"wake": {"lr": "nan"}}}),
@@ -168,7 +171,7 @@ ANNOUNCEMENTS: dict[str, tuple[int, str, Any]] = {
 @pytest.mark.parametrize("row", ANNOUNCEMENTS)
 def test_an_announcement_that_makes_no_sense(row: str, alice_at_work: Browser, project: Project) -> None:
     status, code, change = ANNOUNCEMENTS[row]
-    if row == "records-scale":
+    if row in {"records-scale", "sd-zero"}:
         change["form"]["task"] = str(project.tasks.get().pk)
     fields = change if isinstance(change, bytes) else announcement(project, 10, **change)
     answer = run(alice_at_work.post(fields))
