@@ -42,7 +42,7 @@ def prepare() -> None:
 
 
 def before_workers_start() -> None:
-    """pytest-django would read the settings before a worker's own `prepare`, with the parent's data folder."""
+    """Or pytest-django reads the settings before a worker's own `prepare`, with the parent's folder."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
