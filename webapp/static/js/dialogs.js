@@ -82,8 +82,4 @@ export function startDialogs() {
       menu.querySelector("summary")?.focus();
     }
   });
-  document.addEventListener("change", (event) => {
-    const field = event.target;
-    if (field instanceof HTMLSelectElement && field.hasAttribute("data-submit")) field.form?.requestSubmit();
-  });
 }
