@@ -87,6 +87,22 @@ class Decision(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram(Event):
+    """How many weights have which size. `name` is "significance" (the saliency) or "weights" (|w|), `when`
+    "before" or "after" the downscaling; `edges` [n + 1] are log10, `counts` [n]; what is below or above goes
+    into the first or last bin, zeros are counted apart.
+    """
+
+    kind: ClassVar[str] = "histogram"
+    name: str
+    when: str
+    round: int
+    edges: list[float]
+    counts: list[int]
+    zeros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotWritten(Event):
     kind: ClassVar[str] = "snapshot"
     path: str

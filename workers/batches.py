@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from workers.telling import COLUMNS
+
+if TYPE_CHECKING:
+    from workers.metering import Reading
 
 FLUSH_SECONDS: Final = 0.1
 FLUSH_POINTS: Final = 256
 FLUSH_EVENTS: Final = 200
 EVENT_BYTES: Final = 16 * 1024
 FRAME_EVENT_BYTES: Final = 128 * 1024
+DEVICE_COLUMNS: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 _STAGE_CHANGES: Final = frozenset({"stage_started", "stage_ended", "verdict"})
 
 
@@ -41,18 +45,28 @@ class Batcher:
         self._progress: dict[str, Any] = {}
         self._number = 0
         self._flushed_at = float("-inf")
+        self._readings: list[tuple[float, Reading]] = []
+        self._clock: tuple[float, float] | None = None
 
     @property
     def empty(self) -> bool:
-        return not self._waiting
+        return not self._waiting and not self._readings
 
     @property
     def full(self) -> bool:
         """There is more than enough for a flush."""
         return self._points >= FLUSH_POINTS or len(self._waiting) >= FLUSH_EVENTS
 
-    def add(self, event: dict[str, Any]) -> None:
-        """One line from the pipe."""
+    def measure(self, reading: Reading, now: float) -> None:
+        """A look at the device, put on the engine's clock; what comes before that runs is let go."""
+        if self._clock is not None:
+            told, heard = self._clock
+            self._readings.append((round(told + now - heard, 3), reading))
+
+    def add(self, event: dict[str, Any], now: float = 0.0) -> None:
+        """One line from the pipe, heard at `now` (`time.monotonic()`)."""
+        if isinstance(event.get("t"), int | float):
+            self._clock = (float(event["t"]), now)
         if event.get("kind") == "points":
             self._points += len(event["points"]["step"])
         elif event.get("kind") in _STAGE_CHANGES:
@@ -66,7 +80,7 @@ class Batcher:
         return self._urgent or self._points >= FLUSH_POINTS or now - self._flushed_at >= FLUSH_SECONDS
 
     def take(self, now: float) -> Flush:
-        """The next flush; at most 256 points and 200 events, in any case something."""
+        """The next flush: at most 256 points and 200 events, and all looks at the device."""
         points: dict[str, list[Any]] = {name: [] for name in ("step", "t", *COLUMNS)}
         events: list[dict[str, Any]] = []
         snapshots: list[dict[str, Any]] = []
@@ -101,10 +115,21 @@ class Batcher:
             "step": self._progress.get("step", 0),
             "total_steps": self._progress.get("total_steps", 0),
         }
-        if self._resumed:
+        if self._readings:
+            payload |= self._device()
+        if self._resumed and first is not None:
             self._resumed = False
             payload["resume_step"] = _first_step(first)
         return Flush(payload, dict(self._progress), snapshots)
+
+    def _device(self) -> dict[str, Any]:
+        device: dict[str, list[Any]] = {"t": [t for t, _ in self._readings]}
+        for name in DEVICE_COLUMNS:
+            device[name] = [getattr(reading, name) for _, reading in self._readings]
+        last = self._readings[-1][1]
+        self._readings = []
+        self._progress["energy_wh"], self._progress["energy_source"] = last.energy_wh, last.source
+        return {"device": device, "energy": {"wh": last.energy_wh, "source": last.source}}
 
     def _note(self, event: dict[str, Any]) -> None:
         """Keep what the cycle's row shows."""
@@ -116,9 +141,7 @@ class Batcher:
             self._progress["stage"] = str(event.get("stage") or "")[:20]
 
 
-def _first_step(event: dict[str, Any] | None) -> int:
-    if event is None:
-        return 0
+def _first_step(event: dict[str, Any]) -> int:
     if event.get("kind") == "points":
         return max(0, int(event["points"]["step"][0]) - 1)
     return int(event.get("step") or 0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from workers.events_pipe import EventPipe
+    from workers.metering import Reading
 
 logger = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 0.5
@@ -49,6 +50,10 @@ class FrameStream:
         """The trainer has closed the pipe and all that it said is stored."""
         return self._pending is None and self._batcher.empty and self._pipe.ended
 
+    def measure(self, reading: Reading) -> None:
+        """A look at the device, for the next frame."""
+        self._batcher.measure(reading, time.monotonic())
+
     def pump(self) -> None:
         """Store what is due.
 
@@ -67,8 +72,9 @@ class FrameStream:
             events = self._pipe.take()
             if not events:
                 break
+            heard = time.monotonic()
             for event in events:
-                self._batcher.add(event)
+                self._batcher.add(event, heard)
         now = time.monotonic()
         if self._batcher.due(now) or (self._pipe.ended and not self._batcher.empty):
             self._pending = self._batcher.take(now)

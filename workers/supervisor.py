@@ -24,6 +24,7 @@ from workers.devices import trainer_threads
 from workers.events_pipe import EventPipe
 from workers.job import OUT_DIR, WORK_DIR
 from workers.lease import LeaseKeeper
+from workers.metering import Meter
 from workers.outcome import Ending, read_ending, settle
 from workers.preparing import CannotStart, model_parameters, prepare
 from workers.scratch import attempt_folder, clear, cycle_folder
@@ -115,8 +116,9 @@ class Attempt:
         pipe = EventPipe(trainer.events, self.folder / "events.spool")
         pipe.start()
         stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=resumed, work=self.folder / WORK_DIR)
+        meter = Meter(trainer.pid, self.device, energy_wh=self.cycle.energy_wh or 0.0)
         try:
-            stalled = self._relay(trainer, pipe, stream)
+            stalled = self._relay(trainer, pipe, stream, meter)
         finally:
             self.keeper.unguard()
             code = trainer.close()
@@ -133,7 +135,7 @@ class Attempt:
             stalled=stalled,
         )
 
-    def _relay(self, trainer: Trainer, pipe: EventPipe, stream: FrameStream) -> bool:
+    def _relay(self, trainer: Trainer, pipe: EventPipe, stream: FrameStream, meter: Meter) -> bool:
         """Pass events on until the trainer has ended; True when it stood still and was ended for that."""
         running = False
         told_at: float | None = None
@@ -151,6 +153,8 @@ class Attempt:
                 trainer.kill()
                 return True
             pipe.wait(TURN_SECONDS)
+            if reading := meter.read():
+                stream.measure(reading)
             stream.pump()
             if pipe.ready is not None and not running:
                 running = self._insist(lambda: self._begin(pipe.ready or {}))

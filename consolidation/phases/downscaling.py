@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from consolidation.events import Histogram
 from consolidation.phases.gate import propose
+from consolidation.phases.histograms import SIGNIFICANCE_EDGES, WEIGHT_EDGES, log_histogram
 from consolidation.phases.selecting import select_lowest
 
 if TYPE_CHECKING:
@@ -73,13 +75,35 @@ def strengthen(
     return {"strengthened": round(top * total), "eta": eta}
 
 
+def tell_sizes(
+    run: Run, recipe: SleepRecipe, weights: Mapping[str, Tensor], fisher: Mapping[str, Tensor], when: str
+) -> None:
+    """Two histograms over all prunable weights: their saliency and their size."""
+    makers = saliencies(weights, fisher, recipe.saliency)
+    for name, edges, tensors in (
+        ("significance", SIGNIFICANCE_EDGES, (make() for make in makers.values())),
+        ("weights", WEIGHT_EDGES, (weight.detach() for weight in weights.values())),
+    ):
+        counts, zeros = log_histogram(tensors, edges)
+        run.stream.emit(
+            Histogram,
+            name=name,
+            when=when,
+            round=run.entry.round,
+            edges=list(edges),
+            counts=counts,
+            zeros=zeros,
+        )
+
+
 def downscaling(run: Run, recipe: SleepRecipe) -> None:
-    """The stage: two proposals, each verified on its own."""
+    """The stage: two proposals, each verified on its own, and what they did to the weights' sizes."""
     weights: dict[str, Tensor] = dict(run.adapter.prunable(run.model))
     fisher = {n.removeprefix("fisher/"): t for n, t in run.kept.items() if n.startswith("fisher/")}
     if not weights:
         run.stream.log("info", "This model has no weights that may be pruned or strengthened.")
         return
+    tell_sizes(run, recipe, weights, fisher, "before")
     k = prune_count(weights, recipe.prune, recipe.prune_cap)
     if recipe.prune > 0 and k == 0:
         run.stream.log(
@@ -99,3 +123,4 @@ def downscaling(run: Run, recipe: SleepRecipe) -> None:
             return strengthen(weights, fisher, recipe.saliency, recipe.strengthen_top, recipe.eta)
 
         propose(run, recipe, "strengthen", weights, stronger)
+    tell_sizes(run, recipe, weights, fisher, "after")

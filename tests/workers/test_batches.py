@@ -6,6 +6,7 @@ from typing import Any
 
 from webapp.live.frames import PAYLOAD_LIMIT
 from workers.batches import FLUSH_POINTS, Batcher
+from workers.metering import Reading
 from workers.telling import COLUMNS
 
 
@@ -82,3 +83,26 @@ def test_many_large_events_are_spread_over_flushes() -> None:
         assert len(str(flush.payload)) < PAYLOAD_LIMIT
         seen += [int(each["message"].split()[0]) for each in flush.payload["events"]]
     assert seen == list(range(40))
+
+
+def reading(wh: float) -> Reading:
+    return Reading(
+        cpu=0.5, memory=1000, gpu=None, gpu_memory=None, watts=10.0, energy_wh=wh, source="estimated"
+    )
+
+
+def test_looks_at_the_device_are_put_on_the_engines_clock_and_kept_in_the_cycles_row() -> None:
+    batcher = Batcher(resumed=False)
+    batcher.measure(reading(0.1), 50.0)  # nothing runs yet
+    assert batcher.empty
+    batcher.add(event("log", level="info", message="It begins.") | {"t": 2.0}, 100.0)
+    batcher.measure(reading(0.2), 100.5)
+    flush = batcher.take(100.6)
+    assert flush.payload["device"]["t"] == [2.5]
+    assert flush.payload["device"]["cpu"] == [0.5]
+    assert flush.payload["energy"] == {"wh": 0.2, "source": "estimated"}
+    assert (flush.progress["energy_wh"], flush.progress["energy_source"]) == (0.2, "estimated")
+    batcher.measure(reading(0.3), 101.5)
+    assert not batcher.empty and batcher.due(101.5)
+    assert batcher.take(101.5).payload["device"]["t"] == [3.5]
+    assert batcher.empty

@@ -70,6 +70,9 @@ class Cycle(Row):
     step = models.BigIntegerField(default=0)
     total_steps = models.BigIntegerField(default=0)
     environment = models.JSONField(default=dict)
+    # Over all attempts; "measured" by counters or "estimated" from processor time.
+    energy_wh = models.FloatField(null=True, blank=True)
+    energy_source = models.CharField(max_length=9, blank=True)
 
     verdict = models.CharField(max_length=9, choices=Verdict.choices, blank=True)
     reasons = models.JSONField(default=list)

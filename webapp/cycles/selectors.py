@@ -77,6 +77,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
         "queue_position": queue_position(now),
         "preset": now.preset,
         "error": error,
+        "energy": {"wh": now.energy_wh, "source": now.energy_source} if now.energy_wh is not None else None,
         "base": _named(now.base),
         "result": _named(result),
         "tasks": tasks,

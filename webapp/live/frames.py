@@ -18,7 +18,9 @@ DATA: Final = "data"
 CHANNEL: Final = "frames"
 # A flush holds at most 256 points; ten columns of them and their events fit several times.
 PAYLOAD_LIMIT: Final = 256 * 1024
-PROGRESS_COLUMNS: Final = frozenset({"stage", "progress", "step", "total_steps"})
+PROGRESS_COLUMNS: Final = frozenset(
+    {"stage", "progress", "step", "total_steps", "energy_wh", "energy_source"}
+)
 
 
 class LeaseLost(Conflict):

@@ -1,0 +1,76 @@
+"""A trainer is read from outside; energy is measured where a counter is, else it is said to be a guess."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workers import metering
+from workers.devices import Device
+from workers.metering import Meter, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CPU = Device("cpu", 0)
+
+
+@pytest.fixture
+def busy() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that computes without pause."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def readings(meter: Meter, count: int) -> list[Reading]:
+    found: list[Reading] = []
+    while len(found) < count:
+        if reading := meter.read():
+            found.append(reading)
+        time.sleep(0.02)
+    return found
+
+
+def test_a_busy_process_is_seen_and_its_energy_estimated(
+    busy: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "SAMPLE_SECONDS", 0.3)
+    first, second = readings(Meter(busy.pid, CPU, energy_wh=2.0, rapl=tmp_path), 2)
+    assert second.cpu is not None and second.cpu > 0
+    assert second.memory is not None and second.memory > 1_000_000
+    assert first.source == "estimated"
+    assert 2.0 < first.energy_wh < second.energy_wh < 2.1
+    assert (second.gpu, second.gpu_memory) == (None, None)
+
+
+def test_energy_counters_are_read_and_may_wrap(
+    busy: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "SAMPLE_SECONDS", 0.1)
+    package = tmp_path / "intel-rapl:0"
+    package.mkdir()
+    (package / "max_energy_range_uj").write_text("9999999\n")
+    (package / "energy_uj").write_text("9000000\n")
+    meter = Meter(busy.pid, CPU, rapl=tmp_path)
+    (package / "energy_uj").write_text("999999\n")  # 2 J on, over the edge
+    (found,) = readings(meter, 1)
+    assert found.source == "measured"
+    assert found.energy_wh == pytest.approx(2 / 3600, abs=1e-6)
+
+
+def test_a_trainer_that_is_gone_disturbs_nobody(busy: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    meter = Meter(busy.pid, CPU, rapl=tmp_path)
+    busy.kill()
+    busy.wait()
+    time.sleep(metering.FIRST_SECONDS)
+    assert meter.read() is None
+    assert Meter(busy.pid, CPU, rapl=tmp_path).read() is None
