@@ -18,6 +18,8 @@ STAGES_SLEEP = (
 )  # fmt: skip
 STAGES_WAKE = ("wake probe", "learning", "morning probe")
 STAGES_SCORE = ("scoring",)
+# What is measured at each optimiser step, in the order in which a Step has it.
+STEP_TERMS = ("loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

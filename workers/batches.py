@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.telling import COLUMNS
+from consolidation.events import STEP_TERMS
+from webapp.live.bins import DEVICE
 
 if TYPE_CHECKING:
     from workers.metering import Reading
@@ -17,7 +18,6 @@ FLUSH_POINTS: Final = 256
 FLUSH_EVENTS: Final = 200
 EVENT_BYTES: Final = 16 * 1024
 FRAME_EVENT_BYTES: Final = 128 * 1024
-DEVICE_COLUMNS: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 _STAGE_CHANGES: Final = frozenset({"stage_started", "stage_ended", "verdict"})
 
 
@@ -46,6 +46,7 @@ class Batcher:
         self._number = 0
         self._flushed_at = float("-inf")
         self._readings: list[tuple[float, Reading]] = []
+        self._last_t = 0.0
         self._clock: tuple[float, float] | None = None
 
     @property
@@ -81,7 +82,7 @@ class Batcher:
 
     def take(self, now: float) -> Flush:
         """The next flush: at most 256 points and 200 events, and all looks at the device."""
-        points: dict[str, list[Any]] = {name: [] for name in ("step", "t", *COLUMNS)}
+        points: dict[str, list[Any]] = {name: [] for name in ("step", "t", *STEP_TERMS)}
         events: list[dict[str, Any]] = []
         snapshots: list[dict[str, Any]] = []
         first: dict[str, Any] | None = None
@@ -109,12 +110,14 @@ class Batcher:
         self._number += 1
         payload: dict[str, Any] = {
             "flush": self._number,
-            "points": points,
+            "t": self._t(points, events),
             "events": events,
             "progress": self._progress.get("progress", 0.0),
             "step": self._progress.get("step", 0),
             "total_steps": self._progress.get("total_steps", 0),
         }
+        if points["step"]:
+            payload["points"] = points
         if self._readings:
             payload |= self._device()
         if self._resumed and first is not None:
@@ -122,9 +125,17 @@ class Batcher:
             payload["resume_step"] = _first_step(first)
         return Flush(payload, dict(self._progress), snapshots)
 
+    def _t(self, points: dict[str, list[Any]], events: list[dict[str, Any]]) -> float:
+        """The engine's clock at the end of the flush: what its frame's own time is held against."""
+        told = [points["t"][-1]] if points["t"] else []
+        told += [event["t"] for event in events if isinstance(event.get("t"), int | float)]
+        told += [t for t, _ in self._readings]
+        self._last_t = max([self._last_t, *told])
+        return self._last_t
+
     def _device(self) -> dict[str, Any]:
         device: dict[str, list[Any]] = {"t": [t for t, _ in self._readings]}
-        for name in DEVICE_COLUMNS:
+        for name in DEVICE.columns:
             device[name] = [getattr(reading, name) for _, reading in self._readings]
         last = self._readings[-1][1]
         self._readings = []

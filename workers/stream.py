@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from webapp.cycles.models import Snapshot
 from webapp.live.frames import DATA, frame_write
 from webapp.live.models import Frame
+from webapp.live.rollups import RollupWriter
 from workers.batches import Batcher, Flush
 from workers.scratch import snapshot_keep
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from webapp.live.rollups import Part
     from workers.events_pipe import EventPipe
     from workers.metering import Reading
 
@@ -41,6 +43,8 @@ class FrameStream:
         self._pipe = pipe
         self._cycle_id, self._epoch, self._work = cycle_id, epoch, work
         self._batcher = Batcher(resumed=resumed)
+        self._rollups = RollupWriter()
+        self._parts: list[Part] = []
         self._pending: Flush | None = None
         self._doubt = False
         self._retry_at = 0.0
@@ -78,6 +82,7 @@ class FrameStream:
         now = time.monotonic()
         if self._batcher.due(now) or (self._pipe.ended and not self._batcher.empty):
             self._pending = self._batcher.take(now)
+            self._parts = self._rollups.add(self._pending.payload)
 
     def _store(self, flush: Flush) -> bool:
         """Whether the flush is stored (or can never be); False: the database is away, later."""
@@ -103,13 +108,15 @@ class FrameStream:
 
     @transaction.atomic
     def _write(self, flush: Flush) -> None:
-        frame_write(
+        seq = frame_write(
             cycle_id=self._cycle_id,
             epoch=self._epoch,
             kind=DATA,
             payload=flush.payload,
             progress=flush.progress,
         )
+        self._rollups.wrote(flush.payload, seq)
+        self._rollups.store(self._cycle_id, self._epoch, self._parts)
         for event in flush.snapshots:
             folder = self._kept(event)
             if folder is not None:

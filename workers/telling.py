@@ -8,7 +8,8 @@ import os
 import time
 from typing import Any, Final
 
-COLUMNS: Final = ("loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise")
+from consolidation.events import STEP_TERMS
+
 # Fast steps are gathered so long or so many, which makes a line of them cost what one step would.
 GATHER_SECONDS: Final = 0.05
 GATHER_POINTS: Final = 64
@@ -42,7 +43,7 @@ class Teller:
             self.tell(body)
             return
         if not self._points:
-            self._points = {name: [] for name in ("step", "t", *COLUMNS)}
+            self._points = {name: [] for name in ("step", "t", *STEP_TERMS)}
         for name, column in self._points.items():
             column.append(body.get(name))
         self._about = {name: body.get(name) for name in ("step", "t", "progress", "stage", "total_steps")}

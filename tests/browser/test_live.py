@@ -180,7 +180,7 @@ CONVERGE = """async ([frames, state, framesUrl, seed]) => {
   const fresh = new CycleStore(state);
   for (const frame of frames) fresh.apply(frame);
   const store = new CycleStore(state);
-  const stream = new Stream("cycle:x", framesUrl, store, () => {});
+  const stream = new Stream("cycle:x", { frames: framesUrl }, store, () => {});
   const pile = [];
   for (const frame of frames) {
     if (random() < 0.1) continue;

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from consolidation.events import STEP_TERMS
 from webapp.live.frames import PAYLOAD_LIMIT
 from workers.batches import FLUSH_POINTS, Batcher
 from workers.metering import Reading
-from workers.telling import COLUMNS
 
 
 def points(first: int, count: int) -> dict[str, Any]:
     steps = list(range(first, first + count))
-    columns: dict[str, list[Any]] = {name: [0.5] * count for name in ("t", *COLUMNS)}
+    columns: dict[str, list[Any]] = {name: [0.5] * count for name in ("t", *STEP_TERMS)}
     return {
         "kind": "points", "stage": "learning", "step": steps[-1], "progress": 0.5, "total_steps": 900,
         "points": {"step": steps, **columns},

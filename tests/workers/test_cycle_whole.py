@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,9 +79,10 @@ def test_the_record_of_a_cycle(lab: Lab, run_next: Run) -> None:
     frames = list(Frame.objects.filter(cycle=cycle).order_by("seq"))
     assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
     data = [frame.payload for frame in frames if frame.kind == "data"]
-    points = [step for payload in data for step in payload["points"]["step"]]
-    assert points == list(range(1, cycle.total_steps + 1))
-    assert all(len(column) <= 256 for payload in data for column in payload["points"].values())
+    measured = [json.loads(frame.columns) for frame in frames if frame.columns]
+    points = [columns["points"] for columns in measured if "points" in columns]
+    assert [step for columns in points for step in columns["step"]] == list(range(1, cycle.total_steps + 1))
+    assert all(len(column) <= 256 for columns in points for column in columns.values())
     events = [event for payload in data for event in payload["events"]]
     stages = [event["stage"] for event in events if event["kind"] == "stage_started"]
     assert stages == ["wake probe", "learning", "morning probe"]

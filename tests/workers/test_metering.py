@@ -41,9 +41,8 @@ def readings(meter: Meter, count: int) -> list[Reading]:
 
 
 def test_a_busy_process_is_seen_and_its_energy_estimated(
-    busy: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    busy: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(metering, "SAMPLE_SECONDS", 0.3)
     first, second = readings(Meter(busy.pid, CPU, energy_wh=2.0, rapl=tmp_path), 2)
     assert second.cpu is not None and second.cpu > 0
     assert second.memory is not None and second.memory > 1_000_000
@@ -52,10 +51,7 @@ def test_a_busy_process_is_seen_and_its_energy_estimated(
     assert (second.gpu, second.gpu_memory) == (None, None)
 
 
-def test_energy_counters_are_read_and_may_wrap(
-    busy: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metering, "SAMPLE_SECONDS", 0.1)
+def test_energy_counters_are_read_and_may_wrap(busy: subprocess.Popen[bytes], tmp_path: Path) -> None:
     package = tmp_path / "intel-rapl:0"
     package.mkdir()
     (package / "max_energy_range_uj").write_text("9999999\n")

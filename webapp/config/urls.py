@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("webapp.uploads.urls")),
     path("", include("webapp.memories.urls")),
     path("", include("webapp.cycles.urls")),
+    path("", include("webapp.live.urls")),
     path("", include("webapp.schedules.urls")),
     path("", include("webapp.fleet.urls")),
     path("", include("webapp.demo.urls")),

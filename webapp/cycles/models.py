@@ -73,6 +73,8 @@ class Cycle(Row):
     # Over all attempts; "measured" by counters or "estimated" from processor time.
     energy_wh = models.FloatField(null=True, blank=True)
     energy_source = models.CharField(max_length=9, blank=True)
+    # Since then its stream is kept as events and rollups only, no longer frame by frame.
+    compacted_at = models.DateTimeField(null=True, blank=True)
 
     verdict = models.CharField(max_length=9, choices=Verdict.choices, blank=True)
     reasons = models.JSONField(default=list)

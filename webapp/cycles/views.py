@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 MODULES = [
     f"js/{name}.js"
     for name in (
-        "chart", "chart_values", "charts", "format", "header", "hypnogram", "journal", "live", "matrix",
-        "palette", "redraw", "stages", "store", "strip",
+        "chart", "chart_values", "charts", "dialogs", "format", "header", "histogram", "hypnogram", "i18n",
+        "journal", "live", "matrix", "palette", "redraw", "rows", "smoothing", "stages", "store", "strip",
+        "view",
     )
 ]  # fmt: skip
 
@@ -59,6 +60,8 @@ def cycle_detail(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
         "can_edit": may.can_edit,
         "outcome": outcome(cycle),
         "modules": MODULES,
+        "size_views": [("significance", _("Significance")), ("weights", _("Weights"))],
+        "device_views": [("use", _("Use")), ("memory", _("Memory")), ("power", _("Power"))],
         "recipe": sorted(cycle.recipe.items()),
         "environment": sorted(cycle.environment.items()),
     }

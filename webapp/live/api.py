@@ -9,11 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
 from webapp.cycles.models import Cycle
+from webapp.live import history
 from webapp.live.store import frames_after
 
 router = Router(tags=["live"])
 
 MOST = 2_000
+PAGE_BYTES = 4_000_000
 
 
 @router.get("/cycles/{uuid:cycle_id}/frames", operation_id="frames_list", response=dict[str, Any])
@@ -23,18 +25,53 @@ def frames_list(
     after: int = 0,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 500,
 ) -> HttpResponse:
-    """Frames above `after`, oldest first: {"items", "last", "more"}.
+    """Frames above `after`, oldest first: {"items", "last", "more"}; a page ends after some 4 MB.
 
     `after` below 0, or above the cycle's last number, is of another stream: {"reset": true} and no items;
-    begin again at 0. Somebody else's cycle is a 404.
+    begin again at 0. A cycle that ended long ago is kept as history only: {"reset": true, "compacted": true}.
+    Somebody else's cycle is a 404.
     """
     cycle = Cycle.objects.get_visible(request.user, pk=cycle_id)
-    if not 0 <= after <= cycle.seq:
-        body = f'{{"items":[],"last":{cycle.seq},"more":false,"reset":true}}'
-        return HttpResponse(body, content_type="application/json")
+    compacted = cycle.compacted_at is not None and after < cycle.seq
+    if compacted or not 0 <= after <= cycle.seq:
+        why = f'"reset":true,"compacted":{str(compacted).lower()}'
+        return _json(f'{{"items":[],"last":{cycle.seq},"more":false,{why}}}')
     items = frames_after(cycle_id, after, limit) if after < cycle.seq else []
+    size = 0
+    for count, item in enumerate(items, 1):
+        size += len(item.text)
+        if size > PAGE_BYTES:
+            items = items[:count]
+            break
     reached = items[-1].seq if items else after
-    more = "true" if len(items) == limit and reached < cycle.seq else "false"
+    more = "true" if items and reached < cycle.seq else "false"
     joined = ",".join(item.text for item in items)
-    body = f'{{"items":[{joined}],"last":{max(cycle.seq, reached)},"more":{more}}}'
+    return _json(f'{{"items":[{joined}],"last":{max(cycle.seq, reached)},"more":{more}}}')
+
+
+@router.get("/cycles/{uuid:cycle_id}/history", operation_id="history_get", response=dict[str, Any])
+def history_get(
+    request: HttpRequest,
+    cycle_id: uuid.UUID,
+    points: Annotated[int, Query(ge=50, le=history.MOST_ROWS)] = history.MOST_ROWS,
+) -> HttpResponse:
+    """The stream so far in one answer: all events, and the points in at most `points` bins a series."""
+    cycle = Cycle.objects.get_visible(request.user, pk=cycle_id)
+    return _json(history.history_text(cycle.pk, points=points))
+
+
+@router.get("/cycles/{uuid:cycle_id}/points", operation_id="points_list", response=dict[str, Any])
+def points_list(
+    request: HttpRequest,
+    cycle_id: uuid.UUID,
+    low: int,
+    high: int,
+    points: Annotated[int, Query(ge=50, le=history.MOST_ROWS)] = history.MOST_ROWS,
+) -> dict[str, Any]:
+    """Finer bins of the steps `low` to `high`: what a zoom asks for."""
+    cycle = Cycle.objects.get_visible(request.user, pk=cycle_id)
+    return history.points_between(cycle.pk, low, high, points=points)
+
+
+def _json(body: str) -> HttpResponse:
     return HttpResponse(body, content_type="application/json")

@@ -18,6 +18,8 @@ DATA: Final = "data"
 CHANNEL: Final = "frames"
 # A flush holds at most 256 points; ten columns of them and their events fit several times.
 PAYLOAD_LIMIT: Final = 256 * 1024
+# Parts of a payload that are numbers only; they are stored apart (Frame.columns) and rolled up.
+MEASURED: Final = ("points", "device")
 PROGRESS_COLUMNS: Final = frozenset(
     {"stage", "progress", "step", "total_steps", "energy_wh", "energy_source"}
 )
@@ -54,29 +56,34 @@ def frame_write(
         LeaseLost: the epoch is over (or there is no such cycle); nothing was written.
         ValueError: the payload is too large or not JSON.
     """
-    text = json.dumps(payload, allow_nan=False, separators=(",", ":"))
-    if len(text) > PAYLOAD_LIMIT:
-        raise ValueError(f"a frame of {len(text)} bytes is over the limit of {PAYLOAD_LIMIT}")
-    columns = dict(progress or {})
-    if not columns.keys() <= PROGRESS_COLUMNS:
-        raise ValueError(f"not columns of progress: {sorted(columns.keys() - PROGRESS_COLUMNS)}")
-    sets = "".join(f", {name} = %({name})s" for name in sorted(columns))
+    measured = {name: payload[name] for name in MEASURED if payload.get(name)}
+    rest = _json({name: value for name, value in payload.items() if name not in MEASURED})
+    columns = _json(measured) if measured else None
+    size = len(rest) + len(columns or "")
+    if size > PAYLOAD_LIMIT:
+        raise ValueError(f"a frame of {size} bytes is over the limit of {PAYLOAD_LIMIT}")
+    kept = dict(progress or {})
+    if not kept.keys() <= PROGRESS_COLUMNS:
+        raise ValueError(f"not columns of progress: {sorted(kept.keys() - PROGRESS_COLUMNS)}")
+    telling = kind != DATA or bool(payload.get("events")) or "resume_step" in payload
+    sets = "".join(f", {name} = %({name})s" for name in sorted(kept))
     fence = "" if epoch is None else "AND epoch = %(epoch)s"
     sql = f"""
         WITH taken AS (
             UPDATE cycles_cycle SET seq = seq + 1{sets} WHERE id = %(cycle)s {fence}
             RETURNING id, seq, epoch, started_at
         ), written AS (
-            INSERT INTO live_frame (cycle_id, seq, epoch, t_ms, kind, payload, committed_at)
+            INSERT INTO live_frame (cycle_id, seq, epoch, t_ms, kind, payload, columns, telling, committed_at)
             SELECT id, seq, epoch,
                    coalesce(extract(epoch FROM clock_timestamp() - started_at) * 1000, 0)::bigint,
-                   %(kind)s, %(payload)s::jsonb, clock_timestamp()
+                   %(kind)s, %(payload)s::jsonb, %(columns)s, %(telling)s, clock_timestamp()
             FROM taken RETURNING seq
         )
         SELECT seq, pg_notify(%(channel)s, %(cycle)s::text) FROM written
     """  # noqa: S608  (only names from PROGRESS_COLUMNS are pasted in)
-    values = columns | {
-        "cycle": str(cycle_id), "epoch": epoch, "kind": kind, "payload": text, "channel": CHANNEL,
+    values = kept | {
+        "cycle": str(cycle_id), "epoch": epoch, "kind": kind, "payload": rest, "columns": columns,
+        "telling": telling, "channel": CHANNEL,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -84,3 +91,7 @@ def frame_write(
     if row is None:
         raise LeaseLost
     return int(row[0])
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -17,12 +17,48 @@ class Frame(models.Model):
     t_ms = models.BigIntegerField()
     kind = models.CharField(max_length=8)
     payload = models.JSONField()
+    # The measured columns ({"points": ..., "device": ...}) as the text that the writer gave, so that they are
+    # read, and given away, without being parsed; null where there are none, or not any more.
+    columns = models.TextField(null=True, blank=True)  # noqa: DJ001 - null is not an empty text here
+    # It changes the state, or holds events: history needs it word for word.
+    telling = models.BooleanField(default=True)
     committed_at = models.DateTimeField()
 
     objects = VisibleThroughCycle["Frame"].as_manager()
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["cycle", "seq"], name="frame_once"),)
+        indexes = (
+            models.Index(fields=["cycle", "seq"], condition=models.Q(telling=True), name="frame_telling"),
+        )
 
     def __str__(self) -> str:
         return f"frame {self.seq}"
+
+
+class Rollup(models.Model):
+    """Some hundred neighbouring bins of one level of one attempt (see webapp.live.bins)."""
+
+    id = models.BigAutoField(primary_key=True)
+    cycle = models.ForeignKey("cycles.Cycle", on_delete=models.CASCADE, related_name="rollups")
+    epoch = models.PositiveIntegerField()
+    series = models.CharField(max_length=6)
+    level = models.PositiveSmallIntegerField()
+    first_key = models.BigIntegerField()
+    last_key = models.BigIntegerField()
+    # Frames up to this number hold nothing that is not in this part or in those before it.
+    after_seq = models.BigIntegerField()
+    count = models.BigIntegerField()
+    rows = models.BinaryField()
+
+    objects = VisibleThroughCycle["Rollup"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["cycle", "series", "epoch", "level", "first_key"], name="rollup_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.first_key} to {self.last_key} by {2**self.level}"

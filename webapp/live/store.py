@@ -22,22 +22,30 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "frames"
 # `at` is the writer's clock reading beside the commit, in ms since 1970: what latency is measured from.
-_COLUMNS: Final = "seq, epoch, t_ms, kind, (extract(epoch from committed_at) * 1000)::float8, payload::text"
-FRAMES_SQL: Final = (
-    f"SELECT {_COLUMNS} FROM live_frame WHERE cycle_id = %s AND seq > %s ORDER BY seq LIMIT %s"  # noqa: S608
-)
+_FRAME: Final = "seq, epoch, t_ms, kind, (extract(epoch from committed_at) * 1000)::float8, payload::text"
+_OF_CYCLE: Final = "FROM live_frame WHERE cycle_id = %s AND seq > %s"
+FRAMES_SQL: Final = f"SELECT {_FRAME}, columns {_OF_CYCLE} ORDER BY seq LIMIT %s"
+TELLING_SQL: Final = f"SELECT {_FRAME}, NULL {_OF_CYCLE} AND telling ORDER BY seq"
 SEQS_SQL: Final = "SELECT id, seq FROM cycles_cycle WHERE id = ANY(%s)"
 
 
 def _raw(rows: Iterable[Sequence[Any]]) -> list[RawFrame]:
     """Rows up to the first hole: seq has none, so a hole is a frame that is not visible yet."""
     frames: list[RawFrame] = []
-    for seq, epoch, t_ms, kind, at, payload in rows:
-        if frames and seq != frames[-1].seq + 1:
+    for row in rows:
+        if frames and row[0] != frames[-1].seq + 1:
             break
-        head = f'{{"seq":{seq},"epoch":{epoch},"t_ms":{t_ms},"kind":"{kind}","at":{at:.1f}'
-        frames.append(RawFrame(seq, f'{head},"payload":{payload}}}'))
+        frames.append(_frame(row))
     return frames
+
+
+def _frame(row: Sequence[Any]) -> RawFrame:
+    seq, epoch, t_ms, kind, at, payload, columns = row
+    if columns:
+        # Two JSON objects become one without parsing either.
+        payload = f"{payload[:-1]}{',' if len(payload) > 2 else ''}{columns[1:]}"
+    head = f'{{"seq":{seq},"epoch":{epoch},"t_ms":{t_ms},"kind":"{kind}","at":{at:.1f}'
+    return RawFrame(seq, f'{head},"payload":{payload}}}')
 
 
 def frames_after(cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
@@ -45,6 +53,13 @@ def frames_after(cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
     with connection.cursor() as cursor:
         cursor.execute(FRAMES_SQL, [cycle_id, after, limit])
         return _raw(cursor.fetchall())
+
+
+def frames_telling(cycle_id: uuid.UUID) -> list[RawFrame]:
+    """All frames that change the state or hold events, without their measured columns, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(TELLING_SQL, [cycle_id, 0])
+        return [_frame(row) for row in cursor.fetchall()]
 
 
 def _parameters() -> dict[str, Any]:

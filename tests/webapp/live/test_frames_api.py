@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +37,7 @@ def test_pages_of_frames_are_gapless_and_say_whether_there_are_more(played: Cycl
     rows = Frame.objects.filter(cycle=played).order_by("seq")
     assert [frame["seq"] for frame in got] == list(range(1, played.seq + 1))
     assert [(f["epoch"], f["t_ms"], f["kind"], f["payload"]) for f in got] == [
-        (row.epoch, row.t_ms, row.kind, row.payload) for row in rows
+        (row.epoch, row.t_ms, row.kind, row.payload | json.loads(row.columns or "{}")) for row in rows
     ]
 
 
@@ -48,7 +49,7 @@ def test_nothing_new_is_an_empty_page(played: Cycle, alice: User) -> None:
 @pytest.mark.parametrize("after", [-1, 10_000])
 def test_a_number_of_another_stream_resets(played: Cycle, alice: User, after: int) -> None:
     page = logged_in(alice).get(f"/api/cycles/{played.pk}/frames?after={after}").json()
-    assert page == {"items": [], "last": played.seq, "more": False, "reset": True}
+    assert page == {"items": [], "last": played.seq, "more": False, "reset": True, "compacted": False}
 
 
 @pytest.mark.parametrize("query", ["after=x", "limit=0", "limit=5000", f"after={2**70}"])

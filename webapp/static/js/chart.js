@@ -7,48 +7,67 @@
  * @property {string} key @property {string} label @property {string} token colour token
  * @property {number[]} [dash] @property {boolean} [dots] points only, no line @property {boolean} [ghost] drawn faint
  * @property {number} [width] @property {string} [parent] key of the line whose legend entry also rules this one
+ * @property {string} [view] drawn only while the chart shows this view of several
  *
  * @typedef {object} Spec
  * @property {string} name @property {Line[]} lines
  * @property {(axis: "t"|"step") => (number|null)[][]} data x values, then one column a line
- * @property {(v: number) => string} format
- * @property {(min: number, max: number) => [number, number]} range of y
+ * @property {() => Record<string, {low: (number|null)[], high: (number|null)[]}>} [bands] what rows merged of several
+ *   points range over, by line, in the order of the data just given
+ * @property {(v: number, view: string) => string} format
+ * @property {string[]} [views] the first is shown first
+ * @property {(min: number, max: number, view: string) => [number, number]} range of y
  * @property {() => {value: number, token: string}[]} [levels] dashed horizontals
  * @property {() => {from: number, to: number, token: string, label: string}|null} [zone] a band in y
  * @property {() => string} [note] beside the title @property {boolean} [breaks] no line across a long silence
  * @property {() => string} [version] changes whenever there is something new to draw
+ * @property {() => [number, number]} [shown] rows drawn, and raw points behind them
+ *
+ * @typedef {object} Shared
+ * @property {"t"|"step"} axis @property {number} smooth 0 to below 1
+ * @property {() => import("./store.js").Stage[]} stages @property {() => boolean} ended
+ * @property {(x: number|null) => void} cursor where the pointer is
+ * @property {(chart: Chart, zoom: [number, number]|null) => void} zoomed somebody zoomed a chart, or follows again
  */
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { el, fillTable, saveCsv, savePng } from "./chart_values.js";
+import { el, fillTable, saveCsv, saveJson, savePng } from "./chart_values.js";
 import { elapsed, integer, isNumber } from "./format.js";
+import { gettext as _, interpolate } from "./i18n.js";
 import { faded, onTheme, token } from "./palette.js";
 import { redraw } from "./redraw.js";
+import { smooth } from "./smoothing.js";
 import { stageOf } from "./stages.js";
 
 const SYNC = uPlot.sync("cycle");
 const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 export class Chart {
-  /**
-   * @param {HTMLElement} card @param {Spec} spec
-   * @param {{axis: "t"|"step", stages: () => import("./store.js").Stage[], cursor: (x: number|null) => void, ended: () => boolean}} shared
-   */
+  /** @param {HTMLElement} card @param {Spec} spec @param {Shared} shared */
   constructor(card, spec, shared) {
     this.card = card;
     this.spec = spec;
     this.shared = shared;
     this.following = true;
     this.hidden = new Set();
+    this.view = spec.views?.[0] ?? "";
     this.host = /** @type {HTMLElement} */ (card.querySelector("[data-plot]"));
     this.again = /** @type {HTMLButtonElement} */ (card.querySelector("[data-follow]"));
     this.table = /** @type {HTMLDetailsElement|null} */ (card.querySelector(".chart__values"));
-    this.data = [[]];
+    /** What the store gave; `data` is the same, smoothed. */
+    this.raw = this.data = [[]];
     this.draw = this.draw.bind(this);
     this._build();
     this._legend();
-    this.again.addEventListener("click", () => this.follow());
-    card.querySelector("[data-csv]")?.addEventListener("click", () => saveCsv(this));
-    card.querySelector("[data-png]")?.addEventListener("click", () => savePng(this));
+    this.again.addEventListener("click", () => this.followAgain());
+    for (const [name, act] of [["csv", saveCsv], ["json", saveJson], ["png", savePng]]) {
+      card.querySelector(`[data-${name}]`)?.addEventListener("click", () => {
+        act(this);
+        card.querySelector("[data-menu]")?.removeAttribute("open");
+      });
+    }
+    for (const button of card.querySelectorAll("[data-view]")) {
+      button.addEventListener("click", () => this.show(/** @type {HTMLElement} */ (button).dataset.view ?? ""));
+    }
     this.table?.addEventListener("toggle", () => fillTable(this));
     new ResizeObserver(() => this._resize()).observe(this.host);
     onTheme(() => this._rebuild());
@@ -67,20 +86,70 @@ export class Chart {
     this.update();
   }
 
+  /** The same, because a person said so: all charts go along. */
+  followAgain() {
+    this.follow();
+    this.shared.zoomed(this, null);
+  }
+
+  /** To a range, and stay there. @param {number} min @param {number} max */
+  zoom(min, max) {
+    this.following = false;
+    this.again.hidden = false;
+    this.card.dataset.following = "false";
+    this._scale(min, max);
+    this.version = undefined;
+    this.update();
+  }
+
+  /** One view of several. @param {string} view */
+  show(view) {
+    this.view = view;
+    this.card.dataset.view = view;
+    for (const button of this.card.querySelectorAll("[data-view]")) {
+      button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.view === view));
+    }
+    this._apply();
+    this.version = undefined;
+    this.update();
+  }
+
+  _scale(min, max) {
+    this._ours = true;
+    this.plot.setScale("x", { min, max });
+    this._ours = false;
+  }
+
+  /** Whether a line is to be drawn now. @param {Line} line */
+  _visible(line) {
+    return !this.hidden.has(line.parent ?? line.key) && (!line.view || line.view === this.view);
+  }
+
+  _smoothed() {
+    const amount = this.shared.smooth;
+    if (!amount) return this.raw;
+    return [this.raw[0], ...this.spec.lines.map((line, i) => {
+      const ys = this.raw[i + 1];
+      return line.dots || line.ghost ? ys : smooth(/** @type {number[]} */ (this.raw[0]), ys, amount);
+    })];
+  }
+
   draw() {
     const version = this.spec.version?.();
     if (version !== undefined && version === this.version) return;
     this.version = version;
-    this.data = this.spec.data(this.shared.axis);
+    this.raw = this.spec.data(this.shared.axis);
+    this.bands = this.spec.bands?.() ?? {};
+    this.data = this._smoothed();
     this.plot.setData(this.data, false);
     const [min, max] = this.following ? this._everything() : [this.plot.scales.x.min, this.plot.scales.x.max];
-    this._ours = true;
-    this.plot.setScale("x", { min, max });
-    this._ours = false;
+    this._scale(min, max);
     this._empty();
     this._present();
     const note = this.card.querySelector("[data-note]");
-    const words = this.spec.note?.() ?? "";
+    const [rows, total] = this.spec.shown?.() ?? [0, 0];
+    const some = total > rows ? interpolate(_("%(rows)s rows of %(total)s points"), { rows: integer(rows), total: integer(total) }) : "";
+    const words = [this.spec.note?.() ?? "", some].filter(Boolean).join(" · ");
     if (note && note.textContent !== words) note.textContent = words;
     fillTable(this);
     this.card.dataset.points = String(this.data[0].length);
@@ -118,11 +187,12 @@ export class Chart {
         scales: { x: { time: false }, y: { range: (_u, min, max) => self._range(min, max) } },
         axes: [
           { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this.x(m)), incrs: this.shared.axis === "t" ? TIMES : undefined },
-          { ...axis, space: 34, size: 44, gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m)) },
+          { ...axis, space: 34, size: 44, gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m, this.view)) },
         ],
         series: [{}, ...this.spec.lines.map((line) => this._series(line))],
         hooks: {
           drawClear: [(u) => this._behind(u)],
+          drawAxes: [(u) => this._faint(u)],
           draw: [(u) => this._levels(u)],
           setSelect: [(u) => u.select.width > 0 && this._zoomed()],
           setCursor: [(u) => this._cursor(u)],
@@ -131,7 +201,7 @@ export class Chart {
       this.data,
       this.host,
     );
-    this.plot.over.addEventListener("dblclick", () => this.follow());
+    this.plot.over.addEventListener("dblclick", () => this.followAgain());
     this.tip = document.createElement("div");
     this.tip.className = "chart__tip";
     this.tip.hidden = true;
@@ -145,7 +215,7 @@ export class Chart {
     return {
       label: line.label, stroke: colour, dash: line.dash, width: line.dots ? 0 : line.width ?? 1.75, spanGaps: false,
       ...(this.spec.breaks ? { gaps: (u, _s, from, to, nulls) => this._breaks(u, from, to, nulls) } : {}),
-      show: !this.hidden.has(line.parent ?? line.key),
+      show: this._visible(line),
       paths: line.dots ? () => null : undefined,
       points: line.dots
         ? { show: true, size: 8, width: 2, stroke: colour, fill: () => token("surface") }
@@ -167,7 +237,7 @@ export class Chart {
       low = Math.min(low, level.value);
       high = Math.max(high, level.value);
     }
-    return low > high ? this.spec.range(NaN, NaN) : this.spec.range(low, high);
+    return low > high ? this.spec.range(NaN, NaN, this.view) : this.spec.range(low, high, this.view);
   }
 
   /** A value of the x axis in words. @param {number} value */
@@ -203,6 +273,51 @@ export class Chart {
     ctx.restore();
   }
 
+  /** Under each line: what its merged rows range over, and the values before they were smoothed. @param {any} u */
+  _faint(u) {
+    const { ctx } = u, { left, top, width, height } = u.bbox, xs = this.raw[0];
+    if (!xs.length) return;
+    const first = lowerBound(xs, u.scales.x.min) - 1, last = lowerBound(xs, u.scales.x.max) + 1;
+    const from = Math.max(0, first), to = Math.min(xs.length, last);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    this.spec.lines.forEach((line, i) => {
+      if (!this._visible(line) || line.dots || line.ghost) return;
+      const band = this.bands?.[line.key];
+      if (band) {
+        ctx.strokeStyle = faded(line.token, 0.22);
+        ctx.lineWidth = Math.max(1, width / Math.max(1, to - from));
+        ctx.beginPath();
+        for (let k = from; k < to; k++) {
+          if (band.low[k] === null || band.low[k] === band.high[k]) continue;
+          const x = u.valToPos(xs[k], "x", true);
+          ctx.moveTo(x, u.valToPos(band.low[k], "y", true));
+          ctx.lineTo(x, u.valToPos(band.high[k], "y", true));
+        }
+        ctx.stroke();
+      }
+      if (!this.shared.smooth) return;
+      ctx.strokeStyle = faded(line.token, 0.28);
+      ctx.lineWidth = devicePixelRatio;
+      ctx.beginPath();
+      for (let k = from, pen = false; k < to; k++) {
+        const y = this.raw[i + 1][k];
+        if (y === null || y === undefined) {
+          pen = pen && y === undefined;
+          continue;
+        }
+        const x = u.valToPos(xs[k], "x", true), py = u.valToPos(y, "y", true);
+        if (pen) ctx.lineTo(x, py);
+        else ctx.moveTo(x, py);
+        pen = true;
+      }
+      ctx.stroke();
+    });
+    ctx.restore();
+  }
+
   /** Where each line stood before. @param {any} u */
   _levels(u) {
     const { ctx } = u, { left, top, width, height } = u.bbox;
@@ -225,9 +340,17 @@ export class Chart {
 
   _zoomed() {
     if (this._ours) return;
+    // The selection is drawn before the scale has moved.
+    queueMicrotask(() => this._zoomedTo());
+  }
+
+  _zoomedTo() {
     this.following = false;
     this.again.hidden = false;
     this.card.dataset.following = "false";
+    const { min, max } = this.plot.scales.x;
+    this.card.dataset.range = `${min} ${max}`;
+    this.shared.zoomed(this, [min, max]);
   }
 
   /** @param {any} u */
@@ -238,7 +361,7 @@ export class Chart {
     if (u.cursor.event) this.shared.cursor(inside ? u.posToVal(left, "x") : null);
     if (this.tip.hidden) return;
     const rows = this.spec.lines
-      .map((line, i) => ({ line, value: this.data[i + 1]?.[idx], shown: u.series[i + 1].show }))
+      .map((line, i) => ({ line, value: this.raw[i + 1]?.[idx], even: this.data[i + 1]?.[idx], shown: u.series[i + 1].show }))
       .filter((row) => row.shown && isNumber(row.value));
     if (!rows.length) {
       this.tip.hidden = true;
@@ -246,10 +369,13 @@ export class Chart {
     }
     this.tip.replaceChildren(
       el("b", this.x(this.data[0][idx])),
-      ...rows.map(({ line, value }) => {
-        const row = el("span", `${line.label} `);
+      ...rows.map(({ line, value, even }) => {
+        const row = el("span", `${line.label} `), words = this.spec.format(/** @type {number} */ (value), this.view);
         row.style.setProperty("--swatch", token(line.token));
-        row.append(el("i", this.spec.format(/** @type {number} */ (value))));
+        const band = this.bands?.[line.key], low = band?.low[idx], high = band?.high[idx];
+        const range = isNumber(low) && isNumber(high) && low < high ? ` (${this.spec.format(low, this.view)}–${this.spec.format(high, this.view)})` : "";
+        const smoothed = isNumber(even) && even !== value ? ` ~${this.spec.format(even, this.view)}` : "";
+        row.append(el("i", words + range + smoothed));
         return row;
       }),
     );
@@ -275,11 +401,7 @@ export class Chart {
     this.version = undefined;
     this.plot.destroy();
     this._build();
-    if (!this.following) {
-      this._ours = true;
-      this.plot.setScale("x", { min, max });
-      this._ours = false;
-    }
+    if (!this.following) this._scale(min, max);
     this._legendColours();
     this.update();
   }
@@ -307,7 +429,7 @@ export class Chart {
         button.type = "button";
         button.className = line.dash ? "chart__key chart__key--dash" : "chart__key";
         button.dataset.key = line.key;
-        button.title = "Click: show or hide. Alt-click: this one alone.";
+        button.title = _("Click: show or hide. Alt-click: this one alone.");
         button.setAttribute("aria-pressed", "true");
         button.addEventListener("click", (event) => this._toggle(line.key, event.altKey));
         const item = document.createElement("li");
@@ -330,12 +452,9 @@ export class Chart {
     if (!this.data[0].length) return;
     for (const button of this.card.querySelectorAll("[data-legend] button")) {
       const at = this.spec.lines.findIndex((line) => line.key === /** @type {HTMLElement} */ (button).dataset.key) + 1;
-      const item = /** @type {HTMLElement} */ (button.parentElement);
-      if (item.dataset.present !== "yes") {
-        const present = this.data[at].some(isNumber);
-        item.hidden = !present;
-        if (present) item.dataset.present = "yes";
-      }
+      const item = /** @type {HTMLElement} */ (button.parentElement), line = this.spec.lines[at - 1];
+      if (item.dataset.present !== "yes" && this.data[at].some(isNumber)) item.dataset.present = "yes";
+      item.hidden = item.dataset.present !== "yes" || (line.view !== undefined && line.view !== this.view);
     }
   }
 
@@ -345,13 +464,33 @@ export class Chart {
       const alone = keys.every((k) => (k === key) !== this.hidden.has(k));
       this.hidden = new Set(alone ? [] : keys.filter((k) => k !== key));
     } else if (!this.hidden.delete(key)) this.hidden.add(key);
-    this.spec.lines.forEach((line, i) => {
-      this.plot.setSeries(i + 1, { show: !this.hidden.has(line.parent ?? line.key) });
-    });
+    this._apply();
+  }
+
+  /** Hide some lines. @param {string[]} keys of legend entries; unknown ones are ignored */
+  hide(keys) {
+    this.hidden = new Set(keys.filter((key) => this.entries.some((line) => line.key === key)));
+    this._apply();
+  }
+
+  /** Show what is not hidden, and say so in the legend. */
+  _apply() {
+    this.spec.lines.forEach((line, i) => this.plot.setSeries(i + 1, { show: this._visible(line) }));
     for (const button of this.card.querySelectorAll("[data-legend] button")) {
       button.setAttribute("aria-pressed", String(!this.hidden.has(/** @type {HTMLElement} */ (button).dataset.key)));
     }
   }
+}
+
+/** The first place in a rising column that is not below the value. @param {any[]} xs @param {number} value */
+function lowerBound(xs, value) {
+  let low = 0, high = xs.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800];

@@ -18,11 +18,11 @@ export function fillTable(chart) {
     cell.scope = "col";
     head.append(cell);
   }
-  const size = chart.data[0].length, body = document.createElement("tbody");
+  const size = chart.raw[0].length, body = document.createElement("tbody");
   for (let i = size - 1; i >= Math.max(0, size - TABLE_ROWS); i--) {
     const row = document.createElement("tr");
-    row.append(el("td", chart.x(chart.data[0][i])));
-    chart.spec.lines.forEach((_line, c) => row.append(el("td", isNumber(chart.data[c + 1][i]) ? chart.spec.format(chart.data[c + 1][i]) : "")));
+    row.append(el("td", chart.x(chart.raw[0][i])));
+    chart.spec.lines.forEach((line, c) => row.append(el("td", isNumber(chart.raw[c + 1][i]) ? chart.spec.format(chart.raw[c + 1][i], line.view ?? chart.view) : "")));
     body.append(row);
   }
   const thead = document.createElement("thead");
@@ -35,8 +35,19 @@ export function fillTable(chart) {
 export function saveCsv(chart) {
   const names = [chart.shared.axis === "t" ? "elapsed_s" : "step", ...chart.spec.lines.map((line) => line.key)];
   const quote = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
-  const rows = chart.data[0].map((x, i) => [x, ...chart.spec.lines.map((_l, c) => chart.data[c + 1][i] ?? "")].join(","));
+  const rows = chart.raw[0].map((x, i) => [x, ...chart.spec.lines.map((_l, c) => chart.raw[c + 1][i] ?? "")].join(","));
   save(`${chart.spec.name}.csv`, new Blob([[names.map(quote).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
+}
+
+/** All rows as JSON: the same numbers, by name, with the range of rows that stand for several points. @param {any} chart */
+export function saveJson(chart) {
+  const axis = chart.shared.axis === "t" ? "elapsed_s" : "step";
+  const body = { chart: chart.spec.name, x: axis, [axis]: chart.raw[0], lines: {} };
+  chart.spec.lines.forEach((line, c) => {
+    if (!chart.raw[c + 1].some(isNumber)) return;
+    body.lines[line.key] = { label: line.label, values: chart.raw[c + 1].map((v) => (isNumber(v) ? v : null)), ...chart.bands?.[line.key] };
+  });
+  save(`${chart.spec.name}.json`, new Blob([JSON.stringify(body)], { type: "application/json" }));
 }
 
 /** What is drawn, on the page's own ground. @param {any} chart */
@@ -59,7 +70,7 @@ export function el(name, text) {
 }
 
 /** @param {string} name @param {Blob} blob */
-function save(name, blob) {
+export function save(name, blob) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;

@@ -1,7 +1,8 @@
 // @ts-check
 /** The charts of a cycle: what is drawn, from which frames, and what is compared with what. */
 import { Chart, uPlot } from "./chart.js";
-import { compact, isNumber, percent, score } from "./format.js";
+import { bytesText, compact, isNumber, percent, score } from "./format.js";
+import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { taskDash, taskToken } from "./palette.js";
 
 /** @typedef {{name: string, role: string, best: number|null}} Task */
@@ -83,11 +84,58 @@ function sorted(table) {
   return [order, ...table.slice(1).map((column) => order.map((x) => column[rows.get(x) ?? 0]))];
 }
 
+/**
+ * Rows as columns of a chart: x, then for each name the rows that count and, of the first, the superseded ones.
+ * @param {import("./rows.js").Rows} rows @param {import("./rows.js").Rows|null} detail finer rows of some steps
+ * @param {"t"|"step"} axis @param {string[]} names
+ */
+function rowTable(rows, detail, axis, names) {
+  const order = [];
+  const [low, high] = detail ? [detail.from, detail.to] : [1, 0];
+  for (let i = 0; i < rows.length; i++) if (rows.step[i] < low || rows.step[i] > high) order.push({ of: rows, i });
+  if (detail) for (let i = 0; i < detail.length; i++) order.push({ of: detail, i });
+  const x = ({ of, i }) => of[axis][i];
+  if (detail || !rising(rows[axis])) order.sort((a, b) => x(a) - x(b) || a.of.epoch[a.i] - b.of.epoch[b.i]);
+  const once = order.filter((one, k) => k === order.length - 1 || x(one) !== x(order[k + 1]));
+  const live = ({ of, i }) => !of.ghost[i];
+  const column = (kind, name, keep) => once.map((one) => (keep(one) ? one.of[kind][name][one.i] : null));
+  const data = [once.map(x), ...names.map((name) => column("last", name, live)), column("last", names[0], (one) => !live(one))];
+  const bands = {};
+  if (rows.level || detail?.level) {
+    for (const name of names) bands[name] = { low: column("low", name, live), high: column("high", name, live) };
+  }
+  return { data, bands };
+}
+
 const unit = (min, max) => {
   if (Number.isNaN(min)) return [0, 1];
   const low = Math.floor((min - 0.02) * 10) / 10, high = Math.max(1, Math.ceil(max * 20) / 20);
   return [Math.max(0, Math.min(low, high - 0.2)), high];
 };
+
+/** What was measured by the clock, on the axis of steps too. @param {any} spec @param {import("./rows.js").Rows} points */
+function onSteps(spec, points) {
+  const data = (axis) => {
+    const table = spec.data("t");
+    if (axis === "t") return table;
+    let at = 0;
+    return [table[0].map((t) => {
+      while (at < points.length && points.t[at] <= t) at += 1;
+      return at ? points.step[at - 1] : 0;
+    }), ...table.slice(1)];
+  };
+  return { ...spec, data, breaks: false };
+}
+
+/** "loss (superseded)" @param {string} label */
+const superseded = (label) => interpolate(_("%(line)s (superseded)"), { line: label });
+
+/** What the night took, and how that is known. @param {{wh: number, source: string}|null} energy */
+export function energyWords(energy) {
+  if (!energy) return "";
+  const amount = energy.wh < 1 ? `${compact(energy.wh * 1000)} mWh` : energy.wh < 1000 ? `${compact(energy.wh)} Wh` : `${compact(energy.wh / 1000)} kWh`;
+  return `${amount}, ${energy.source === "measured" ? _("measured") : _("estimated")}`;
+}
 
 /** @returns {Chart[]} */
 export function cycleCharts({ root, store, figures, shared, reason }) {
@@ -102,12 +150,12 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
   if (retention) {
     const readers = shownTasks.map(({ task }) => (scores) => figures.shown(task, scores[task.name]));
     const lines = (suffix, extra) => shownTasks.map(({ task, i }) => ({
-      key: task.name + suffix, label: suffix ? `${task.name} (${extra.word})` : task.role === "newest" ? `${task.name} (new)` : task.name,
+      key: task.name + suffix, label: suffix ? `${task.name} (${extra.word})` : task.role === "newest" ? interpolate(_("%(task)s (new)"), { task: task.name }) : task.name,
       token: taskToken(i), dash: taskDash(i), ...(suffix ? { parent: task.name, ...extra } : {}),
     }));
     charts.push(new Chart(retention, {
       name: figures.mode === "retention" ? "retention" : "scores",
-      lines: [...lines("", {}), ...lines(":proof", { word: "proof", dots: true }), ...lines(":ghost", { word: "superseded", ghost: true })],
+      lines: [...lines("", {}), ...lines(":proof", { word: _("proof"), dots: true }), ...lines(":ghost", { word: _("superseded"), ghost: true })],
       data: (axis) => joined([
         probeTable(store.probesOf("watch"), axis, readers),
         probeTable(store.probesOf("proof"), axis, readers),
@@ -120,7 +168,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
         const evening = store.latest("watch", "before") ?? store.latest("proof", "before");
         return evening ? shownTasks.map(({ task, i }) => ({ value: figures.shown(task, evening.scores[task.name]), token: taskToken(i) })).filter((l) => isNumber(l.value)) : [];
       },
-      note: () => reason || "score / best so far · line: watch, ring: proof · dashed: when it fell asleep",
+      note: () => reason || _("score / best so far · line: watch, ring: proof · dashed: when it fell asleep"),
     }, shared));
   }
   if (forgetting) {
@@ -129,10 +177,10 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
     charts.push(new Chart(forgetting, {
       name: "forgetting",
       lines: [
-        { key: "worst", label: "worst task", token: "bad", width: 2 },
-        { key: "mean", label: "mean", token: "muted", dash: [5, 3] },
-        { key: "worst:proof", label: "worst task (proof)", token: "bad", dots: true, parent: "worst" },
-        { key: "worst:ghost", label: "worst task (superseded)", token: "bad", ghost: true, parent: "worst" },
+        { key: "worst", label: _("worst task"), token: "bad", width: 2 },
+        { key: "mean", label: _("mean"), token: "muted", dash: [5, 3] },
+        { key: "worst:proof", label: _("worst task (proof)"), token: "bad", dots: true, parent: "worst" },
+        { key: "worst:ghost", label: superseded(_("worst task")), token: "bad", ghost: true, parent: "worst" },
       ],
       data: (axis) => joined([
         probeTable(store.probesOf("watch"), axis, readers),
@@ -142,48 +190,75 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       format: (v) => `${Math.round(v * 1000) / 10} %`.replace("-", "−"),
       range: (min, max) => (Number.isNaN(min) ? [0, Math.max(0.1, budget * 2)] : [Math.min(0, Math.floor(min * 20) / 20), Math.max(budget * 1.6, Math.ceil(max * 20 + 0.2) / 20)]),
       version,
-      zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: `budget ${percent(budget)}` } : null),
+      zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: interpolate(_("budget %(budget)s"), { budget: percent(budget) }) } : null),
       note: () => {
         const lost = figures.worst((store.latest("proof", "after") ?? store.latest("watch"))?.scores);
-        if (!lost) return "best so far − now, old tasks";
-        return figures.mode === "score" ? `since it fell asleep · worst: ${lost.task}` : `worst: ${lost.task}`;
+        if (!lost) return _("best so far − now, old tasks");
+        return interpolate(figures.mode === "score" ? _("since it fell asleep · worst: %(task)s") : _("worst: %(task)s"), { task: lost.task });
       },
     }, shared));
   }
-  const live = (names) => (axis) => {
-    const p = store.points, tables = [];
-    for (const ghost of [false, true]) {
-      const keep = [];
-      for (let i = 0; i < p.t.length; i++) if (p.ghost[i] === ghost) keep.push(i);
-      const every = keep.length === p.t.length;
-      tables.push([every ? p[axis] : keep.map((i) => p[axis][i]), ...names.slice(0, ghost ? 1 : undefined).map((n) => (every ? p[n] : keep.map((i) => p[n][i])))]);
-    }
-    const plain = tables[1][0].length === 0 && rising(tables[0][0]);
-    return plain ? [...tables[0], tables[0][0].map(() => null)] : joined(tables);
-  };
   const positive = (min, max) => (Number.isNaN(min) ? [0, 1] : [Math.min(0, min * 1.05), max > 0 ? max * 1.08 : 1]);
-  const gaps = () => (store.gaps ? `${store.gaps} ${store.gaps === 1 ? "gap" : "gaps"} (not finite) · ` : "");
+  /** What rows of one kind give a chart. @param {() => import("./rows.js").Rows} rows @param {string[]} names */
+  const measured = (rows, names, detail = () => null) => {
+    let bands = {};
+    return {
+      data: (axis) => {
+        const table = rowTable(rows(), detail(), axis, names);
+        bands = table.bands;
+        return table.data;
+      },
+      bands: () => bands,
+      shown: () => {
+        const finer = detail();
+        const inside = finer ? finer.length + rows().step.filter((step) => step < finer.from || step > finer.to).length : rows().length;
+        return [inside, rows().total];
+      },
+      breaks: true,
+    };
+  };
+  const ghost = (key, label, colour) => ({ key: `${key}:ghost`, label: superseded(label), token: colour, ghost: true, parent: key });
+  const points = () => store.points;
+  const gaps = () => (store.gaps ? interpolate(ngettext("%(n)s gap (not finite)", "%(n)s gaps (not finite)", store.gaps), { n: store.gaps }) : "");
   if (loss) {
-    const terms = [["loss", "loss", "text"], ["ce", "labels", "task-1"], ["distill", "stored logits", "task-2"], ["reconstruct", "denoising", "task-3"], ["anchor", "anchor", "task-4"]];
+    const terms = [["loss", _("loss"), "text"], ["ce", _("labels"), "task-1"], ["distill", _("stored logits"), "task-2"], ["reconstruct", _("denoising"), "task-3"], ["anchor", _("anchor"), "task-4"]];
     charts.push(new Chart(loss, {
       name: "loss",
-      lines: [...terms.map(([key, label, colour], i) => ({ key, label, token: colour, width: i ? 1.25 : 1.75 })), { key: "loss:ghost", label: "loss (superseded)", token: "text", ghost: true, parent: "loss" }],
-      data: live(terms.map(([key]) => key)),
+      lines: [...terms.map(([key, label, colour], i) => ({ key, label, token: colour, width: i ? 1.25 : 1.75 })), ghost("loss", _("loss"), "text")],
+      ...measured(points, terms.map(([key]) => key), shared.detail),
       format: compact,
       range: positive,
-      breaks: true,
-      note: () => `${gaps()}by term`,
+      note: () => [gaps(), _("by term")].filter(Boolean).join(" · "),
     }, shared));
   }
   if (gradient) {
     charts.push(new Chart(gradient, {
       name: "gradient",
-      lines: [{ key: "grad_norm", label: "gradient norm", token: "accent" }, { key: "noise", label: "noise", token: "task-4", width: 1.25 }, { key: "grad_norm:ghost", label: "gradient norm (superseded)", token: "accent", ghost: true, parent: "grad_norm" }],
-      data: live(["grad_norm", "noise"]),
+      lines: [{ key: "grad_norm", label: _("gradient norm"), token: "accent" }, { key: "noise", label: _("noise"), token: "task-4", width: 1.25 }, ghost("grad_norm", _("gradient norm"), "accent")],
+      ...measured(points, ["grad_norm", "noise"], shared.detail),
       format: compact,
       range: positive,
-      breaks: true,
-      note: () => `${gaps()}noise beside it`,
+      note: () => gaps() || _("noise beside it"),
+    }, shared));
+  }
+  const device = card("device");
+  if (device) {
+    const names = ["cpu", "gpu", "memory", "gpu_memory", "watts"];
+    charts.push(new Chart(device, {
+      name: "device",
+      views: ["use", "memory", "power"],
+      lines: [
+        { key: "cpu", label: _("processor"), token: "accent", view: "use" },
+        { key: "gpu", label: _("GPU"), token: "task-4", view: "use" },
+        { key: "memory", label: _("memory"), token: "accent", view: "memory" },
+        { key: "gpu_memory", label: _("GPU memory"), token: "task-4", view: "memory" },
+        { key: "watts", label: _("power"), token: "task-2", view: "power" },
+        { key: "cpu:ghost", label: superseded(_("processor")), token: "accent", ghost: true, parent: "cpu", view: "use" },
+      ],
+      ...onSteps(measured(() => store.device, names), store.points),
+      format: (v, view) => (view === "use" ? `${Math.round(v * 100)} %` : view === "memory" ? bytesText(v) : `${compact(v)} W`),
+      range: (min, max, view) => (view === "use" ? [0, 1] : Number.isNaN(min) ? [0, 1] : [0, max * 1.15 || 1]),
+      note: () => [store.cycle.worker ?? "", energyWords(store.energy)].filter(Boolean).join(" · "),
     }, shared));
   }
   return charts;

@@ -3,6 +3,9 @@
 import { Figures, cycleCharts } from "./charts.js";
 import { percent, score } from "./format.js";
 import { Header } from "./header.js";
+import { toast } from "./dialogs.js";
+import { HistogramCard } from "./histogram.js";
+import { gettext as _, interpolate } from "./i18n.js";
 import { Hypnogram } from "./hypnogram.js";
 import { Journal } from "./journal.js";
 import { Live, Stream } from "./live.js";
@@ -10,10 +13,11 @@ import { Matrix } from "./matrix.js";
 import { redraw } from "./redraw.js";
 import { CycleStore, TERMINAL } from "./store.js";
 import { Strip } from "./strip.js";
+import { readView, writeView } from "./view.js";
 
 const page = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("cycle-page")).textContent ?? "{}");
 const root = /** @type {HTMLElement} */ (document.querySelector("[data-cycle]"));
-const { framesUrl = "", stateUrl = "", outcomeUrl = "", socketUrl = "" } = root.dataset;
+const { framesUrl = "", historyUrl = "", pointsUrl = "", stateUrl = "", outcomeUrl = "", socketUrl = "" } = root.dataset;
 
 const store = new CycleStore(page.state);
 const figures = new Figures(store, page.tasks, page.mode);
@@ -27,13 +31,21 @@ const hypnogram = new Hypnogram(/** @type {HTMLElement} */ (root.querySelector("
 const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-strip]")), figures, seconds);
 const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
 const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[data-journal]")), store);
+const view = readView(location.hash);
+/** @type {import("./rows.js").Rows|null} */
+let detail = null;
 const shared = {
-  axis: /** @type {"t"|"step"} */ ("t"),
+  axis: view.axis,
+  smooth: view.smooth,
+  detail: () => detail,
+  zoomed,
   stages: () => store.stages,
   ended: () => TERMINAL.has(store.cycle.state),
   cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
 };
 const charts = cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
+const histogramCard = root.querySelector("[data-chart='significance']");
+const histogram = histogramCard instanceof HTMLElement ? new HistogramCard(histogramCard, store, shared.ended) : null;
 
 function words() {
   header.update();
@@ -56,16 +68,20 @@ function paint() {
 function changed() {
   redraw(words);
   hypnogram.update();
+  histogram?.update();
+  if (detail && detail.level !== 0 && store.points.level > detail.coarse) detail = null;
   for (const chart of charts) chart.update();
 }
 
-const stream = new Stream(`cycle:${page.state.id}`, framesUrl, store, (applied) => {
+const urls = { frames: framesUrl, history: historyUrl, points: pointsUrl };
+const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
   if (applied) header.heard(stream.newest, store.last > stream.liveFrom);
   header.serverClock(store.cycle.server_now);
   changed();
   if (TERMINAL.has(store.cycle.state)) void ended();
   else if (running() && !store.cycle.started_at) void refresh();
-});
+  if (applied) restore();
+}, page.state.seq);
 const live = new Live(socketUrl, (status) => {
   header.status = status;
   header.tick();
@@ -122,9 +138,94 @@ function say() {
 for (const button of root.querySelectorAll("[data-axis]")) {
   button.addEventListener("click", () => {
     shared.axis = /** @type {"t"|"step"} */ (/** @type {HTMLElement} */ (button).dataset.axis);
-    for (const other of root.querySelectorAll("[data-axis]")) other.setAttribute("aria-pressed", String(other === button));
+    view.zoom = null;
+    detail = null;
+    keepView();
     for (const chart of charts) chart.turn();
   });
+}
+
+const slider = /** @type {HTMLInputElement|null} */ (root.querySelector("[data-smooth]"));
+slider?.addEventListener("input", () => {
+  shared.smooth = Number(slider.value);
+  keepView();
+  for (const chart of charts) {
+    chart.version = undefined;
+    chart.update();
+  }
+});
+
+for (const button of root.querySelectorAll("[data-copy-view]")) {
+  button.addEventListener("click", async () => {
+    keepView();
+    button.closest("details")?.removeAttribute("open");
+    await navigator.clipboard.writeText(location.href).then(
+      () => toast(_("The link to this view was copied.")),
+      () => toast(interpolate(_("Copying was not allowed. The address of this page is the link: %(url)s"), { url: location.href })),
+    );
+  });
+}
+
+root.addEventListener("click", (event) => {
+  if (event.target instanceof Element && event.target.closest("[data-legend] button")) keepView();
+});
+
+// ---------------------------------------------------------------- how somebody looks at it: zoom, and the link to it
+
+/** One chart was zoomed (or follows again): so do all, and finer values are asked for. */
+function zoomed(from, range) {
+  view.zoom = range;
+  for (const chart of charts) {
+    if (chart === from) continue;
+    if (range) chart.zoom(range[0], range[1]);
+    else chart.follow();
+  }
+  keepView();
+  void refine(range);
+}
+
+/** Where rows stand for several points, the server has finer ones. @param {[number, number]|null} range */
+async function refine(range) {
+  const { points } = store;
+  if (!range) detail = null;
+  if (!range || points.level === 0 || !points.length) return changed();
+  const inside = points[shared.axis].map((x, i) => (x >= range[0] && x <= range[1] ? i : -1)).filter((i) => i >= 0);
+  if (!inside.length) return;
+  const width = 2 ** points.level, steps = inside.map((i) => points.step[i]);
+  const low = Math.floor(Math.min(...steps) / width) * width, high = (Math.floor(Math.max(...steps) / width) + 1) * width - 1;
+  const coarse = points.level;
+  const found = await stream.zoom(low, high).catch(() => null);
+  if (!found || view.zoom !== range) return;
+  detail = Object.assign(found, { coarse });
+  for (const chart of charts) chart.version = undefined;
+  changed();
+  root.dataset.detail = String(found.level);
+}
+
+function keepView() {
+  view.axis = shared.axis;
+  view.smooth = shared.smooth;
+  view.hidden = Object.fromEntries(charts.map((chart) => [chart.spec.name, [...chart.hidden]]));
+  history.replaceState(history.state, "", `${location.pathname}${location.search}${writeView(view)}`);
+  for (const button of root.querySelectorAll("[data-axis]")) {
+    button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.axis === shared.axis));
+  }
+  if (slider) slider.value = String(shared.smooth);
+}
+
+let restored = false;
+/** The view that the address asks for, once there is something to look at. */
+function restore() {
+  if (restored || !store.points.length) return;
+  restored = true;
+  for (const chart of charts) {
+    const hidden = view.hidden[chart.spec.name] ?? [];
+    if (hidden.length) chart.hide(hidden);
+    if (view.zoom) chart.zoom(view.zoom[0], view.zoom[1]);
+  }
+  const { zoom } = view;
+  keepView();
+  if (zoom) void refine(zoom);
 }
 
 setInterval(() => {

@@ -101,3 +101,13 @@ export function ordinal(n) {
   const tail = n % 100 >= 11 && n % 100 <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] ?? "th";
   return `${n}${tail}`;
 }
+
+/** A size in decimal units, as the server writes it. @param {number} bytes */
+export function bytesText(bytes) {
+  let value = bytes;
+  for (const unit of ["bytes", "KB", "MB", "GB"]) {
+    if (value < 1000) return unit === "bytes" ? `${Math.round(value)} ${unit}` : `${value.toFixed(1)} ${unit}`;
+    value /= 1000;
+  }
+  return `${value.toFixed(1)} TB`;
+}

@@ -8,22 +8,27 @@
  * @property {number} last number of the last frame applied
  * @property {(frame: Frame) => boolean} apply
  * @property {() => void} clear
+ * @property {(history: any) => void} [applyHistory] @property {(told: any, from: number, to: number) => import("./rows.js").Rows} [finer]
  * @property {(state: Record<string, any>) => void} setState
  * @typedef {{kind: "connecting"|"live"|"waiting"|"polling"|"ended"|"login"|"gone", retryAt?: number}} Status
  */
 
 const FIRST_RETRY = 500, GROWTH = 1.8, CAP = 20_000, POLL = 3_000, SILENCE = 35_000, FAILURES = 3;
+// From so many frames on, history in short is quicker than the frames themselves.
+const HISTORY_FROM = 400;
 const FINAL = { 4401: "login", 4403: "gone", 4404: "gone" };
 
 /** One cycle's frames on their way into a sink. */
 export class Stream {
   /**
-   * @param {string} topic @param {string} framesUrl @param {Sink} sink
+   * @param {string} topic @param {{frames: string, history?: string, points?: string}} urls @param {Sink} sink
    * @param {(frames: number) => void} onChange called after frames were applied
+   * @param {number} [known] how many frames there are, as far as the page knows
    */
-  constructor(topic, framesUrl, sink, onChange) {
+  constructor(topic, urls, sink, onChange, known = 0) {
     this.topic = topic;
-    this.framesUrl = framesUrl;
+    this.urls = urls;
+    this.known = known;
     this.sink = sink;
     this.onChange = onChange;
     this.ended = "";
@@ -63,19 +68,40 @@ export class Stream {
   }
 
   async _fetchAll() {
+    if (this.known - this.sink.last > HISTORY_FROM) await this._fetchHistory();
     for (let more = true; more; ) {
-      const response = await fetch(`${this.framesUrl}?after=${this.sink.last}&limit=2000`, {
-        headers: { Accept: "application/json" },
-      });
-      if (response.status === 401 || response.status === 403) this.ended = "login";
-      if (response.status === 404) this.ended = "gone";
-      if (!response.ok) throw new Error(`frames: ${response.status}`);
-      const page = await response.json();
-      if (page.reset) this.restart();
+      const page = await this._get(`${this.urls.frames}?after=${this.sink.last}&limit=2000`);
+      if (page.compacted) await this._fetchHistory();
+      else if (page.reset) this.restart();
       const before = this.sink.last;
       this.ingest(page.items);
-      more = page.reset || (page.more && this.sink.last > before);
+      more = !page.compacted && (page.reset || (page.more && this.sink.last > before));
     }
+  }
+
+  /** Everything up to now at once, in as many points as a screen shows. */
+  async _fetchHistory() {
+    if (!this.urls.history || !this.sink.applyHistory) return;
+    const history = await this._get(this.urls.history);
+    if (history.last <= this.sink.last) return;
+    this.sink.applyHistory(history);
+    this.onChange(history.items.length);
+    this.ingest([]);
+  }
+
+  /** Finer rows of some steps, both ends included. @param {number} low @param {number} high */
+  async zoom(low, high) {
+    if (!this.urls.points || !this.sink.finer) return null;
+    return this.sink.finer(await this._get(`${this.urls.points}?low=${low}&high=${high}`), low, high);
+  }
+
+  /** @param {string} url */
+  async _get(url) {
+    const response = await fetch(url, { headers: { Accept: "application/json" } });
+    if (response.status === 401 || response.status === 403) this.ended = "login";
+    if (response.status === 404) this.ended = "gone";
+    if (!response.ok) throw new Error(`${url}: ${response.status}`);
+    return response.json();
   }
 
   /** What we hold is not of this stream. */
@@ -88,6 +114,7 @@ export class Stream {
   hear(message) {
     if (message.type === "hello") {
       this.liveFrom = message.last;
+      this.known = Math.max(this.known, message.last);
       this.sink.setState(message.state);
       this.onChange(0);
       if (this.sink.last < message.last && this.sink.last === 0) this._catchUpQuietly();
@@ -95,6 +122,7 @@ export class Stream {
       this.ingest(message.items);
     } else if (message.type === "reset") {
       if (message.reason === "ahead") this.restart();
+      this.known = Math.max(this.known, message.last ?? 0);
       this._catchUpQuietly();
     }
   }

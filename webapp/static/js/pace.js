@@ -31,13 +31,3 @@ export class Pace {
     return rate > 0 ? (this.size - this.marks[this.marks.length - 1].sent) / rate : null;
   }
 }
-
-/** A size in decimal units, as the server writes it. @param {number} bytes */
-export function bytesText(bytes) {
-  let value = bytes;
-  for (const unit of ["bytes", "KB", "MB", "GB"]) {
-    if (value < 1000) return unit === "bytes" ? `${Math.round(value)} ${unit}` : `${value.toFixed(1)} ${unit}`;
-    value /= 1000;
-  }
-  return `${value.toFixed(1)} TB`;
-}

@@ -1,4 +1,6 @@
 // @ts-check
+import { Rows } from "./rows.js";
+
 /**
  * A cycle as its frames tell it: a pure reducer. Applying frames 1..n in order gives the same state however they came,
  * so "state + frames == fresh state". It touches no page and no network.
@@ -12,6 +14,7 @@
  */
 
 export const TERMS = ["loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise"];
+export const DEVICE = ["cpu", "memory", "gpu", "gpu_memory", "watts"];
 export const TERMINAL = new Set(["succeeded", "rejected", "cancelled", "failed", "quarantined"]);
 export const ACTIVE = new Set(["starting", "running", "pausing", "cancelling", "publishing"]);
 
@@ -25,22 +28,59 @@ export class CycleStore {
   /** Forget all frames; the cycle's own fields stay. */
   clear() {
     this.last = 0;
-    /** @type {{t:number[], step:number[], epoch:number[], ghost:boolean[]} & Record<string, any[]>} */
-    this.points = { t: [], step: [], epoch: [], ghost: [] };
-    for (const term of TERMS) this.points[term] = [];
+    this.points = new Rows(TERMS);
+    this.device = new Rows(DEVICE);
+    /** @type {any[]} */ this.histograms = [];
+    /** @type {{wh: number, source: string}|null} */ this.energy = this.cycle.energy ?? null;
     /** @type {Stage[]} */ this.stages = [];
     /** @type {Probe[]} */ this.probes = [];
     /** @type {any[]} */ this.decisions = [];
     /** @type {any[]} */ this.snapshots = [];
     /** @type {Entry[]} */ this.journal = [];
     /** @type {any} */ this.verdict = null;
-    this.gaps = 0;
     this.seconds = 0;
     /** Seconds from the start of the job to the first stage; every `t` here counts from the latter. */
     this.zero = 0;
     this.progressAt = [];
     this._offset = new Map();
+    /** The step that each later attempt goes on from. @type {Map<number, number>} */ this._resumed = new Map();
     this._n = 0;
+  }
+
+  /** Raw points whose loss is no finite number. */
+  get gaps() {
+    return this.points.gaps.reduce((a, b) => a + b, 0);
+  }
+
+  /**
+   * The stream up to number `last` in short: every event word for word, the points in bins. What frames above `last`
+   * add comes as usual.
+   * @param {any} history as the server's `history` gives it
+   */
+  applyHistory(history) {
+    this.clear();
+    for (const frame of history.items) {
+      this.last = frame.seq - 1;
+      this.apply(frame);
+    }
+    this.last = history.last;
+    const offset = (epoch) => this._offset.get(epoch) ?? 0;
+    this.points.load(history.points, offset);
+    this.device.load(history.device, offset);
+    for (const [epoch, resume] of this._resumed) this._ghosts(epoch, resume);
+    this.seconds = Math.max(this.seconds, this.points.t.at(-1) ?? 0);
+  }
+
+  /**
+   * Finer rows of the steps `from` to `to`, as the server gives them, on this store's clock.
+   * @param {any} told @param {number} from @param {number} to
+   */
+  finer(told, from, to) {
+    const rows = new Rows(TERMS);
+    rows.load(told.points, (epoch) => this._offset.get(epoch) ?? 0);
+    for (const [epoch, resume] of this._resumed) rows.supersede(epoch, resume);
+    Object.assign(rows, { from, to });
+    return rows;
   }
 
   /** The server's word on the cycle itself; older than what frames already told: ignored. */
@@ -78,10 +118,12 @@ export class CycleStore {
 
   /** @param {Frame} frame @param {boolean} news */
   _data(frame, news) {
-    const { points, events = [], resume_step: resume } = frame.payload;
+    const { points, device, energy, events = [], resume_step: resume } = frame.payload;
     if (resume !== undefined && resume !== null) this._supersede(frame.epoch, resume);
-    const offset = this._offsetOf(frame, points, events);
+    const offset = this._offsetOf(frame);
     if (points) this._points(points, offset, frame.epoch);
+    if (device) this._device(device, offset, frame.epoch);
+    if (energy) this.energy = energy;
     for (const event of events) this._event(event, offset, frame.epoch);
     this.seconds = Math.max(this.seconds, this.points.t.at(-1) ?? 0);
     if (!news) return;
@@ -98,23 +140,25 @@ export class CycleStore {
     const older = (item) => item.epoch < epoch && !item.ghost;
     const anchor = this.snapshots.filter((s) => older(s) && s.step === resume).at(-1);
     const beyond = (item) => (anchor ? item.n > anchor.n : resume === 0 || item.step > resume);
-    for (const list of [this.stages, this.probes, this.decisions, this.snapshots]) {
+    for (const list of [this.stages, this.probes, this.decisions, this.snapshots, this.histograms]) {
       for (const item of list) {
         if (older(item) && beyond({ ...item, step: item.step ?? item.step0 })) item.ghost = true;
       }
     }
-    for (let i = 0; i < this.points.t.length; i++) {
-      if (this.points.epoch[i] < epoch && (resume === 0 || this.points.step[i] > resume)) this.points.ghost[i] = true;
-    }
+    this._resumed.set(epoch, resume);
+    this._ghosts(epoch, resume);
     this.verdict = null;
   }
 
+  _ghosts(epoch, resume) {
+    this.points.supersede(epoch, resume);
+  }
+
   /** Engine seconds -> seconds since the cycle first started; fixed by the first frame of each attempt. */
-  _offsetOf(frame, points, events) {
+  _offsetOf(frame) {
     let offset = this._offset.get(frame.epoch);
     if (offset === undefined) {
-      const times = [...(points?.t ?? []), ...events.map((e) => e.t ?? 0)];
-      offset = frame.t_ms / 1000 - (times.length ? Math.max(...times) : 0);
+      offset = frame.t_ms / 1000 - (frame.payload.t ?? 0);
       if (this._offset.size === 0) {
         this.zero = offset;
         this.seconds = frame.t_ms / 1000 - offset;
@@ -126,18 +170,11 @@ export class CycleStore {
   }
 
   _points(columns, offset, epoch) {
-    const p = this.points;
-    for (let i = 0; i < (columns.t?.length ?? 0); i++) {
-      p.t.push(columns.t[i] + offset);
-      p.step.push(columns.step[i]);
-      p.epoch.push(epoch);
-      p.ghost.push(false);
-      for (const term of TERMS) {
-        const value = columns[term]?.[i];
-        p[term].push(typeof value === "number" && Number.isFinite(value) ? value : null);
-      }
-      if (p.loss[p.loss.length - 1] === null) this.gaps += 1;
-    }
+    columns.t?.forEach((t, i) => this.points.push(t + offset, columns.step[i], epoch, columns, i));
+  }
+
+  _device(columns, offset, epoch) {
+    columns.t.forEach((t, i) => this.device.push(t + offset, Math.floor(t), epoch, columns, i));
   }
 
   _event(event, offset, epoch) {
@@ -163,6 +200,12 @@ export class CycleStore {
         this.decisions.push({ ...base, name: event.name, kept: event.kept, reason: event.reason, detail: event.detail });
         if (!event.kept && event.detail?.before) this._undo(epoch);
         this._note(t, event.kept ? "decision" : "reverted", decisionWords(event), event.name, epoch);
+        break;
+      case "histogram":
+        this.histograms.push({
+          ...base, name: event.name, when: event.when, round: event.round, edges: event.edges, counts: event.counts,
+          zeros: event.zeros,
+        });
         break;
       case "snapshot":
         this.snapshots.push({ ...base, stage: event.stage });
@@ -213,8 +256,9 @@ export class CycleStore {
 
   /** Everything that two stores must agree on. */
   snapshot() {
-    const { last, cycle, points, stages, probes, decisions, snapshots, journal, verdict, gaps, seconds } = this;
-    return { last, cycle, points, stages, probes, decisions, snapshots, journal, verdict, gaps, seconds };
+    const { last, cycle, stages, probes, decisions, snapshots, histograms, journal, verdict, gaps, seconds, energy } = this;
+    const points = this.points.snapshot(), device = this.device.snapshot();
+    return { last, cycle, points, device, stages, probes, decisions, snapshots, histograms, journal, verdict, gaps, seconds, energy };
   }
 }
 

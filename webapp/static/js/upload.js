@@ -1,7 +1,8 @@
 // @ts-check
 // The upload panel: choose or drop a file, see it go, hear what became of it.
 import { integer } from "./format.js";
-import { bytesText, Pace } from "./pace.js";
+import { bytesText } from "./format.js";
+import { Pace } from "./pace.js";
 import { summarise } from "./tensors.js";
 import { announce, Broken, Cancelled, follow, forget, Refusal, send } from "./transfer.js";
 
