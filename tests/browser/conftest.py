@@ -16,10 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+
+from tests.support import night
+from tests.support.database import url_of
+from tests.webapp.live.people import COOKIE, Web, session_of, start_web
+from webapp.accounts.choices import Role
+from webapp.accounts.models import Membership, User, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from webapp.cycles.models import Cycle
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM_FLAGS = [
@@ -172,3 +181,49 @@ def owner_page(site: Site, page: Page) -> Page:
     page.locator("main form button[type=submit]").first.click()
     page.wait_for_url(f"{site.url}/")
     return page
+
+
+# ---------------------------------------------------------------- a cycle whose frames the test itself writes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sync_orm() -> None:
+    """Playwright's loop runs in this thread until the end; rows are written from it all the same."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+
+@pytest.fixture(scope="module")
+def web(sync_orm: None, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    running = start_web(url_of(connection.settings_dict), tmp_path_factory.mktemp("web"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    workspace = Workspace.objects.create(name="Lab", quota_bytes=10**9)
+    user = User.objects.create_user("alice@example.org", "correct horse battery")
+    Membership.objects.create(workspace=workspace, user=user, role=Role.OWNER)
+    return user
+
+
+@pytest.fixture
+def cycle(alice: User) -> Cycle:
+    """Sleep 7, running, no data frame yet."""
+    workspace = Workspace.objects.get()
+    return night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=alice), actor=alice))
+
+
+@pytest.fixture
+def seen(page: Page, web: Web, alice: User, cycle: Cycle) -> Page:
+    """The page of the cycle, live."""
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    page.goto(f"{web.url}/cycles/{cycle.pk}/")
+    page.locator("[data-livechip][data-kind=live]").wait_for()
+    return page
+
+
+def shows(page: Page, seq: int, timeout: float = 20_000) -> None:
+    """Wait until the frame is on the page."""
+    script = "n => Number(document.querySelector('[data-cycle]').dataset.seq) >= n"
+    page.wait_for_function(script, arg=seq, timeout=timeout)

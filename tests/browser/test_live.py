@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
 
+from tests.browser.conftest import shows
 from tests.support import night
 from tests.support.database import url_of
 from tests.support.night_script import TASKS, Night
 from tests.webapp.live.people import COOKIE, Web, session_of, start_web
-from webapp.accounts.choices import Role
-from webapp.accounts.models import Membership, User, Workspace
 from webapp.cycles.transitions import transition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Page
 
+    from webapp.accounts.models import User
     from webapp.cycles.models import Cycle
 
 pytestmark = [
@@ -29,49 +26,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.django_db(transaction=True),
 ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def sync_orm() -> None:
-    """Playwright's loop runs in this thread until the end; rows are written from it all the same."""
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-
-
-@pytest.fixture(scope="module")
-def web(sync_orm: None, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    running = start_web(url_of(connection.settings_dict), tmp_path_factory.mktemp("web"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    workspace = Workspace.objects.create(name="Lab", quota_bytes=10**9)
-    user = User.objects.create_user("alice@example.org", "correct horse battery")
-    Membership.objects.create(workspace=workspace, user=user, role=Role.OWNER)
-    return user
-
-
-@pytest.fixture
-def cycle(alice: User) -> Cycle:
-    """Sleep 7, running, no data frame yet."""
-    workspace = Workspace.objects.get()
-    return night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=alice), actor=alice))
-
-
-@pytest.fixture
-def seen(page: Page, web: Web, alice: User, cycle: Cycle) -> Page:
-    """The page of the cycle, live."""
-    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
-    page.goto(f"{web.url}/cycles/{cycle.pk}/")
-    page.locator("[data-livechip][data-kind=live]").wait_for()
-    return page
-
-
-def shows(page: Page, seq: int, timeout: float = 20_000) -> None:
-    """Wait until the frame is on the page."""
-    script = "n => Number(document.querySelector('[data-cycle]').dataset.seq) >= n"
-    page.wait_for_function(script, arg=seq, timeout=timeout)
 
 
 def payloads(seconds: float = 6.0, **how: Any) -> list[dict[str, Any]]:
@@ -211,6 +165,50 @@ def test_dropped_doubled_and_reordered_frames_converge_to_the_fresh_state(seen: 
     for seed in range(1, 21):
         same, got, all_of = seen.evaluate(CONVERGE, [frames, state, url, seed])
         assert (same, got, all_of) == (True, last, last), f"seed {seed}"
+
+
+HISTORY = """async ([frames, state, history]) => {
+  const { CycleStore } = await import("/static/js/store.js");
+  const { Rows } = await import("/static/js/rows.js");
+  const whole = new CycleStore(state), short = new CycleStore(state);
+  for (const frame of frames) whole.apply(frame);
+  short.applyHistory(history);
+  for (const frame of frames) if (frame.seq > history.last) short.apply(frame);
+  const apart = { points: 0, device: 0, cycle: 0, seconds: 0 };
+  const events = (store) => ({ ...store.snapshot(), ...apart });
+  const said = (store) => ["points", "device"].map((name) => {
+    const rows = store[name];
+    rows.level = history[name].level;
+    rows._merge();
+    const { t, ...rest } = rows.snapshot();
+    return [rest, t];
+  });
+  return [events(whole), events(short), said(whole), said(short)];
+}"""
+
+
+def test_history_and_what_came_after_is_the_same_as_all_frames(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads(30.0)[:200]:
+        night.flush(cycle, payload)
+    transition(cycle.pk, to="queued", expect_from=["running"], fence=True, worker=None, reason="worker_lost")
+    cycle = night.begin(cycle)
+    # After the last step of a bin: one that is cut in two would be a ghost as a whole.
+    script = list(Night(seconds=30.0, resume_step=303, seed=9).flushes())
+    for payload in script[:60]:
+        night.flush(cycle, payload)
+    fetch = "async (url) => await (await fetch(url)).json()"
+    history = seen.evaluate(fetch, f"/api/cycles/{cycle.pk}/history?points=200")
+    for payload in script[60:90]:
+        last = night.flush(cycle, payload)
+    frames = seen.evaluate(fetch, f"/api/cycles/{cycle.pk}/frames?limit=2000")["items"]
+    assert (history["points"]["level"], history["last"], len(frames)) == (4, last - 30, last)
+    state = {"id": str(cycle.pk), "state": "queued", "seq": 0, "tasks": list(TASKS), "progress": 0}
+    events, again, whole, short = seen.evaluate(HISTORY, [frames, state, history])
+    assert again == events
+    for (rows, times), (told, told_times) in zip(whole, short, strict=True):
+        assert told_times == pytest.approx(times, abs=1e-6)
+        assert told["total"] == rows["total"]
+        assert told == rows
 
 
 GHOSTS = """async ([frames, state]) => {

@@ -17,10 +17,13 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.transitions import transition
 from webapp.fleet.models import Worker
 from webapp.live.frames import frame_write
+from webapp.live.rollups import RollupWriter
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Project, Task
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from webapp.accounts.models import User, Workspace
 
 CONFIG = {"layers": [4, 4, 2], "activation": "relu", "names": ["net.0", "net.2"]}
@@ -104,6 +107,9 @@ def begin(cycle: Cycle) -> Cycle:
     return transition(cycle.pk, to=State.RUNNING, expect_from=[State.STARTING])
 
 
+_rollups: dict[tuple[UUID, int], RollupWriter] = {}
+
+
 def flush(cycle: Cycle, payload: dict[str, Any]) -> int:
     """One data frame in a transaction of its own, as a supervisor commits it."""
     started = [e["stage"] for e in payload.get("events", ()) if e["kind"] == "stage_started"]
@@ -114,10 +120,15 @@ def flush(cycle: Cycle, payload: dict[str, Any]) -> int:
     }
     if started:
         progress["stage"] = started[-1]
+    rollups = _rollups.setdefault((cycle.pk, cycle.epoch), RollupWriter())
+    parts = rollups.add(payload)
     with transaction.atomic():
-        return frame_write(
+        seq = frame_write(
             cycle_id=cycle.pk, epoch=cycle.epoch, kind="data", payload=payload, progress=progress
         )
+        rollups.wrote(payload, seq)
+        rollups.store(cycle.pk, cycle.epoch, parts)
+    return seq
 
 
 def play(cycle: Cycle, night: Night, *, speed: float = 0.0, until: int | None = None) -> None:

@@ -26,9 +26,11 @@ class Night:
     per_flush: float = 0.1
     total: int = 2_000
     _random: random.Random = field(init=False)
+    _wh: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._wh = 0.0
 
     def scores(self, progress: float, jitter: float) -> dict[str, float]:
         """What the tasks score when so much of the night is over."""
@@ -68,13 +70,18 @@ class Night:
                 self._t, self._step = end - length * (last - resume) / steps, resume
             self._event("stage_started", stage=stage, round=turn)
             self._open(stage)
+            if stage == "downscaling":
+                self._histograms(turn, "before")
             for payload in self._run(replays, end, last):
                 if resume is not None:
                     payload["resume_step"], resume = resume, None
                 yield payload
             self._close(stage, turn)
             self._event("stage_ended", stage=stage, round=turn, seconds=round(length, 2))
-        yield {"events": self._events, "progress": 1.0, "step": self._step, "total_steps": self.total}
+        yield {
+            "events": self._events, "t": self._t, "progress": 1.0, "step": self._step,
+            "total_steps": self.total,
+        }  # fmt: skip
 
     def _event(self, kind: str, **values: Any) -> None:
         done = round(self._t / self.seconds, 4)
@@ -96,10 +103,35 @@ class Night:
                     "probe", split="watch", when="during", scores=self.scores(self._t / self.seconds, 0.006)
                 )
             events, self._events = self._events, []
-            yield {
-                "points": points, "events": events, "progress": round(self._t / self.seconds, 4),
-                "step": self._step, "total_steps": self.total,
+            payload = {
+                "events": events, "t": round(self._t, 4), "progress": round(self._t / self.seconds, 4),
+                "step": self._step, "total_steps": self.total, **self._device(tick),
             }  # fmt: skip
+            yield payload | ({"points": points} if points["step"] else {})
+
+    def _device(self, tick: float) -> dict[str, Any]:
+        """A look a second, as a supervisor takes it."""
+        if int(self._t) == int(self._t - tick):
+            return {}
+        watts = 8 + 4 * self._random.random()
+        self._wh += watts / 3600
+        device = {
+            "t": [round(self._t, 3)], "cpu": [round(0.4 + 0.2 * self._random.random(), 4)],
+            "memory": [400_000_000 + 1_000_000 * int(self._t)], "gpu": [None], "gpu_memory": [None],
+            "watts": [round(watts, 2)],
+        }  # fmt: skip
+        return {"device": device, "energy": {"wh": round(self._wh, 6), "source": "estimated"}}
+
+    def _histograms(self, turn: int, when: str) -> None:
+        for name, low, high, middle in (("significance", -18, 2, -6), ("weights", -6, 2, -1)):
+            bins = 40 if name == "significance" else 32
+            edges = [low + (high - low) * i / bins for i in range(bins + 1)]
+            shift = 0.2 if when == "after" else 0.0
+            counts = [round(4_000 * math.exp(-((edge - middle - shift) ** 2) / 3)) for edge in edges[:-1]]
+            zeros = 120 * turn if when == "after" else 120 * (turn - 1)
+            self._event(
+                "histogram", name=name, when=when, round=turn, edges=edges, counts=counts, zeros=zeros
+            )
 
     def _open(self, stage: str) -> None:
         if stage == "wake probe":
@@ -112,6 +144,7 @@ class Night:
 
     def _close(self, stage: str, turn: int) -> None:
         if stage == "downscaling":
+            self._histograms(turn, "after")
             words = "Pruned 2.0 % of the weights: mean watch score fell by 0.001, within 0.002."
             detail = {"share": 0.02, "sparsity": 0.02 * turn}
             self._event("decision", name="prune", kept=True, reason=words, detail=detail)

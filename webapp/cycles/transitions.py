@@ -125,6 +125,7 @@ def transition_record(
         "from": old,
         "to": cycle.state,
         "reason": reason,
+        "step": cycle.step,
         "attempt": cycle.attempt,
         "epoch": cycle.epoch,
         "worker": cycle.worker.name if cycle.worker else None,

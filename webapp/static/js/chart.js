@@ -26,6 +26,7 @@
  * @typedef {object} Shared
  * @property {"t"|"step"} axis @property {number} smooth 0 to below 1
  * @property {() => import("./store.js").Stage[]} stages @property {() => boolean} ended
+ * @property {() => number} edge the last x of anything on the page: all charts run over the same
  * @property {(x: number|null) => void} cursor where the pointer is
  * @property {(chart: Chart, zoom: [number, number]|null) => void} zoomed somebody zoomed a chart, or follows again
  */
@@ -159,11 +160,8 @@ export class Chart {
 
   /** All data with a little room that grows by steps, so that the axis does not creep. */
   _everything() {
-    const xs = this.data[0];
-    const stages = this.shared.stages();
-    const key = this.shared.axis === "t" ? "t" : "step";
-    const edge = stages.length ? (key === "t" ? stages.at(-1).t1 ?? stages.at(-1).t0 : stages.at(-1).step1 ?? 0) : 0;
-    const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, edge, this.shared.ended() ? 1 : this.shared.axis === "t" ? 10 : 20);
+    const xs = this.data[0], least = this.shared.ended() ? 1 : this.shared.axis === "t" ? 10 : 20;
+    const first = 0, last = Math.max(xs.length ? xs[xs.length - 1] : 0, this.shared.edge(), least);
     if (this.shared.ended()) return [first, last];
     const unit = niceStep(last / 8);
     return [first, Math.max(unit, Math.ceil((last * 1.02) / unit) * unit)];
@@ -179,7 +177,8 @@ export class Chart {
         padding: [10, 16, 0, 0],
         legend: { show: false },
         cursor: {
-          sync: { key: SYNC.key, setSeries: false, scales: ["x", null] },
+          // Only where the pointer is goes from chart to chart; zooms are told as values, by `shared.zoomed`.
+          sync: { key: SYNC.key, setSeries: false, scales: ["x", null], filters: { pub: (type) => /^mouse(move|enter|leave)$/.test(type) } },
           drag: { x: true, y: false, setScale: true, dist: 5 },
           points: { size: 6, width: 1.5 },
           focus: { prox: 24 },
@@ -194,7 +193,7 @@ export class Chart {
           drawClear: [(u) => this._behind(u)],
           drawAxes: [(u) => this._faint(u)],
           draw: [(u) => this._levels(u)],
-          setSelect: [(u) => u.select.width > 0 && this._zoomed()],
+          setSelect: [(u) => this._zoomed(u)],
           setCursor: [(u) => this._cursor(u)],
         },
       },
@@ -338,19 +337,15 @@ export class Chart {
     ctx.restore();
   }
 
-  _zoomed() {
-    if (this._ours) return;
-    // The selection is drawn before the scale has moved.
-    queueMicrotask(() => this._zoomedTo());
-  }
-
-  _zoomedTo() {
+  /** Somebody dragged over a part: its ends, read from the selection, for the scale follows only later. @param {any} u */
+  _zoomed(u) {
+    if (this._ours || !u.select.width) return;
     this.following = false;
     this.again.hidden = false;
     this.card.dataset.following = "false";
-    const { min, max } = this.plot.scales.x;
-    this.card.dataset.range = `${min} ${max}`;
-    this.shared.zoomed(this, [min, max]);
+    const { left, width } = u.select, range = /** @type {[number, number]} */ ([u.posToVal(left, "x"), u.posToVal(left + width, "x")]);
+    this.card.dataset.range = range.join(" ");
+    this.shared.zoomed(this, range);
   }
 
   /** @param {any} u */

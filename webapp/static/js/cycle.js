@@ -40,6 +40,11 @@ const shared = {
   detail: () => detail,
   zoomed,
   stages: () => store.stages,
+  edge: () => {
+    const { points, device, probes } = store, stage = store.stages.at(-1);
+    if (shared.axis === "step") return Math.max(points.step.at(-1) ?? 0, stage?.step1 ?? stage?.step0 ?? 0, probes.at(-1)?.step ?? 0);
+    return Math.max(points.t.at(-1) ?? 0, device.t.at(-1) ?? 0, stage?.t1 ?? stage?.t0 ?? 0, probes.at(-1)?.t ?? 0);
+  },
   ended: () => TERMINAL.has(store.cycle.state),
   cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
 };

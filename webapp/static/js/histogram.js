@@ -44,9 +44,13 @@ export class HistogramCard {
         this._again();
       });
     }
-    card.querySelector("[data-png]")?.addEventListener("click", () => savePng(this));
-    card.querySelector("[data-csv]")?.addEventListener("click", () => this._save("csv"));
-    card.querySelector("[data-json]")?.addEventListener("click", () => this._save("json"));
+    const acts = { png: () => savePng(this), csv: () => this._save("csv"), json: () => this._save("json") };
+    for (const [name, act] of Object.entries(acts)) {
+      card.querySelector(`[data-${name}]`)?.addEventListener("click", () => {
+        act();
+        card.querySelector("[data-menu]")?.removeAttribute("open");
+      });
+    }
     this.host.addEventListener("pointermove", (event) => this._point(event.offsetX));
     this.host.addEventListener("pointerleave", () => (this.tip.hidden = true));
     this.table.addEventListener("toggle", () => this._table());

@@ -110,7 +110,7 @@ export class CycleStore {
         worker: change.worker ?? (change.to === "queued" ? null : this.cycle.worker),
       });
     }
-    if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t);
+    if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t, change.step ?? 0);
     const text = stateWords(change);
     const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
     if (text) this._note(t, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
@@ -225,9 +225,9 @@ export class CycleStore {
     if (last && last.epoch === epoch && last.split === "watch" && last.when === "during") last.ghost = true;
   }
 
-  _closeStages(t, step = null) {
+  _closeStages(t, step) {
     const open = this.stages.at(-1);
-    if (open && open.t1 === null) Object.assign(open, { t1: Math.max(t, open.t0), step1: step ?? this.points.step.at(-1) ?? open.step0 });
+    if (open && open.t1 === null) Object.assign(open, { t1: Math.max(t, open.t0), step1: Math.max(step, open.step0) });
   }
 
   _note(t, level, text, kind, epoch) {

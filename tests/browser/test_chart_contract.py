@@ -1,0 +1,366 @@
+"""What every chart of the live page promises, point by point."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.conftest import shows
+from tests.support import night
+from tests.support.night_script import Night
+from webapp.live.models import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Locator, Page
+
+    from webapp.cycles.models import Cycle
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+def payloads(seconds: float = 6.0) -> list[dict[str, Any]]:
+    return list(Night(seconds=seconds).flushes())
+
+
+def play(page: Page, cycle: Cycle, script: list[dict[str, Any]]) -> None:
+    for payload in script:
+        last = night.flush(cycle, payload)
+    shows(page, last)
+
+
+def many_points(count: int, first: int = 1) -> list[dict[str, Any]]:
+    """Flushes of 250 points; the loss is a wave whose peaks no bin may hide."""
+    script: list[dict[str, Any]] = [
+        {
+            "events": [{"kind": "stage_started", "stage": "NREM replay", "round": 1, "t": 0.0, "step": 0}],
+            "t": 0.0, "progress": 0.0, "step": 0, "total_steps": count,
+        }
+    ]  # fmt: skip
+    for start in range(first, first + count, 250):
+        steps = list(range(start, start + 250))
+        loss = [round(1 + math.sin(step / 7) + (5 if step % 1000 == 500 else 0), 4) for step in steps]
+        points = {"step": steps, "t": [step / 100 for step in steps], "loss": loss, "ce": loss}
+        script.append(
+            {
+                "points": points, "events": [], "t": steps[-1] / 100, "progress": steps[-1] / count,
+                "step": steps[-1], "total_steps": count,
+            }
+        )  # fmt: skip
+    return script
+
+
+def chart(page: Page, name: str) -> Locator:
+    found = page.locator(f"[data-chart={name}]")
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def drag(page: Page, name: str, start: float, end: float) -> None:
+    """Zoom by hand, from one share of the chart's width to another."""
+    box = chart(page, name).locator(".u-over").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * start, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * end, y, steps=5)
+    page.mouse.up()
+
+
+def saved(page: Page, click: Callable[[], None]) -> bytes:
+    with page.expect_download() as download:
+        click()
+    return Path(download.value.path()).read_bytes()
+
+
+def menu(page: Page, name: str, item: str) -> bytes:
+    card = chart(page, name)
+    card.locator("details[data-menu] summary").click()
+    return saved(page, lambda: card.locator(".menu__sheet").get_by_text(item, exact=True).click())
+
+
+def stored(cycle: Cycle) -> list[dict[str, Any]]:
+    """Every point as the database has it."""
+    points = []
+    for text in (
+        Frame.objects.filter(cycle=cycle, columns__isnull=False)
+        .order_by("seq")
+        .values_list("columns", flat=True)
+    ):
+        columns = json.loads(text or "{}").get("points") or {"step": []}
+        for i in range(len(columns["step"])):
+            points.append({name: column[i] for name, column in columns.items()})
+    return points
+
+
+def number(value: float | None) -> float | str:
+    """As a CSV has it: nothing for what is no number."""
+    return "" if value is None else value
+
+
+def test_charts_are_drawn_at_most_ten_times_a_second_and_never_made_anew(seen: Page, cycle: Cycle) -> None:
+    script = payloads(12)
+    play(seen, cycle, script[:5])
+    seen.evaluate(
+        """() => { window.draws = 0;
+        const card = document.querySelector('[data-chart=loss]');
+        card.querySelector('canvas').dataset.mine = 'yes';
+        new MutationObserver((all) => { window.draws += all.length; })
+          .observe(card, { attributes: true, attributeFilter: ['data-points'] }); }"""
+    )
+    began = time.monotonic()
+    for payload in script[5:90]:
+        last = night.flush(cycle, payload)
+        time.sleep(0.02)
+    shows(seen, last)
+    seconds = time.monotonic() - began
+    draws = seen.evaluate("window.draws")
+    assert 2 <= draws <= 10 * seconds + 2
+    assert seen.locator("[data-chart=loss] canvas[data-mine=yes]").count() == 1
+
+
+def test_a_hidden_tab_draws_nothing_and_catches_up(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    play(seen, cycle, script[:10])
+    hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange')); }"""
+    seen.wait_for_timeout(300)
+    seen.evaluate(hide, True)
+    before = chart(seen, "loss").get_attribute("data-points")
+    for payload in script[10:30]:
+        last = night.flush(cycle, payload)
+    seen.wait_for_timeout(800)
+    assert chart(seen, "loss").get_attribute("data-points") == before
+    seen.evaluate(hide, False)
+    shows(seen, last)
+    seen.wait_for_function(
+        "n => Number(document.querySelector('[data-chart=loss]').dataset.points) > n", arg=int(before or 0)
+    )
+
+
+def test_the_cursor_is_one_over_all_charts_and_the_hypnogram(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads()[:40])
+    box = chart(seen, "loss").locator(".u-over").bounding_box()
+    assert box is not None
+    seen.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30)
+    where = """() => Object.fromEntries([...document.querySelectorAll('[data-chart] .u-over')].map((over) => {
+        const name = over.closest('[data-chart]').dataset.chart;
+        const x = new DOMMatrix(getComputedStyle(over.querySelector('.u-cursor-x')).transform).m41;
+        return [name, x / over.clientWidth]; }))"""
+    found = seen.evaluate(where)
+    assert all(abs(share - 0.4) < 0.02 for share in found.values()), found
+    seen.locator(".hypno__cursor").wait_for(state="attached")
+    seen.locator("[data-chart=loss] .chart__tip").wait_for()
+    seen.mouse.move(2, 2)
+    seen.locator("[data-chart=loss] .chart__tip").wait_for(state="hidden")
+
+
+def test_zoom_goes_over_all_charts_and_a_double_click_goes_back(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    play(seen, cycle, script[:40])
+    drag(seen, "loss", 0.2, 0.5)
+    names = ("loss", "gradient", "forgetting", "retention", "device")
+    for name in names:
+        seen.locator(f"[data-chart={name}][data-following=false]").wait_for()
+        assert chart(seen, name).get_by_role("button", name="Follow again").is_visible()
+    ranges = {chart(seen, name).get_attribute("data-range") for name in names}
+    play(seen, cycle, script[40:45])
+    assert len(ranges) == 1
+    assert {chart(seen, name).get_attribute("data-range") for name in names} == ranges
+    box = chart(seen, "gradient").locator(".u-over").bounding_box()
+    assert box is not None
+    seen.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + 20)
+    for name in names:
+        seen.locator(f"[data-chart={name}][data-following=true]").wait_for()
+
+
+def test_the_legend_hides_and_alt_click_leaves_one_alone(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads()[:20])
+    legend = chart(seen, "loss").locator("[data-legend] button:visible")
+    names = legend.all_inner_texts()
+    assert names == ["loss", "labels", "stored logits"]
+    pressed = lambda: [b.get_attribute("aria-pressed") for b in legend.all()]  # noqa: E731
+    legend.nth(1).click()
+    assert pressed() == ["true", "false", "true"]
+    legend.nth(2).click(modifiers=["Alt"])
+    assert pressed() == ["false", "false", "true"]
+    legend.nth(2).press("Alt+Enter")
+    legend.nth(2).click(modifiers=["Alt"])
+    assert pressed() == ["true", "true", "true"]
+
+
+def test_values_that_are_no_numbers_are_counted_gaps(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    play(seen, cycle, script)
+    gaps = sum(1 for point in stored(cycle) if point["loss"] is None)
+    assert gaps > 0
+    note = chart(seen, "loss").locator("[data-note]").inner_text()
+    assert re.match(rf"{gaps} gaps? \(not finite\)", note), note
+    rows = list(csv.DictReader(io.StringIO(menu(seen, "loss", "CSV of this chart").decode())))
+    assert sum(1 for row in rows if row["loss"] == "") == gaps
+
+
+def test_one_point_is_a_dot(seen: Page, cycle: Cycle) -> None:
+    (start, first, *_) = many_points(250)
+    first["points"] = {name: column[100:101] for name, column in first["points"].items()}
+    ink = """() => { const canvas = document.querySelector('[data-chart=loss] canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let n = 0; for (let i = 0; i < data.length; i += 4)
+          if (data[i + 3] > 200 && data[i] + data[i + 1] + data[i + 2] < 200) n += 1;
+        return n; }"""
+    seen.emulate_media(color_scheme="light")
+    play(seen, cycle, [start])
+    seen.wait_for_timeout(300)
+    before = seen.evaluate(ink)
+    play(seen, cycle, [first])
+    seen.locator("[data-chart=loss][data-points='1']").wait_for()
+    assert seen.evaluate(ink) > before
+
+
+def test_many_points_become_rows_that_hide_no_peak_and_a_zoom_brings_them_back(
+    seen: Page, cycle: Cycle
+) -> None:
+    play(seen, cycle, many_points(6_000))
+    note = chart(seen, "loss").locator("[data-note]").inner_text()
+    shown = re.search(r"([\d,]+) rows of 6,000 points", note)
+    assert shown, note
+    rows = json.loads(menu(seen, "loss", "JSON of this chart"))
+    loss = rows["lines"]["loss"]
+    assert len(rows["elapsed_s"]) == int(shown[1].replace(",", "")) <= 4_096
+    raw = [point["loss"] for point in stored(cycle)]
+    assert max(loss["high"]) == max(raw) > 5
+    assert min(loss["low"]) == min(raw)
+    assert sum(1 for value in loss["high"] if value and value > 4) == 6, "every peak is there"
+    drag(seen, "loss", 0.1, 0.3)
+    seen.locator("[data-cycle][data-detail='0']").wait_for()
+    inside = json.loads(menu(seen, "loss", "JSON of this chart"))
+    low, high = map(float, (chart(seen, "loss").get_attribute("data-range") or "").split())
+    seconds = [x for x in inside["elapsed_s"] if low <= x <= high]
+    assert low > 5
+    shift = inside["elapsed_s"][0] - stored(cycle)[0]["t"]  # the page's clock begins with the first frame
+    expected = [t for p in stored(cycle) if low <= (t := p["t"] + shift) <= high]
+    assert seconds == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_page_opened_late_shows_the_same_from_history(seen: Page, cycle: Cycle) -> None:
+    start, *script = many_points(60_000)
+    # Small frames, so that there are more of them than are fetched one by one.
+    small = []
+    for payload in script:
+        for at in range(0, 250, 125):
+            points = {name: column[at : at + 125] for name, column in payload["points"].items()}
+            small.append(payload | {"points": points, "t": points["t"][-1], "step": points["step"][-1]})
+    for payload in [start, *small]:
+        last = night.flush(cycle, payload)
+    requests: list[str] = []
+    seen.on("request", lambda request: requests.append(request.url))
+    seen.reload()
+    shows(seen, last)
+    assert any("/history" in url for url in requests)
+    rows = json.loads(menu(seen, "loss", "JSON of this chart"))
+    raw = [point["loss"] for point in stored(cycle)]
+    loss = rows["lines"]["loss"]
+    assert (max(loss["high"]), min(loss["low"])) == (max(raw), min(raw))
+    assert re.search(r"rows of 60,000 points", chart(seen, "loss").locator("[data-note]").inner_text())
+    more = many_points(500, first=60_001)[1:]
+    play(seen, cycle, more)
+    assert re.search(r"rows of 60,500 points", chart(seen, "loss").locator("[data-note]").inner_text())
+
+
+def test_smoothing_leaves_the_raw_values_where_they_are(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    raw = menu(seen, "loss", "CSV of this chart")
+    seen.locator("[data-smooth]").fill("0.9")
+    assert "smooth=0.9" in seen.url
+    box = chart(seen, "loss").locator(".u-over").bounding_box()
+    assert box is not None
+    seen.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 30)
+    tip = seen.locator("[data-chart=loss] .chart__tip")
+    tip.filter(has_text="~").wait_for()
+    assert menu(seen, "loss", "CSV of this chart") == raw
+
+
+def test_exports_say_what_the_database_says(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    points = stored(cycle)
+    rows = list(csv.DictReader(io.StringIO(menu(seen, "loss", "CSV of this chart").decode())))
+    assert [row["loss"] and float(row["loss"]) for row in rows] == [number(p["loss"]) for p in points]
+    every = list(csv.DictReader(io.StringIO(menu(seen, "loss", "All points as CSV").decode())))
+    for name in ("step", "t", "loss", "ce", "distill", "grad_norm", "lr", "noise"):
+        assert [row[name] for row in every] == [str(number(p[name])) for p in points]
+    body = json.loads(menu(seen, "gradient", "JSON of this chart"))
+    assert body["lines"]["grad_norm"]["values"] == [p["grad_norm"] for p in points]
+    assert menu(seen, "loss", "PNG")[:8] == b"\x89PNG\r\n\x1a\n"
+    assert menu(seen, "significance", "PNG")[:8] == b"\x89PNG\r\n\x1a\n"
+    sizes = json.loads(menu(seen, "significance", "JSON of this chart"))
+    assert sum(sizes["before"]["counts"]) > 0 and sizes["after"]["round"] == 2
+
+
+def test_a_link_restores_the_view(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    seen.get_by_role("button", name="Steps", exact=True).click()
+    chart(seen, "loss").locator("[data-legend] button", has_text="labels").click()
+    seen.locator("[data-smooth]").fill("0.6")
+    drag(seen, "loss", 0.25, 0.5)
+    seen.locator("[data-chart=loss][data-following=false]").wait_for()
+    seen.wait_for_timeout(200)
+    there = chart(seen, "loss").get_attribute("data-range")
+    link = seen.url
+    assert "#" in link
+    seen.goto("about:blank")
+    seen.goto(link)
+    seen.locator("[data-chart=loss][data-following=false]").wait_for()
+    again = chart(seen, "loss").get_attribute("data-range") or ""
+    assert [float(x) for x in again.split()] == pytest.approx(
+        [float(x) for x in (there or "").split()], rel=1e-4
+    )
+    hidden = chart(seen, "loss").locator("[data-legend] button", has_text="labels")
+    assert hidden.get_attribute("aria-pressed") == "false"
+    assert seen.get_by_role("button", name="Steps", exact=True).get_attribute("aria-pressed") == "true"
+    assert seen.locator("[data-smooth]").input_value() == "0.6"
+
+
+def test_every_chart_has_its_values_as_a_table(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    for name in ("retention", "forgetting", "loss", "gradient", "significance", "device"):
+        card = chart(seen, name)
+        card.locator(".chart__values summary").click()
+        card.locator(".valuetable tbody tr").first.wait_for()
+        assert card.locator(".valuetable thead th").count() >= 2
+
+
+def test_it_speaks_seldom_and_moves_nothing_for_those_who_asked(seen: Page, cycle: Cycle) -> None:
+    seen.emulate_media(reduced_motion="reduce")
+    seen.evaluate(
+        """() => { window.said = 0; new MutationObserver(() => { window.said += 1; })
+        .observe(document.querySelector('[data-spoken]'),
+          { childList: true, characterData: true, subtree: true }); }"""
+    )
+    began = time.monotonic()
+    for payload in payloads(12)[:100]:
+        last = night.flush(cycle, payload)
+        time.sleep(0.02)
+    shows(seen, last)
+    assert seen.evaluate("window.said") <= 1 + (time.monotonic() - began) / 15
+    moving = seen.evaluate(
+        """() => [...document.querySelectorAll('*')].filter((e) => {
+        const s = getComputedStyle(e);
+        const one = (x) => parseFloat(x) * (x.includes('ms') ? 1 : 1000);
+        const ms = (t) => Math.max(...t.split(',').map(one));
+        const turns = s.animationName !== 'none' && ms(s.animationDuration) > 1;
+        return ms(s.transitionDuration) > 1 || turns; }).length"""
+    )
+    assert moving == 0
