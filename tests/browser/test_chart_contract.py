@@ -192,7 +192,10 @@ def test_the_legend_hides_and_alt_click_leaves_one_alone(seen: Page, cycle: Cycl
     legend = chart(seen, "loss").locator("[data-legend] button:visible")
     names = legend.all_inner_texts()
     assert names == ["loss", "labels", "stored logits"]
-    pressed = lambda: [b.get_attribute("aria-pressed") for b in legend.all()]  # noqa: E731
+
+    def pressed() -> list[str | None]:
+        return [button.get_attribute("aria-pressed") for button in legend.all()]
+
     legend.nth(1).click()
     assert pressed() == ["true", "false", "true"]
     legend.nth(2).click(modifiers=["Alt"])
