@@ -9,7 +9,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from consolidation.recipe import SleepRecipe
+from consolidation.recipe import SleepRecipe, WakeRecipe
 from webapp.core.errors import InvalidInput, cut
 
 if TYPE_CHECKING:
@@ -65,6 +65,15 @@ def recipe_groups(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[d
     return groups
 
 
+def wake_fields(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a wake's recipe in order, as `recipe_groups` has them, each with its `default`."""
+    return [
+        {**_field(item, typed, errors), "default": item.default}
+        for item in dataclasses.fields(WakeRecipe)
+        if item.name not in _HIDDEN
+    ]
+
+
 def _field(
     item: dataclasses.Field[Any], typed: Mapping[str, Any], errors: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -86,14 +95,16 @@ def _bound(value: float) -> str:
     return number_format(int(value), 0, force_grouping=True) if value == int(value) else f"{value:g}"
 
 
-def typed_recipe(posted: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the person filled in; an empty field means "as the preset says".
+def typed_recipe(
+    posted: Mapping[str, Any], recipe: type[SleepRecipe | WakeRecipe] = SleepRecipe
+) -> dict[str, Any]:
+    """The values that the person filled in; an empty field means "as the preset says", or the usual value.
 
     Raises:
         InvalidInput: `cycle.param_range` for text where a number belongs; ranges are the recipe's business.
     """
     given: dict[str, Any] = {}
-    for item in dataclasses.fields(SleepRecipe):
+    for item in dataclasses.fields(recipe):
         text = str(posted.get(item.name, "")).strip()
         if not text or item.name == "preset":
             continue

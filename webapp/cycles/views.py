@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from webapp.accounts.abilities import abilities_of
 from webapp.core.errors import NocturneError
 from webapp.cycles import services
-from webapp.cycles.choices import TERMINAL
+from webapp.cycles.choices import TERMINAL, Kind
 from webapp.cycles.models import Cycle
 from webapp.cycles.outcome import outcome
 from webapp.cycles.page import CANCELLABLE, RETRIABLE, WAITING, cycle_page
@@ -58,6 +58,7 @@ def cycle_detail(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
         "can_cancel": may.can_edit and cycle.state in CANCELLABLE,
         "can_retry": may.can_edit and cycle.state in RETRIABLE,
         "can_edit": may.can_edit,
+        "can_sleep": may.can_edit and _may_sleep(cycle),
         "outcome": outcome(cycle),
         "modules": MODULES,
         "size_views": [("significance", _("Significance")), ("weights", _("Weights"))],
@@ -78,8 +79,15 @@ def cycle_outcome(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
         "project": cycle.project,
         "outcome": outcome(cycle),
         "can_retry": may.can_edit and cycle.state in RETRIABLE,
+        "can_sleep": may.can_edit and _may_sleep(cycle),
     }
     return render(request, "cycles/_outcome.html", context)
+
+
+def _may_sleep(cycle: Cycle) -> bool:
+    """What was just learned is the project's model now: the night after it is one click away."""
+    result = getattr(cycle, "result", None)
+    return cycle.kind == Kind.WAKE and result is not None and cycle.project.current_id == result.pk
 
 
 @require_POST

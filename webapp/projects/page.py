@@ -15,6 +15,7 @@ from webapp.cycles.gains import gains_of
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
 from webapp.fleet.selectors import workers_alive
+from webapp.projects.life import SHOWN, life_of
 from webapp.projects.selectors import holdings, line_nodes, line_of, matrix_view, standing_of_line
 from webapp.schedules.models import Schedule
 from webapp.uploads.models import Upload, UploadState
@@ -85,7 +86,7 @@ def stage_of(
     return "rested" if current.origin == Origin.SLEEP else "ready"
 
 
-def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
+def project_page(project: Project, page_number: str | None, *, all_stages: bool = False) -> dict[str, Any]:
     """The page's context; its number of queries does not depend on the number of rows."""
     checkpoints = list(
         Checkpoint.objects.filter(project=project)
@@ -102,6 +103,15 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
     held = holdings(project)
     matrix = retention_matrix(project)
     learning = learning_of(checkpoints, unfinished)
+    line = line_of(project.current, checkpoints)
+    numbers = {c.pk: c.number for c in checkpoints}
+    life = life_of(
+        matrix,
+        line,
+        parents={c.number: numbers.get(c.parent_id) if c.parent_id else None for c in checkpoints},
+        open_columns=sum(1 for cycle in unfinished if cycle.kind != Kind.SCORE),
+        shown=None if all_stages else SHOWN,
+    )
     return {
         "project": project,
         "nodes": line_nodes(checkpoints, matrix, project.current),
@@ -111,7 +121,8 @@ def project_page(project: Project, page_number: str | None) -> dict[str, Any]:
         "learning": learning,
         "holdings": held,
         "matrix": matrix_view(matrix, project.current),
-        "standing": standing_of_line(matrix, line_of(project.current, checkpoints)),
+        "life": life,
+        "standing": standing_of_line(matrix, line),
         "schedules": list(
             Schedule.objects.filter(project=project).order_by("-enabled", "next_fire_at", "name")
         ),

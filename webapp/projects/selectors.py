@@ -83,7 +83,10 @@ def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str,
 
     return {
         "columns": matrix["rows"],
-        "lines": [{"task": task, "cells": cells(task)} for task in matrix["tasks"]],
+        "lines": [
+            {"task": task, "colour": index % 8 + 1, "cells": cells(task)}
+            for index, task in enumerate(matrix["tasks"])
+        ],
     }
 
 
@@ -111,7 +114,7 @@ def line_nodes(
 
 def _means(matrix: dict[str, Any]) -> dict[int, float]:
     """Checkpoint number -> mean score; tasks still to come say nothing about forgetting and are left out."""
-    learned = learned_stages(_metric_rows(matrix["rows"]), matrix["tasks"])
+    learned = learned_stages(metric_rows(matrix["rows"]), matrix["tasks"])
     means = {}
     for index, row in enumerate(matrix["rows"]):
         own = [v for task, v in row["scores"].items() if learned.since.get(task, index + 1) <= index]
@@ -120,7 +123,7 @@ def _means(matrix: dict[str, Any]) -> dict[int, float]:
     return means
 
 
-def _metric_rows(rows: Iterable[dict[str, Any]]) -> list[Row]:
+def metric_rows(rows: Iterable[dict[str, Any]]) -> list[Row]:
     """Rows for consolidation.metrics; an upload counts as a scoring, for nobody knows what it learned."""
     return rows_from_json(
         {
@@ -148,4 +151,4 @@ def standing_of_line(matrix: dict[str, Any], numbers: Sequence[int]) -> dict[str
     """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary)."""
     rows = [row for row in matrix["rows"] if row["number"] in numbers]
     tasks = [t for t in matrix["tasks"] if any(row["scores"].get(t) is not None for row in rows)]
-    return summary(_metric_rows(rows), tasks)
+    return summary(metric_rows(rows), tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from webapp.cycles.new_sleep import cycle_create
+from webapp.cycles.new_wake import wake_create
 from webapp.projects import views
 
 urlpatterns = [
@@ -13,4 +14,5 @@ urlpatterns = [
     path("projects/<uuid:project_id>/", views.project_detail, name="project_detail"),
     path("projects/<uuid:project_id>/rename/", views.project_rename, name="project_rename"),
     path("projects/<uuid:project_id>/sleep/", cycle_create, name="cycle_create"),
+    path("projects/<uuid:project_id>/wake/", wake_create, name="wake_create"),
 ]

@@ -58,9 +58,9 @@ def project_detail(request: HttpRequest, project_id: UUID) -> HttpResponse:
     """The line of checkpoints, what it remembers, what it will do next."""
     project = Project.objects.select_related("workspace", "current").get_visible(request.user, pk=project_id)
     me = abilities_of(request.user, project.workspace)
-    return render(
-        request, "projects/detail.html", {"me": me, **project_page(project, request.GET.get("page"))}
-    )
+    every = request.GET.get("stages") == "all"
+    context = project_page(project, request.GET.get("page"), all_stages=every)
+    return render(request, "projects/detail.html", {"me": me, **context})
 
 
 @require_POST

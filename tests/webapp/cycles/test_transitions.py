@@ -58,6 +58,7 @@ def test_a_step_leaves_a_row_a_frame_and_an_audit_entry(lab: Lab) -> None:
         "from": "queued",
         "to": "cancelled",
         "reason": "changed my mind",
+        "step": 0,
         "attempt": 0,
         "epoch": 0,
         "worker": None,

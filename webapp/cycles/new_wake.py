@@ -1,0 +1,88 @@
+"""The new-wake page: teach the current checkpoint a task, here, with the same live view as a night."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from consolidation.recipe import WakeRecipe
+from webapp.accounts.abilities import abilities_of
+from webapp.accounts.choices import Role
+from webapp.accounts.selectors import require_role
+from webapp.core.errors import Conflict, InvalidInput
+from webapp.cycles import services
+from webapp.cycles.choices import Kind
+from webapp.cycles.recipe_form import typed_recipe, wake_fields
+from webapp.fleet.selectors import workers_alive
+from webapp.memories.models import RecordSet, Use
+from webapp.memories.selectors import live_sets
+from webapp.projects.models import Project
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest, HttpResponse
+
+    from webapp.core.requests import MemberRequest
+
+
+@require_http_methods(["GET", "POST"])
+def wake_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
+    """GET: the page. POST: a wake on the chosen training set, shown live."""
+    project = Project.objects.select_related("workspace", "current").get_visible(request.user, pk=project_id)
+    require_role(request.user, project.workspace, Role.EDITOR)
+    sets = list(
+        live_sets(project).filter(use=Use.TRAINING).select_related("task").order_by("-task__position")
+    )
+    if request.method == "GET":
+        return _page(request, project, sets, {})
+    try:
+        cycle = services.cycle_start(
+            actor=request.user,
+            project=project,
+            kind=Kind.WAKE,
+            recipe=typed_recipe(request.POST, WakeRecipe),
+            data=next((item for item in sets if str(item.pk) == request.POST.get("data")), None),
+        )
+    except (InvalidInput, Conflict) as error:
+        field = str(error.detail.get("field", "form"))
+        return _page(request, project, sets, {field: error}, status=error.status)
+    messages.success(request, _("%(wake)s is in line.") % {"wake": cycle})
+    return redirect("cycle_detail", cycle_id=cycle.pk)
+
+
+def _page(
+    request: HttpRequest, project: Project, sets: list[RecordSet], errors: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    typed = request.POST if request.method == "POST" else {}
+    fields = wake_fields(typed, errors)
+    names = {field["name"] for field in fields}
+    usual = WakeRecipe()
+    probes = set(live_sets(project).filter(use=Use.PROBE).values_list("task_id", flat=True))
+    learned = set(live_sets(project).filter(use=Use.MEMORIES).values_list("task_id", flat=True))
+    context = {
+        "project": project,
+        "me": abilities_of(request.user, project.workspace),
+        "sets": [
+            {
+                "set": item,
+                "steps": math.ceil(usual.epochs * item.rows / usual.batch),
+                "probe": item.task_id in probes,
+                "known": item.task_id in learned,
+            }
+            for item in sets
+        ],
+        "chosen": request.POST.get("data") or (str(sets[0].pk) if sets else ""),
+        "fields": fields,
+        "errors": errors,
+        "unplaced": next((error for field, error in errors.items() if field not in names), None),
+        "open": any(field in names for field in errors),
+        "blocked": project.current is None or not sets,
+        "workers": workers_alive().exists(),
+    }
+    return render(request, "cycles/wake.html", context, status=status)
