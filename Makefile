@@ -37,8 +37,8 @@ services: setup-dev  ## tests against real services; needs DATABASE_URL and CELE
 browser: setup-dev  ## tests that drive Chromium
 	@$(PY) -m pytest -m browser $(ARGS)
 
-bench: setup-dev  ## measure the live stream: commit of a frame to paint in the browser
-	@$(PY) tests/bench/live.py $(ARGS)
+bench: setup-dev  ## measure the live view; options go in ARGS, for example ARGS="--only paint"
+	@$(PY) -m tests.bench.live $(ARGS)
 
 clean:  ## remove caches and build output; data in var/ stays
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,6 +12,7 @@ from webapp.core.doorbell import ring_night
 from webapp.cycles.choices import State
 from webapp.cycles.models import Cycle
 from webapp.fleet.services import workers_forget
+from webapp.live.compaction import frames_compact
 from webapp.schedules.services import schedules_fire_due
 from webapp.uploads.services import upload_sweep
 from workers.reaper import reap
@@ -52,6 +53,7 @@ CHORES: Final[dict[str, Callable[[], int]]] = {
     "broker_sweep": broker_sweep,
     "workers_forget": workers_forget,
     "scratch_sweep": scratch_sweep,
+    "frames_compact": frames_compact,
 }
 
 

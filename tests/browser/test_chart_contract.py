@@ -96,11 +96,11 @@ def stored(cycle: Cycle) -> list[dict[str, Any]]:
     """Every point as the database has it."""
     points = []
     for text in (
-        Frame.objects.filter(cycle=cycle, columns__isnull=False)
+        Frame.objects.filter(cycle=cycle, points__isnull=False)
         .order_by("seq")
-        .values_list("columns", flat=True)
+        .values_list("points", flat=True)
     ):
-        columns = json.loads(text or "{}").get("points") or {"step": []}
+        columns = json.loads(text or "{}")
         for i in range(len(columns["step"])):
             points.append({name: column[i] for name, column in columns.items()})
     return points

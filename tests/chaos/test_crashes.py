@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -64,10 +65,11 @@ def check_history(cycle: Cycle) -> None:
     assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
     assert [frame.epoch for frame in frames] == sorted(frame.epoch for frame in frames)
     seen: list[int] = []
-    for payload in (frame.payload for frame in frames if frame.kind == "data"):
-        if "resume_step" in payload:
-            seen = [step for step in seen if step <= payload["resume_step"]]
-        seen += payload["points"]["step"]
+    for frame in frames:
+        if "resume_step" in frame.payload:
+            seen = [step for step in seen if step <= frame.payload["resume_step"]]
+        if frame.points:
+            seen += json.loads(frame.points)["step"]
     assert seen == list(range(1, cycle.total_steps + 1))
     assert Checkpoint.objects.filter(cycle=cycle).count() == 1
 

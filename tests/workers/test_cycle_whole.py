@@ -79,8 +79,7 @@ def test_the_record_of_a_cycle(lab: Lab, run_next: Run) -> None:
     frames = list(Frame.objects.filter(cycle=cycle).order_by("seq"))
     assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
     data = [frame.payload for frame in frames if frame.kind == "data"]
-    measured = [json.loads(frame.columns) for frame in frames if frame.columns]
-    points = [columns["points"] for columns in measured if "points" in columns]
+    points = [json.loads(frame.points) for frame in frames if frame.points]
     assert [step for columns in points for step in columns["step"]] == list(range(1, cycle.total_steps + 1))
     assert all(len(column) <= 256 for columns in points for column in columns.values())
     events = [event for payload in data for event in payload["events"]]

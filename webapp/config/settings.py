@@ -153,6 +153,7 @@ SNAPSHOT_SECONDS = env_int("NOCTURNE_SNAPSHOT_SECONDS", 30)
 TRAINER_THREADS = env_int("NOCTURNE_TRAINER_THREADS", 0)  # 0: one for small models, all cores else
 TRAINER_DEVICE = env_str("NOCTURNE_DEVICE", "cpu")  # cpu, mps, cuda or cuda:0; one nights worker serves one
 WORKER_INDEX = env_str("NOCTURNE_WORKER_INDEX", "")  # tells apart two nights workers on one device
+FRAMES_DAYS = env_int("NOCTURNE_FRAMES_DAYS", 14)  # then the stream of an ended cycle is kept in short
 CORE_WATTS = env_int("NOCTURNE_CORE_WATTS", 10)  # of one busy core, where no energy counter can be read
 CYCLE_PROTOCOL = 1
 

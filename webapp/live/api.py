@@ -64,11 +64,11 @@ def history_get(
 def points_list(
     request: HttpRequest,
     cycle_id: uuid.UUID,
-    low: int,
-    high: int,
+    low: int = 0,
+    high: int = 2**53,
     points: Annotated[int, Query(ge=50, le=history.MOST_ROWS)] = history.MOST_ROWS,
 ) -> dict[str, Any]:
-    """Finer bins of the steps `low` to `high`: what a zoom asks for."""
+    """Finer bins of the steps `low` to `high`, all by default: what a zoom asks for."""
     cycle = Cycle.objects.get_visible(request.user, pk=cycle_id)
     return history.points_between(cycle.pk, low, high, points=points)
 

@@ -26,7 +26,6 @@ from webapp.live.tailer import BATCH, Tailer, hub
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Coroutine
 
     from webapp.accounts.models import User
 
@@ -37,7 +36,7 @@ RECHECK_TRIES = 10
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
-    """A viewer. Its user is looked up when it connects and again every minute."""
+    """A viewer. Its user is looked up on connecting, when their rights may have changed, and every minute."""
 
     _sockets: ClassVar[Counter[Any]] = Counter()
 
@@ -49,6 +48,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._arrivals: deque[float] = deque(maxlen=protocol.MAX_INBOUND_RATE)
         self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+        # One a stream: two would send frames twice.
+        self._replays: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._checked_at = time.monotonic()
         self._counted = False
         self._closing = False
 
@@ -70,12 +72,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if self._sockets[self.user.pk] > protocol.MAX_SOCKETS:
             await self._bye(Code.TOO_MANY)
             return
-        self._start(self._send_on())
-        self._start(self._watch_over())
+        hub().rights_listeners.add(self.rights_changed)
+        self._tasks = [asyncio.create_task(work) for work in (self._send_on(), self._watch_over())]
 
     async def disconnect(self, code: int) -> None:
         """Leave every stream, stop our tasks."""
         self._closing = True
+        hub().rights_listeners.discard(self.rights_changed)
         if self._counted and self.user is not None:
             self._sockets[self.user.pk] -= 1
             if not self._sockets[self.user.pk]:
@@ -134,7 +137,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         elif last - after > protocol.REPLAY_FRAMES:
             self._outbox.put(protocol.reset(wanted.cycle, "behind", last))
         elif after < last:
-            self._start(self._replay(tailer, after))
+            self._replays[wanted.cycle] = asyncio.create_task(self._replay(tailer, after))
             return
         tailer.viewers.add(self)
 
@@ -151,16 +154,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
             if not found or found[0].seq != after + 1:
                 self._outbox.put(protocol.reset(tailer.cycle_id, "behind", tailer.last))
                 break
-            after = found[-1].seq
-            self._outbox.put_frames(tailer.cycle_id, protocol.frames(tailer.cycle_id, found), after)
-        if self._topics.get(tailer.cycle_id) is tailer:
-            tailer.viewers.add(self)
+            for text, after in protocol.in_messages(tailer.cycle_id, found):
+                self._outbox.put_frames(tailer.cycle_id, text, after)
+        tailer.viewers.add(self)
 
     def take(self, cycle_id: uuid.UUID, text: str, last: int) -> None:
         """Called by the tailer with each new `frames` message."""
         self._outbox.put_frames(cycle_id, text, last)
 
     async def _leave(self, cycle_id: uuid.UUID) -> None:
+        if replay := self._replays.pop(cycle_id, None):
+            replay.cancel()
         if self._topics.pop(cycle_id, None) is not None:
             self._outbox.drop(cycle_id)
             await hub().leave(cycle_id, self)
@@ -172,9 +176,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
             text = await self._outbox.get()
             await self.send(text_data=text)
 
+    def rights_changed(self, user_id: str) -> None:
+        """Look again soon, for the session that ends may be deleted only after the notice."""
+        if self.user is not None and user_id == str(self.user.pk):
+            self._checked_at = min(
+                self._checked_at, time.monotonic() - protocol.RECHECK_SECONDS + protocol.NOTICE_SECONDS
+            )
+
     async def _watch_over(self) -> None:
         """Ping, end silent or slow sockets, and ask every minute whether the person may still look."""
-        checked = pinged = time.monotonic()
+        pinged = self._checked_at = time.monotonic()
         failed = 0
         while True:
             await asyncio.sleep(1.0)
@@ -185,31 +196,30 @@ class LiveConsumer(AsyncWebsocketConsumer):
             if now - pinged >= protocol.PING_SECONDS:
                 pinged = now
                 self._outbox.put(protocol.PING)
-            if now - checked >= protocol.RECHECK_SECONDS:
+            if now - self._checked_at >= protocol.RECHECK_SECONDS:
+                # Before asking, not after: a notice during the look asks for another one.
+                self._checked_at = now
                 try:
                     await self._recheck()
                 except _DATABASE_AWAY:
                     # Nobody watches for long without having been asked for: next second again, then no more.
                     failed += 1
+                    self._checked_at = now - protocol.RECHECK_SECONDS
                     if failed >= RECHECK_TRIES:
                         await self._bye(Code.DRAINING)
                 else:
-                    checked, failed = now, 0
+                    failed = 0
 
     async def _recheck(self) -> None:
         user = await current_user(self._session_key())
         if user is None:
             await self._bye(Code.LOGIN)
         elif await still_visible(user, self._topics) < set(self._topics):
-            await self._bye(Code.GONE)
+            await self._bye(Code.ROLE_LOST)
 
     def _session_key(self) -> str | None:
         session = self.scope.get("session")
         return None if session is None else session.session_key
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(work))
 
     async def _bye(self, code: Code) -> None:
         """Say why, then close. A socket that does not drain is left to the server's keepalive."""

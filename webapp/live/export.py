@@ -50,16 +50,15 @@ async def _pieces(lines: Iterator[str]) -> AsyncIterator[str]:
 def _raw(cycle: Cycle) -> Iterator[str]:
     yield ",".join(("attempt", "step", "t", *POINTS.columns)) + "\r\n"
     after = 0
-    frames = Frame.objects.filter(cycle=cycle, columns__isnull=False).order_by("seq")
-    while found := list(frames.filter(seq__gt=after).values_list("seq", "epoch", "columns")[:FRAMES_AT_ONCE]):
+    frames = Frame.objects.filter(cycle=cycle, points__isnull=False).order_by("seq")
+    while found := list(frames.filter(seq__gt=after).values_list("seq", "epoch", "points")[:FRAMES_AT_ONCE]):
         after = found[-1][0]
         lines = []
         for _seq, epoch, text in found:
-            points = json.loads(text or "{}").get("points")
-            if points:
-                names = ("step", "t", *POINTS.columns)
-                columns = [points.get(name) or [None] * len(points["step"]) for name in names]
-                lines += [_line(epoch, values) for values in zip(*columns, strict=True)]
+            points = json.loads(text or "{}")
+            names = ("step", "t", *POINTS.columns)
+            columns = [points.get(name) or [None] * len(points["step"]) for name in names]
+            lines += [_line(epoch, values) for values in zip(*columns, strict=True)]
         if lines:
             yield "".join(lines)
 

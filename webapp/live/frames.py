@@ -18,7 +18,7 @@ DATA: Final = "data"
 CHANNEL: Final = "frames"
 # A flush holds at most 256 points; ten columns of them and their events fit several times.
 PAYLOAD_LIMIT: Final = 256 * 1024
-# Parts of a payload that are numbers only; they are stored apart (Frame.columns) and rolled up.
+# Parts of a payload that are numbers only; each is stored in a column of its own and rolled up.
 MEASURED: Final = ("points", "device")
 PROGRESS_COLUMNS: Final = frozenset(
     {"stage", "progress", "step", "total_steps", "energy_wh", "energy_source"}
@@ -56,10 +56,9 @@ def frame_write(
         LeaseLost: the epoch is over (or there is no such cycle); nothing was written.
         ValueError: the payload is too large or not JSON.
     """
-    measured = {name: payload[name] for name in MEASURED if payload.get(name)}
+    measured = {name: _json(payload[name]) if payload.get(name) else None for name in MEASURED}
     rest = _json({name: value for name, value in payload.items() if name not in MEASURED})
-    columns = _json(measured) if measured else None
-    size = len(rest) + len(columns or "")
+    size = len(rest) + sum(len(text) for text in measured.values() if text)
     if size > PAYLOAD_LIMIT:
         raise ValueError(f"a frame of {size} bytes is over the limit of {PAYLOAD_LIMIT}")
     kept = dict(progress or {})
@@ -73,16 +72,17 @@ def frame_write(
             UPDATE cycles_cycle SET seq = seq + 1{sets} WHERE id = %(cycle)s {fence}
             RETURNING id, seq, epoch, started_at
         ), written AS (
-            INSERT INTO live_frame (cycle_id, seq, epoch, t_ms, kind, payload, columns, telling, committed_at)
+            INSERT INTO live_frame
+                (cycle_id, seq, epoch, t_ms, kind, payload, points, device, telling, committed_at)
             SELECT id, seq, epoch,
                    coalesce(extract(epoch FROM clock_timestamp() - started_at) * 1000, 0)::bigint,
-                   %(kind)s, %(payload)s::jsonb, %(columns)s, %(telling)s, clock_timestamp()
+                   %(kind)s, %(payload)s::jsonb, %(points)s, %(device)s, %(telling)s, clock_timestamp()
             FROM taken RETURNING seq
         )
         SELECT seq, pg_notify(%(channel)s, %(cycle)s::text) FROM written
     """  # noqa: S608  (only names from PROGRESS_COLUMNS are pasted in)
-    values = kept | {
-        "cycle": str(cycle_id), "epoch": epoch, "kind": kind, "payload": rest, "columns": columns,
+    values = kept | measured | {
+        "cycle": str(cycle_id), "epoch": epoch, "kind": kind, "payload": rest,
         "telling": telling, "channel": CHANNEL,
     }  # fmt: skip
     with connection.cursor() as cursor:

@@ -51,7 +51,7 @@ def history_text(cycle_id: UUID, *, points: int = MOST_ROWS) -> str:
         value {"last", "low", "high"}; a bin holds 2**level keys; `shown` rows stand for `total` raw points.
     """
     with _one_moment():
-        cycle = Cycle.objects.only("seq", "epoch").get(pk=cycle_id)
+        cycle = Cycle.objects.only("seq", "epoch", "compacted_at").get(pk=cycle_id)
         items = frames_telling(cycle_id)
         found = {series: _rows(cycle, series, None, None, points) for series in SERIES}
     body = {
@@ -68,7 +68,7 @@ def points_between(cycle_id: UUID, low: int, high: int, *, points: int = MOST_RO
     """Finer rows of the steps `low` to `high`, as history has them: {"complete", "points"}."""
     series = SERIES[0]
     with _one_moment():
-        cycle = Cycle.objects.only("epoch").get(pk=cycle_id)
+        cycle = Cycle.objects.only("epoch", "compacted_at").get(pk=cycle_id)
         found = _rows(cycle, series, low, high, points)
     return {"complete": found.level == 0, "points": _columns(series, found)}
 
@@ -98,7 +98,7 @@ def _rows(cycle: Cycle, series: Series, low: int | None, high: int | None, most:
     for header in headers.values_list(*names):
         part = _Part(*header)
         by_epoch.setdefault(part.epoch, []).append(part)
-    raw = Frame.objects.filter(cycle=cycle, columns__isnull=False).exists()
+    raw = cycle.compacted_at is None
     level = _level_for([p for parts in by_epoch.values() for p in parts], low, high, most)
     if not raw:
         level = max(level, LEVELS[0])
@@ -172,13 +172,14 @@ def _stored(series: Series, parts: list[_Part]) -> Rows:
 
 
 def _framed(cycle_id: UUID, series: Series, epoch: int, after_seq: int, before: int | None) -> Rows:
-    frames = Frame.objects.filter(cycle_id=cycle_id, epoch=epoch, seq__gt=after_seq, columns__isnull=False)
+    there = {f"{series.name}__isnull": False}
+    frames = Frame.objects.filter(cycle_id=cycle_id, epoch=epoch, seq__gt=after_seq, **there)
     if before is not None:
         frames = frames.filter(seq__lte=before)
     pieces = []
-    for text in frames.order_by("seq").values_list("columns", flat=True).iterator(chunk_size=500):
-        columns = json.loads(text or "{}").get(series.name)
-        if columns and columns["t"]:
+    for text in frames.order_by("seq").values_list(series.name, flat=True).iterator(chunk_size=500):
+        columns = json.loads(text)
+        if columns["t"]:
             pieces.append(rows_of(series, columns))
     return np.concatenate(pieces) if pieces else np.empty((0, series.width))
 

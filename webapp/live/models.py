@@ -17,9 +17,11 @@ class Frame(models.Model):
     t_ms = models.BigIntegerField()
     kind = models.CharField(max_length=8)
     payload = models.JSONField()
-    # The measured columns ({"points": ..., "device": ...}) as the text that the writer gave, so that they are
-    # read, and given away, without being parsed; null where there are none, or not any more.
-    columns = models.TextField(null=True, blank=True)  # noqa: DJ001 - null is not an empty text here
+    # Measured columns as the JSON that the writer gave, so that they are read, and given away, without being
+    # parsed; null where there are none, or not any more. Apart, because the few of one are often wanted
+    # without the many of the other.
+    points = models.TextField(null=True, blank=True)  # noqa: DJ001 - null is not an empty text here
+    device = models.TextField(null=True, blank=True)  # noqa: DJ001
     # It changes the state, or holds events: history needs it word for word.
     telling = models.BooleanField(default=True)
     committed_at = models.DateTimeField()

@@ -11,7 +11,10 @@ import json
 import uuid
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_TOPICS: Final = 20
 MAX_SOCKETS: Final = 10
@@ -20,7 +23,9 @@ MAX_INBOUND_RATE: Final = 30
 PING_SECONDS: Final = 15.0
 SILENCE_SECONDS: Final = 45.0
 RECHECK_SECONDS: Final = 60.0
+NOTICE_SECONDS: Final = 1.0
 REPLAY_FRAMES: Final = 2_000
+MESSAGE_BYTES: Final = 512 * 1024
 QUEUE_MESSAGES: Final = 256
 QUEUE_BYTES: Final = 4 * 1024 * 1024
 DRAIN_SECONDS: Final = 10.0
@@ -31,6 +36,7 @@ class Code(IntEnum):
 
     MALFORMED = 4400
     LOGIN = 4401
+    ROLE_LOST = 4403
     GONE = 4404
     TOO_SLOW = 4408
     TOO_MANY = 4429
@@ -130,6 +136,21 @@ def frames(cycle: uuid.UUID, items: list[RawFrame]) -> str:
     """Consecutive frames, oldest first; `items` is not empty."""
     joined = ",".join(item.text for item in items)
     return f'{{"type":"frames","topic":"{topic(cycle)}","items":[{joined}],"last":{items[-1].seq}}}'
+
+
+def in_messages(cycle: uuid.UUID, items: list[RawFrame]) -> Iterator[tuple[str, int]]:
+    """Consecutive frames as one or more `frames` messages of about MESSAGE_BYTES at most, each with its last
+    number: what a browser has to parse at once stays small."""
+    some: list[RawFrame] = []
+    size = 0
+    for item in items:
+        if some and size + len(item.text) > MESSAGE_BYTES:
+            yield frames(cycle, some), some[-1].seq
+            some, size = [], 0
+        some.append(item)
+        size += len(item.text)
+    if some:
+        yield frames(cycle, some), some[-1].seq
 
 
 def reset(cycle: uuid.UUID, reason: str, last: int) -> str:

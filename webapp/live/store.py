@@ -14,6 +14,7 @@ from django.db import connection
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from webapp.live.frames import MEASURED
 from webapp.live.protocol import RawFrame
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
 CHANNEL: Final = "frames"
+PEOPLE: Final = "people"
 # `at` is the writer's clock reading beside the commit, in ms since 1970: what latency is measured from.
 _FRAME: Final = "seq, epoch, t_ms, kind, (extract(epoch from committed_at) * 1000)::float8, payload::text"
 _OF_CYCLE: Final = "FROM live_frame WHERE cycle_id = %s AND seq > %s"
-FRAMES_SQL: Final = f"SELECT {_FRAME}, columns {_OF_CYCLE} ORDER BY seq LIMIT %s"
-TELLING_SQL: Final = f"SELECT {_FRAME}, NULL {_OF_CYCLE} AND telling ORDER BY seq"
+FRAMES_SQL: Final = f"SELECT {_FRAME}, points, device {_OF_CYCLE} ORDER BY seq LIMIT %s"
+TELLING_SQL: Final = f"SELECT {_FRAME}, NULL, NULL {_OF_CYCLE} AND telling ORDER BY seq"
 SEQS_SQL: Final = "SELECT id, seq FROM cycles_cycle WHERE id = ANY(%s)"
 
 
@@ -40,10 +42,11 @@ def _raw(rows: Iterable[Sequence[Any]]) -> list[RawFrame]:
 
 
 def _frame(row: Sequence[Any]) -> RawFrame:
-    seq, epoch, t_ms, kind, at, payload, columns = row
-    if columns:
-        # Two JSON objects become one without parsing either.
-        payload = f"{payload[:-1]}{',' if len(payload) > 2 else ''}{columns[1:]}"
+    seq, epoch, t_ms, kind, at, payload, *measured = row
+    for name, columns in zip(MEASURED, measured, strict=True):
+        if columns:
+            # One more member of a JSON object, without parsing either.
+            payload = f'{payload[:-1]}{"," if len(payload) > 2 else ""}"{name}":{columns}}}'
     head = f'{{"seq":{seq},"epoch":{epoch},"t_ms":{t_ms},"kind":"{kind}","at":{at:.1f}'
     return RawFrame(seq, f'{head},"payload":{payload}}}')
 
@@ -107,13 +110,13 @@ class FrameReader:
             await self._pool.close()
 
 
-async def doorbell() -> AsyncIterator[str]:
-    """Cycle ids as NOTIFY rings them, on a connection of its own; ends with psycopg.Error when it breaks.
+async def doorbell() -> AsyncIterator[tuple[str, str]]:
+    """(CHANNEL, cycle id) and (PEOPLE, user id) as NOTIFY rings them, on a connection of its own.
 
-    The first item is empty: it says that the connection listens.
+    The first item is ("", ""): it says that the connection listens. Raises psycopg.Error when it breaks.
     """
     async with await psycopg.AsyncConnection.connect(**_parameters()) as listening:
-        await listening.execute(f"LISTEN {CHANNEL}")
-        yield ""
+        await listening.execute(f"LISTEN {CHANNEL}; LISTEN {PEOPLE}")
+        yield "", ""
         async for notice in listening.notifies():
-            yield notice.payload
+            yield notice.channel, notice.payload

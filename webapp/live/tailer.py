@@ -11,14 +11,17 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg_pool import PoolTimeout
 
 from webapp.live import protocol
-from webapp.live.store import FrameReader, doorbell
+from webapp.live.store import PEOPLE, FrameReader, doorbell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +68,10 @@ class Tailer:
                 while found := await self._reader.frames_after(self.cycle_id, self.last, BATCH):
                     if found[0].seq != self.last + 1:
                         break
-                    self.last = found[-1].seq
-                    text = protocol.frames(self.cycle_id, found)
-                    for viewer in tuple(self.viewers):
-                        viewer.take(self.cycle_id, text, self.last)
+                    for text, last in protocol.in_messages(self.cycle_id, found):
+                        self.last = last
+                        for viewer in tuple(self.viewers):
+                            viewer.take(self.cycle_id, text, last)
                     if len(found) < BATCH:
                         break
             except _AWAY:
@@ -81,6 +84,8 @@ class Hub:
     def __init__(self) -> None:
         self.reader = FrameReader()
         self.tailers: dict[uuid.UUID, Tailer] = {}
+        # Called with a person's id, as text, when their rights may have changed.
+        self.rights_listeners: set[Callable[[str], None]] = set()
         self._joining = asyncio.Lock()
         self._tasks = (
             asyncio.create_task(self._listen(), name="frames doorbell"),
@@ -118,19 +123,25 @@ class Hub:
         delay = 0.2
         while True:
             try:
-                async for payload in doorbell():
+                async for channel, payload in doorbell():
                     delay = 0.2
-                    if not payload:
-                        for tailer in self.tailers.values():
-                            tailer.ring()
-                        continue
-                    with contextlib.suppress(ValueError):
-                        if watched := self.tailers.get(uuid.UUID(payload)):
-                            watched.ring()
+                    self._rung(channel, payload)
             except _AWAY:
                 logger.warning("the doorbell is away; polling goes on, listening again in %.1f s", delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 10.0)
+
+    def _rung(self, channel: str, payload: str) -> None:
+        if channel == PEOPLE:
+            for listener in tuple(self.rights_listeners):
+                listener(payload)
+        elif not payload:
+            for tailer in self.tailers.values():
+                tailer.ring()
+        else:
+            with contextlib.suppress(ValueError):
+                if watched := self.tailers.get(uuid.UUID(payload)):
+                    watched.ring()
 
     async def _poll(self) -> None:
         while True:

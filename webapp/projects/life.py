@@ -204,7 +204,7 @@ def _asides(
         start = means.get(parent)
         if kept is None or start is None or not y.low <= kept <= y.high:
             continue
-        x, at = place[parent] + 0.6, y(kept)
+        x, at = place[parent] + 0.4, y(kept)
         data = path([(place[parent], y(start)), (x, at)])
         found.append(Aside(row["label"], row["standing"], row["checkpoint_id"], data, f"M{x:g} {at:g}h0"))
     return found

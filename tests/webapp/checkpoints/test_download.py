@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
 
 from tests.webapp.checkpoints.test_services import create
 from tests.webapp.conftest import logged_in
+from tests.webapp.streams import collected
 from webapp.core.store import store_path
 from webapp.uploads.models import StoredFile
 
@@ -30,13 +30,6 @@ def checkpoint(project: Project) -> Checkpoint:
     path.write_bytes(DATA)
     StoredFile.objects.create(workspace=project.workspace, sha256=sha256, size_bytes=len(DATA))
     return create(project, sha256=sha256, size_bytes=len(DATA))
-
-
-def collected(response: Any) -> bytes:
-    async def read() -> bytes:
-        return b"".join([piece async for piece in response.streaming_content])
-
-    return asyncio.run(read())
 
 
 def test_the_bytes_and_their_name(vera: User, checkpoint: Checkpoint) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.conftest import logged_in
+from tests.webapp.streams import collected
 from webapp.live.bins import POINTS, merge, rows_of
+from webapp.live.compaction import frames_compact
 from webapp.live.frames import frame_write
 from webapp.live.history import history_text, points_between
-from webapp.live.models import Rollup
+from webapp.live.models import Frame, Rollup
 from webapp.live.rollups import LEVELS, RollupWriter
 
 if TYPE_CHECKING:
@@ -122,6 +128,53 @@ def test_a_zoom_is_finer(cycle: Cycle, low: int, high: int) -> None:
     assert sum(row["count"] for row in rows) == len(inside)
     assert rows == brute(inside, found["points"]["level"])
     assert found["complete"] == (found["points"]["level"] == 0) == (high - low < 2_000)
+
+
+def end(cycle: Cycle, days: int) -> None:
+    ended = timezone.now() - timedelta(days=days)
+    type(cycle).objects.filter(pk=cycle.pk).update(state="succeeded", finished_at=ended)
+
+
+@pytest.mark.django_db(transaction=True)  # the export reads on a connection of its own
+def test_old_streams_are_kept_in_short_and_say_the_same(cycle: Cycle, vera: User) -> None:
+    stage = {"kind": "stage_started", "stage": "NREM replay", "round": 1, "t": 0.0, "step": 0}
+    frame_write(cycle_id=cycle.pk, epoch=cycle.epoch, kind="data", payload={"events": [stage], "t": 0.0})
+    points = night(1, 5_000)
+    write(cycle.pk, cycle.epoch, points)
+    before = json.loads(history_text(cycle.pk, points=300))
+    frames = Frame.objects.filter(cycle=cycle).count()
+    end(cycle, days=1)
+    assert frames_compact() == 0
+    end(cycle, days=30)
+    assert frames_compact() == 1
+    assert frames_compact() == 0
+    assert Frame.objects.filter(cycle=cycle).count() < frames / 10
+    after = json.loads(history_text(cycle.pk, points=300))
+    assert after == before
+    exact = json.loads(history_text(cycle.pk))
+    assert shown(exact["points"]) == brute(points, 4), "bins of 16 steps are what is left"
+    page = logged_in(vera).get(f"/api/cycles/{cycle.pk}/frames?after=0").json()
+    assert (page["reset"], page["compacted"], page["items"]) == (True, True, [])
+    lines = export(cycle, vera).splitlines()
+    assert lines[0].startswith("attempt,step,t,points,loss,loss_low,loss_high")
+    assert len(lines) == 1 + len(brute(points, 4))
+
+
+def export(cycle: Cycle, user: User) -> str:
+    answer = logged_in(user).get(f"/cycles/{cycle.pk}/points.csv")
+    return collected(answer).decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_export_has_every_number_as_it_was_stored(cycle: Cycle, vera: User, charlie: User) -> None:
+    points = night(1, 1_000)
+    write(cycle.pk, cycle.epoch, points)
+    rows = list(csv.DictReader(io.StringIO(export(cycle, vera))))
+    assert [(int(row["step"]), row["loss"]) for row in rows] == [
+        (step, "" if value is None else repr(value)) for step, value in points
+    ]
+    assert {row["attempt"] for row in rows} == {str(cycle.epoch)}
+    assert logged_in(charlie).get(f"/cycles/{cycle.pk}/points.csv").status_code == 404
 
 
 def test_over_http_it_is_for_those_who_may_look(cycle: Cycle, vera: User, charlie: User) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support import night
 from tests.support.night_script import Night
 from tests.webapp.live.people import COOKIE, Web, session_of, socket_to
+from webapp.accounts.models import Membership
 
 if TYPE_CHECKING:
     import uuid
@@ -247,3 +249,59 @@ def test_unsub_ends_the_stream(web: Web, alice: User, cycle: Cycle) -> None:
 
     session = session_of(alice)
     asyncio.run(run())
+
+
+def log_out(session: str) -> None:
+    """As the menu's button does, in another browser tab."""
+    client = Client()
+    client.cookies[COOKIE] = session
+    assert client.post("/accounts/logout/").status_code == 302
+    connection.close()
+
+
+def remove_from_workspace(user: User) -> None:
+    Membership.objects.get(user=user).delete()
+    connection.close()
+
+
+def test_who_logs_out_or_is_removed_is_told_within_five_seconds(web: Web, alice: User, cycle: Cycle) -> None:
+    async def run() -> None:
+        for take_away, subject, code in ((log_out, session, 4401), (remove_from_workspace, alice, 4403)):
+            key = session if take_away is log_out else other
+            async with socket_to(web, key) as live:
+                await live.send(sub(cycle.pk))
+                await hear(live, "hello")
+                await asyncio.to_thread(take_away, subject)  # type: ignore[arg-type]
+                async with asyncio.timeout(5):
+                    assert (await hear(live, "bye"))["code"] == code
+
+    session, other = session_of(alice), session_of(alice)
+    asyncio.run(run())
+
+
+def test_asked_for_again_while_it_catches_up_a_stream_comes_once(
+    web: Web, alice: User, bob: User, cycle: Cycle
+) -> None:
+    async def run() -> list[int]:
+        async with socket_to(web, watcher) as other, socket_to(web, session) as live:
+            await other.send(sub(cycle.pk))
+            await hear(other, "hello")
+            for _ in range(3):
+                await live.send(sub(cycle.pk, 0))
+            for _ in range(3):
+                await hear(live, "hello")
+            got = [frame["seq"] for frame in (await hear(live, "frames"))["items"]]
+            await asyncio.to_thread(play, cycle, Night(seconds=4), until=8)
+            while got[-1] < last + 8:
+                got += [frame["seq"] for frame in (await hear(live, "frames"))["items"]]
+            await live.send('{"type":"ping"}')
+            await hear(live, "pong")
+            return got
+
+    night.play(cycle, Night(seconds=20), until=150)
+    cycle.refresh_from_db()
+    last, session, watcher = cycle.seq, session_of(alice), session_of(bob)
+    got = asyncio.run(run())
+    # What had left before the stream was asked for again may come first; what comes after is whole.
+    tail = got[len(got) - got[::-1].index(1) - 1 :] if 1 in got else got
+    assert tail == list(range(tail[0], last + 9))

@@ -58,7 +58,7 @@ def test_a_candidate_stands_beside_the_line() -> None:
     assert life is not None
     (aside,) = life.asides
     assert aside.label == "v3"
-    assert [x for x, _ in points(aside.data)] == [1.5, 2.1]
+    assert [x for x, _ in points(aside.data)] == [1.5, 1.9]
     assert life.columns == 4
 
 

@@ -9,7 +9,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField("frame", "columns", models.TextField(blank=True, null=True)),
+        migrations.AddField("frame", "points", models.TextField(blank=True, null=True)),
+        migrations.AddField("frame", "device", models.TextField(blank=True, null=True)),
         migrations.AddField("frame", "telling", models.BooleanField(default=True)),
         migrations.AddIndex(
             "frame",

@@ -1,7 +1,7 @@
 // @ts-check
 /** The five figures under the title: value, change, arrow and word. */
 import { energyWords } from "./charts.js";
-import { gettext as _, interpolate } from "./i18n.js";
+import { gettext as _ } from "./i18n.js";
 import { MINUS, NONE, duration, isNumber, percent, score, signed } from "./format.js";
 
 export class Strip {
@@ -41,7 +41,7 @@ export class Strip {
       pruned ? "" : store.cycle.kind === "sleep" ? "not yet" : "a wake prunes nothing");
     const { energy } = store;
     const [amount, known] = energyWords(energy).split(", ");
-    this._set("energy", amount || NONE, null, energy ? interpolate(_("%(how)s, so far on this device"), { how: known }) : _("not measured yet"));
+    this._set("energy", amount || NONE, null, energy ? known : _("not measured yet"));
     this._set("time", store.cycle.started_at ? duration(this.seconds()) : NONE, null, split === "watch" && now ? "figures so far: watch probe" : ended ? "figures: proof probe" : "");
     const heading = this.root.querySelector("[data-figure='retention'] .figure__name");
     if (heading && mode === "score") heading.textContent = old.length ? "Mean score, old tasks" : "Retention";
