@@ -243,12 +243,15 @@ def test_nothing_sticks_out_and_nothing_jumps(seen: Page, cycle: Cycle, width: i
     seen.reload()
     seen.locator("[data-livechip][data-kind=live]").wait_for()
     seen.evaluate(
-        """() => { window.__shift = 0; new PerformanceObserver((list) => {
-        for (const e of list.getEntries()) if (!e.hadRecentInput) window.__shift += e.value;
-        }).observe({ type: "layout-shift" }) }"""
+        """() => { window.__shift = 0; window.__moved = []; new PerformanceObserver((list) => {
+        for (const e of list.getEntries()) if (!e.hadRecentInput) {
+          window.__shift += e.value;
+          for (const { node, previousRect: a, currentRect: b } of e.sources)
+            window.__moved.push([node?.className, node?.textContent?.slice(0, 30), a.y, b.y, a.x, b.x]);
+        } }).observe({ type: "layout-shift" }) }"""
     )
     for payload in payloads()[:50]:
         last = night.flush(cycle, payload)
     shows(seen, last)
     assert seen.evaluate("document.documentElement.scrollWidth") <= width
-    assert seen.evaluate("window.__shift") < 0.05
+    assert seen.evaluate("window.__shift") < 0.05, seen.evaluate("window.__moved")

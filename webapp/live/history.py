@@ -109,7 +109,8 @@ def _rows(cycle: Cycle, series: Series, low: int | None, high: int | None, most:
     while sum(len(rows) for _, rows in found) > most:
         level += 1
         found = [(epoch, merge(rows, level)) for epoch, rows in found]
-    return _Found(level, [(epoch, rows) for epoch, rows in found if len(rows)])
+    there = [(epoch, rows) for epoch, rows in found if len(rows)]
+    return _Found(level if there else 0, there)
 
 
 def _level_for(parts: list[_Part], low: int | None, high: int | None, most: int) -> int:

@@ -1,5 +1,5 @@
 // @ts-check
-/** The five figures under the title: value, change, arrow and word. */
+/** The six figures under the title: value, change, arrow and word. */
 import { energyWords } from "./charts.js";
 import { gettext as _ } from "./i18n.js";
 import { MINUS, NONE, duration, isNumber, percent, score, signed } from "./format.js";
@@ -81,7 +81,7 @@ export class Strip {
     if (note) {
       const word = document.createElement("span");
       word.className = "muted clip";
-      word.textContent = note;
+      word.textContent = word.title = note;
       line.append(word);
     }
   }
