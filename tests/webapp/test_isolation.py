@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from tests.webapp.conftest import logged_in, member
 from webapp.accounts.choices import Role
@@ -19,6 +21,7 @@ from webapp.core.errors import NotFound
 from webapp.cycles.models import Cycle
 from webapp.memories.models import RecordSet
 from webapp.projects.models import Project, Task
+from webapp.reports.models import ReportShare
 from webapp.schedules.models import Schedule
 from webapp.uploads.models import Upload
 
@@ -34,7 +37,7 @@ OWN_THINGS = {
 }  # fmt: skip
 # Addresses that must answer without a login.
 OPEN = {
-    "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz",
+    "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz", "shared_report",
 }  # fmt: skip
 
 
@@ -75,6 +78,9 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
     upload = Upload.objects.create(
         project=project, user=alice, purpose="checkpoint", filename="m.safetensors", size_bytes=1
     )
+    share = ReportShare.objects.create(
+        cycle=cycle, token_hash="2" * 64, expires_at=timezone.now() + timedelta(days=1)
+    )
     invitation, _ = invitation_create(actor=alice, workspace=workspace, role=Role.VIEWER)
     return {
         "project_id": project.pk,
@@ -86,6 +92,7 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
         "upload_id": upload.pk,
         "membership_id": Membership.objects.get(user=alice).pk,
         "invitation_id": invitation.pk,
+        "share_id": share.pk,
     }
 
 
@@ -143,7 +150,7 @@ def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID]
 
 @pytest.mark.parametrize(
     "model",
-    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership],
+    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership, ReportShare],
     ids=lambda m: m.__name__,
 )
 def test_querysets_show_a_stranger_nothing(

@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "webapp.schedules",
     "webapp.live",
     "webapp.fleet",
+    "webapp.reports",
     "consolidation",
     "workers",
 ]
