@@ -69,15 +69,16 @@ class Score(Row):
     """One cell of the retention matrix: a checkpoint's score on one task's proof probe.
 
     `value` is a fraction of 1; `correct` keeps one bit an example (numpy packbits, proof order), so that
-    every metric and interval can be computed again.
+    every metric and interval can be computed again. A `typed` one was measured elsewhere and has neither.
     """
 
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="scores")
     task = models.ForeignKey("projects.Task", on_delete=models.CASCADE, related_name="scores")
     cycle = models.ForeignKey("cycles.Cycle", null=True, on_delete=models.SET_NULL, related_name="scores")
     value = models.FloatField()
-    examples = models.PositiveIntegerField()
+    examples = models.PositiveIntegerField(default=0)
     correct = models.BinaryField(default=b"")
+    typed = models.BooleanField(default=False)
 
     objects = VisibleThroughCheckpoint.as_manager()
 

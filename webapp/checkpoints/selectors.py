@@ -15,7 +15,7 @@ TENSORS_SHOWN = 200
 
 
 def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """[{task, value, examples, change since the parent}] in the order of learning. Two queries."""
+    """[{task, value, examples, typed, change since the parent}] in the order of learning. Two queries."""
     wanted = [pk for pk in (checkpoint.pk, checkpoint.parent_id) if pk]
     found = {
         (s.checkpoint_id, s.task_id): s for s in Score.objects.filter(checkpoint__in=wanted).defer("correct")
@@ -30,6 +30,7 @@ def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
                 "task": task.name,
                 "value": own.value if own else None,
                 "examples": own.examples if own else None,
+                "typed": bool(own and own.typed),
                 "change": own.value - before.value if own and before else None,
             }
         )

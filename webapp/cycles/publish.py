@@ -201,9 +201,11 @@ def _scores_write(
             rows,
             update_conflicts=True,
             unique_fields=["checkpoint", "task"],
-            update_fields=["cycle", "value", "examples", "correct"],
+            update_fields=["cycle", "value", "examples", "correct", "typed"],
         )
     else:
+        # What somebody typed in gives way to what was measured.
+        Score.objects.filter(checkpoint=checkpoint, typed=True, task__in=[row.task for row in rows]).delete()
         Score.objects.bulk_create(rows, ignore_conflicts=True)
 
 

@@ -9,12 +9,15 @@ from django.db.models.functions import Now
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
-from webapp.cycles.choices import ACTIVE, State
+from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
 from webapp.cycles.models import Cycle
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from webapp.projects.models import Project
 
@@ -43,7 +46,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
     At most 4 queries.
     """
     now = (
-        Cycle.objects.select_related("base", "worker", "result", "data__task")
+        Cycle.objects.select_related("base__cycle__data__task", "worker", "result", "data__task")
         .annotate(server_now=Now())
         .get(pk=cycle.pk)
     )
@@ -51,7 +54,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
         Task.objects.filter(record_sets__cycles_as_probes=now).distinct().values_list("name", flat=True)
     )
     result: Checkpoint | None = getattr(now, "result", None)
-    newest = now.data.task.name if now.data else (tasks[-1] if tasks else None)
+    newest = _newest(now, tasks)
     error = {"code": now.error_code, "message": now.error_message} if now.error_code else None
     return {
         "id": str(now.pk),
@@ -86,9 +89,26 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
     }
 
 
+def _newest(cycle: Cycle, tasks: Sequence[str]) -> str | None:
+    """What a wake learns; what a scored checkpoint learned last, if it was here; else the last task."""
+    if cycle.data is not None:
+        return cycle.data.task.name
+    made_by = cycle.base.cycle if cycle.base else None
+    if cycle.kind == Kind.SCORE and made_by is not None and made_by.data is not None:
+        return made_by.data.task.name
+    return tasks[-1] if tasks else None
+
+
 def active_cycle(project: Project) -> Cycle | None:
     """The cycle that a worker holds on this project, if any."""
     return Cycle.objects.filter(project=project, state__in=ACTIVE).first()
+
+
+def unscored(project: Project) -> QuerySet[Checkpoint]:
+    """Checkpoints without any score that can be scored and are not about to be, oldest first."""
+    waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE).exclude(state__in=TERMINAL)
+    rows = Checkpoint.objects.filter(project=project, non_finite=False, scores__isnull=True)
+    return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 
 
 def retention_matrix(project: Project) -> dict[str, Any]:
@@ -96,7 +116,8 @@ def retention_matrix(project: Project) -> dict[str, Any]:
 
     Returns:
         {"tasks": [names in order], "rows": [{"label", "kind": wake|sleep|upload, "task": what a wake
-        learned or None, "checkpoint_id", "number", "standing", "scores": {task: fraction of 1}}]};
+        learned or None, "checkpoint_id", "number", "standing", "scores": {task: fraction of 1}, "typed":
+        [tasks whose score somebody typed in]}]};
         checkpoints without any score have no row. 3 queries.
     """
     scored = Checkpoint.objects.filter(project=project, scores__isnull=False).distinct()
@@ -128,9 +149,13 @@ def lineage_history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
     tasks = list(Task.objects.filter(project=project).order_by("position").values_list("name", flat=True))
     scores: dict[Any, dict[str, float]] = {}
+    typed: dict[Any, list[str]] = {}
     found = Score.objects.filter(checkpoint__in=checkpoints).order_by("task__position")
-    for checkpoint_id, task, value in found.values_list("checkpoint_id", "task__name", "value"):
+    names = ("checkpoint_id", "task__name", "value", "typed")
+    for checkpoint_id, task, value, by_hand in found.values_list(*names):
         scores.setdefault(checkpoint_id, {})[task] = value
+        if by_hand:
+            typed.setdefault(checkpoint_id, []).append(task)
     rows = []
     for item in checkpoints:
         if item.pk not in scores:
@@ -145,6 +170,7 @@ def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
                 "number": item.number,
                 "standing": item.standing,
                 "scores": scores[item.pk],
+                "typed": typed.get(item.pk, []),
             }
         )
     return {"tasks": tasks, "rows": rows}

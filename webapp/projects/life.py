@@ -127,7 +127,7 @@ def life_of(
         curves=_curves(tasks, known, y),
         retention=path((i + 0.5, None if v is None else y(v)) for i, v in enumerate(kept[hidden:])),
         asides=_asides(matrix, line, parents, place, means, y),
-        marks=[(y(tick), f"{tick:.1f}") for tick in ticks(low, max(1.0, max(values)), 4)],
+        marks=[(y(tick), f"{tick:g}") for tick in ticks(low, max(1.0, max(values)), 4)],
         columns=len(seen) + open_columns,
         hidden=hidden,
     )

@@ -31,6 +31,7 @@ else:
     _CyclePaginator = Paginator
 
 CYCLES_A_PAGE = 15
+UNSCORED_NAMED = 6
 
 
 class NumberedPaginator(_CyclePaginator):
@@ -86,6 +87,16 @@ def stage_of(
     return "rested" if current.origin == Origin.SLEEP else "ready"
 
 
+def _unscored(
+    checkpoints: Sequence[Checkpoint], matrix: dict[str, Any], unfinished: Sequence[Cycle]
+) -> list[Checkpoint]:
+    """As `cycles.selectors.unscored`, from what the page has read anyway; a few to name."""
+    known = {row["number"] for row in matrix["rows"]}
+    waiting = {cycle.base_id for cycle in unfinished if cycle.kind == Kind.SCORE}
+    found = [c for c in checkpoints if c.number not in known and c.pk not in waiting and not c.non_finite]
+    return found[:UNSCORED_NAMED]
+
+
 def project_page(project: Project, page_number: str | None, *, all_stages: bool = False) -> dict[str, Any]:
     """The page's context; its number of queries does not depend on the number of rows."""
     checkpoints = list(
@@ -123,6 +134,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         "matrix": matrix_view(matrix, project.current),
         "life": life,
         "standing": standing_of_line(matrix, line),
+        "unscored": _unscored(checkpoints, matrix, unfinished) if any(h.probe for h in held) else [],
         "schedules": list(
             Schedule.objects.filter(project=project).order_by("-enabled", "next_fire_at", "name")
         ),

@@ -77,7 +77,11 @@ def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str,
 
     def cells(task: str) -> list[dict[str, Any]]:
         return [
-            {"value": row["scores"].get(task), "is_current": row["number"] == number}
+            {
+                "value": row["scores"].get(task),
+                "is_current": row["number"] == number,
+                "typed": task in row["typed"],
+            }
             for row in matrix["rows"]
         ]
 

@@ -38,7 +38,7 @@ export class Strip {
     }
     const pruned = store.decisions.filter((d) => d.name === "prune" && !d.ghost).at(-1);
     this._set("pruned", prunedText(pruned), pruned ? { text: pruned.kept ? "kept" : "reverted", tone: pruned.kept ? "good" : "", arrow: pruned.kept ? "✓" : "↺" } : null,
-      pruned ? "" : store.cycle.kind === "sleep" ? "not yet" : "a wake prunes nothing");
+      pruned ? "" : "not yet");
     const { energy } = store;
     const [amount, known] = energyWords(energy).split(", ");
     this._set("energy", amount || NONE, null, energy ? known : _("not measured yet"));
