@@ -13,6 +13,7 @@ from tests.support import night
 from tests.support.database import url_of
 from tests.support.night_script import TASKS, Night
 from tests.webapp.live.people import COOKIE, Web, session_of, start_web
+from webapp.checkpoints.models import Score
 from webapp.cycles.transitions import transition
 
 if TYPE_CHECKING:
@@ -255,3 +256,32 @@ def test_nothing_sticks_out_and_nothing_jumps(seen: Page, cycle: Cycle, width: i
     shows(seen, last)
     assert seen.evaluate("document.documentElement.scrollWidth") <= width
     assert seen.evaluate("window.__shift") < 0.05, seen.evaluate("window.__moved")
+
+
+def test_a_cell_of_the_matrix_tells_its_formula(seen: Page, cycle: Cycle) -> None:
+    words = seen.locator("[data-matrix-formula]")
+    usual = words.inner_text()
+    row = seen.locator('tr[data-task="billing"]')
+    scores = {
+        number: value
+        for number, value in Score.objects.filter(
+            checkpoint__project=cycle.project, task__name="billing"
+        ).values_list("checkpoint__number", "value")
+    }
+    cells = row.locator("td.heat")
+    cells.nth(3).hover()
+    best = max(scores[number] for number in scores if number < 4)
+    kept, lost = scores[4] / best, 100 * (best - scores[4])
+    assert words.inner_text() == (
+        f"R[v4][billing] = {scores[4]:.3f}. Best before: {best:.3f} (v2). "
+        f"Retention {scores[4]:.3f} / {best:.3f} = {kept:.3f}; "
+        f"forgetting {best:.3f} − {scores[4]:.3f} = {lost:.1f} %."
+    )
+    seen.mouse.move(0, 0)
+    assert words.inner_text() == usual
+    seen.locator("td.heat[tabindex='0']").focus()
+    seen.keyboard.press("ArrowDown")
+    seen.keyboard.press("ArrowLeft")
+    assert words.inner_text().startswith(f"R[v6][{TASKS[1]}] = ")
+    seen.keyboard.press("Tab")
+    assert words.inner_text() == usual

@@ -35,7 +35,8 @@ def cycle_page(cycle: Cycle) -> dict[str, Any]:
     Returns:
         state: as the API gives it, with `workers_alive`; history: matrix rows of the base and its ancestors;
         base_scored: whether the last of them is the base's own; tasks: [{"name", "colour": 1-8,
-        "role": "old" | "newest" | "later", "best": score or None}] in order of learning; mode: "retention"
+        "role": "old" | "newest" | "later", "best": score or None, "since": the row of the history in which it
+        was learned, or None}] in order of learning; mode: "retention"
         when every old task has a past to be measured against, else "score" and mode_reason says why.
         At most 9 queries.
     """
@@ -90,7 +91,10 @@ def comparison(
         if role == "old" and not any((row.scores.get(name) or 0) > 0 for row in past):
             without.append(name)
             best = None
-        described.append({"name": name, "colour": task_colour(index), "role": role, "best": best})
+        since = learned.get(name)
+        described.append(
+            {"name": name, "colour": task_colour(index), "role": role, "best": best, "since": since}
+        )
     if kind == Kind.SCORE:
         return described, "score", _("Scores of the proof probes.")
     if not any(task["role"] == "old" for task in described):

@@ -50,7 +50,8 @@ def test_the_first_paint_holds_the_matrix_and_the_state(waiting: Cycle, alice: U
     data = page_data(text)
     assert data["mode"] == "retention"
     assert [task["role"] for task in data["tasks"]] == ["old"] * 5 + ["newest"]
-    assert data["tasks"][0] == {"name": "returns", "colour": 1, "role": "old", "best": 0.97}
+    first = {"name": "returns", "colour": 1, "role": "old", "best": 0.97, "since": 0}
+    assert data["tasks"][0] == first
     assert text.count('<tr data-task="') == len(TASKS)
     assert ">97</td>" in text
     assert "No worker" in text

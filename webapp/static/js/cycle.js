@@ -2,6 +2,7 @@
 /** The cycle page: frames into the store, the store onto the page. */
 import { Figures, cycleCharts } from "./charts.js";
 import { percent, score } from "./format.js";
+import { MatrixFormulas } from "./formula.js";
 import { Header } from "./header.js";
 import { toast } from "./dialogs.js";
 import { HistogramCard } from "./histogram.js";
@@ -30,6 +31,7 @@ const header = new Header(document, store);
 const hypnogram = new Hypnogram(/** @type {HTMLElement} */ (root.querySelector("[data-hypnogram]")), store, running);
 const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-strip]")), figures, seconds);
 const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
+new MatrixFormulas(matrix.card, page.tasks);
 const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[data-journal]")), store);
 const view = readView(location.hash);
 /** @type {import("./rows.js").Rows|null} */
@@ -48,7 +50,7 @@ const shared = {
   ended: () => TERMINAL.has(store.cycle.state),
   cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
 };
-const charts = cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
+const charts = await cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
 const histogramCard = root.querySelector("[data-chart='significance']");
 const histogram = histogramCard instanceof HTMLElement ? new HistogramCard(histogramCard, store, shared.ended) : null;
 

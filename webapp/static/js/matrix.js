@@ -1,6 +1,6 @@
 // @ts-check
 /** The live columns of the retention matrix; the past ones come from the server. */
-import { isNumber, percent, score } from "./format.js";
+import { isNumber, percent } from "./format.js";
 
 /** The number in a cell: hundredths, cut, so that 0.996 is no 100. @param {number} v */
 function hundredths(v) {
@@ -22,9 +22,9 @@ export class Matrix {
     for (const task of tasks) {
       const row = this.card.querySelector(`tr[data-task="${CSS.escape(task.name)}"]`);
       if (!row) continue;
-      const base = row.querySelector("[data-cell='base']");
+      const base = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='base']"));
       if (base && base.classList.contains("heat--none") && evening) this._fill(base, evening.scores[task.name], "proof, when it fell asleep");
-      const cell = row.querySelector("[data-cell='now']");
+      const cell = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='now']"));
       if (cell && now) this._fill(cell, now.scores[task.name], now.split === "proof" ? "proof probe" : "watch probe, so far");
     }
     const { result } = store.cycle, head = this.card.querySelector("[data-now-head]");
@@ -32,15 +32,16 @@ export class Matrix {
     if (this.foot) this._foot(morning ?? store.latest("watch"));
   }
 
-  /** @param {Element} cell @param {number|undefined} value @param {string} word */
+  /** @param {HTMLElement} cell @param {number|undefined} value @param {string} word */
   _fill(cell, value, word) {
     if (!isNumber(value)) return;
     const text = hundredths(value);
-    if (cell.textContent === text && cell.hasAttribute("title")) return;
+    if (cell.dataset.value === String(value)) return;
     cell.textContent = text;
     for (const name of [...cell.classList]) if (name.startsWith("heat--")) cell.classList.remove(name);
     cell.classList.add(`heat--${Math.max(0, Math.min(10, Math.round(10 * value)))}`);
-    cell.setAttribute("title", `${score(value)} · ${word}`);
+    cell.setAttribute("title", word);
+    cell.dataset.value = String(value);
   }
 
   _foot(probe) {

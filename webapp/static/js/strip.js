@@ -29,7 +29,7 @@ export class Strip {
     const word = told.after?.worst_task ?? lost?.task;
     const within = worst === null ? null : worst <= budget;
     this._set("forgetting", percent(worst), store.cycle.kind === "sleep" && within !== null
-      ? { text: within ? `within budget ${percent(budget)}` : `over budget ${percent(budget)}`, tone: within ? "good" : "bad", arrow: within ? "✓" : "▲" } : null,
+      ? { text: within ? `within ${percent(budget)}` : `over ${percent(budget)}`, tone: within ? "good" : "bad", arrow: within ? "✓" : "▲" } : null,
       word ? `${word}` : "");
 
     if (newest) {
