@@ -52,6 +52,8 @@ TERMINAL: Final = frozenset(
     for state in (State.SUCCEEDED, State.REJECTED, State.CANCELLED, State.FAILED, State.QUARANTINED)
 )
 
+UNFINISHED: Final = frozenset(State.values) - TERMINAL
+
 TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     "": frozenset({State.SCHEDULED, State.QUEUED}),
     State.SCHEDULED: frozenset({State.QUEUED, State.CANCELLED}),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.core.models import Row
 from webapp.core.visibility import VisibleThroughCycle, VisibleThroughProject
-from webapp.cycles.choices import ACTIVE, Kind, State, Verdict
+from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State, Verdict
 
 
 class Cycle(Row):
@@ -99,6 +99,11 @@ class Cycle(Row):
                 fields=["lease_expires_at"], condition=models.Q(state__in=sorted(ACTIVE)), name="cycle_leases"
             ),
             models.Index(fields=["project", "-number"], name="cycle_by_project"),
+            models.Index(
+                fields=["project", "number"],
+                condition=models.Q(state__in=sorted(UNFINISHED)),
+                name="cycle_unfinished",
+            ),
         )
 
     def __str__(self) -> str:

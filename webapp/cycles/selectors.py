@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
-from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
+from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State
 from webapp.cycles.models import Cycle
 from webapp.projects.models import Task
 
@@ -106,7 +106,7 @@ def active_cycle(project: Project) -> Cycle | None:
 
 def unscored(project: Project) -> QuerySet[Checkpoint]:
     """Checkpoints without any score that can be scored and are not about to be, oldest first."""
-    waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE).exclude(state__in=TERMINAL)
+    waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE, state__in=UNFINISHED)
     rows = Checkpoint.objects.filter(project=project, non_finite=False, scores__isnull=True)
     return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
-from webapp.cycles.choices import ACTIVE, TERMINAL, Kind
+from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind
 from webapp.cycles.gains import gains_of
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
@@ -35,12 +35,22 @@ UNSCORED_NAMED = 6
 
 
 class NumberedPaginator(_CyclePaginator):
-    """Pages of a project's cycles, counted by the project's own counter instead of by a query."""
+    """Pages of a project's cycles, newest first, counted and cut by their numbers, which have no holes.
+
+    So the database reads a page's own rows from the index, whatever it knows of how many there are.
+    """
 
     def __init__(self, project: Project) -> None:
         rows = Cycle.objects.filter(project=project).select_related("base", "result", "data__task")
         super().__init__(rows.order_by("-number"), CYCLES_A_PAGE)
         self.counted = project.last_cycle_number
+
+    def page(self, number: int | str) -> Page[Cycle]:
+        """The cycles whose numbers fall on the page."""
+        valid = self.validate_number(number)
+        top = self.count - (valid - 1) * self.per_page
+        rows = self.object_list.filter(number__lte=top, number__gt=top - self.per_page)  # type: ignore[attr-defined]
+        return Page(rows, valid, self)
 
     @cached_property
     def count(self) -> int:
@@ -106,8 +116,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
     )
     page = NumberedPaginator(project).get_page(page_number)
     unfinished = list(
-        Cycle.objects.filter(project=project)
-        .exclude(state__in=TERMINAL)
+        Cycle.objects.filter(project=project, state__in=UNFINISHED)
         .select_related("base", "worker", "data__task")
         .order_by("number")
     )

@@ -14,7 +14,7 @@ from webapp.accounts.selectors import require_role
 from webapp.core import audit
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.cycles.checks import clean_recipe
-from webapp.cycles.choices import TERMINAL, Kind
+from webapp.cycles.choices import UNFINISHED, Kind
 from webapp.cycles.models import Cycle
 from webapp.cycles.services import cycle_start
 from webapp.cycles.sleep_plan import known_wake
@@ -168,7 +168,7 @@ def _following(schedule: Schedule, fire_at: datetime, now: datetime, *, late: bo
 def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
     """Start the cycle of a fresh fire, or write down why not."""
     outcome, reason, cycle = Outcome.STARTED, "", None
-    if Cycle.objects.filter(schedule=schedule).exclude(state__in=TERMINAL).exists():
+    if Cycle.objects.filter(schedule=schedule, state__in=UNFINISHED).exists():
         outcome, reason = Outcome.SKIPPED, "The night before has not ended yet."
     else:
         try:
