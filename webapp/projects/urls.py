@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from webapp.cycles.compare_page import cycle_compare
 from webapp.cycles.new_sleep import cycle_create
 from webapp.cycles.new_wake import wake_create
 from webapp.projects import views
@@ -15,4 +16,5 @@ urlpatterns = [
     path("projects/<uuid:project_id>/rename/", views.project_rename, name="project_rename"),
     path("projects/<uuid:project_id>/sleep/", cycle_create, name="cycle_create"),
     path("projects/<uuid:project_id>/wake/", wake_create, name="wake_create"),
+    path("projects/<uuid:project_id>/compare/", cycle_compare, name="cycle_compare"),
 ]
