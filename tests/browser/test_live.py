@@ -285,3 +285,24 @@ def test_a_cell_of_the_matrix_tells_its_formula(seen: Page, cycle: Cycle) -> Non
     assert words.inner_text().startswith(f"R[v6][{TASKS[1]}] = ")
     seen.keyboard.press("Tab")
     assert words.inner_text() == usual
+
+
+def test_the_log_is_searched_and_copied_whole(seen: Page, cycle: Cycle) -> None:
+    seen.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for payload in payloads():
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    rows = seen.locator("[data-log] li")
+    everything = rows.count()
+    seen.get_by_role("searchbox", name="Find in the log").fill("STRENGTHEN")
+    found = rows.all_inner_texts()
+    assert 0 < len(found) < everything
+    assert all("strengthen" in text.lower() for text in found)
+    seen.get_by_role("searchbox", name="Find in the log").fill("no such words")
+    seen.get_by_text("Nothing in the log fits.").wait_for()
+    seen.get_by_role("button", name="Copy diagnostics").click()
+    seen.get_by_text("The diagnostics were copied").wait_for()
+    text = seen.evaluate("navigator.clipboard.readText()")
+    assert str(cycle.pk) in text
+    assert text.count("Strengthen") == len(found)
+    assert "recipe:\n  batch: 64" in text

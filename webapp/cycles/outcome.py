@@ -121,6 +121,8 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
         if last is None:
             continue
         delta = last - first if first is not None else None
+        # A wake's mean gain is over the old tasks, its accuracy over all: not the same change.
+        same = mean and delta is not None and abs(mean["value"] - delta) < 1e-6
         rows.append(
             {
                 "name": name,
@@ -128,7 +130,7 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
                 "after": last,
                 "delta": delta,
                 "good": good,
-                "interval": _interval(mean) if key == "acc" else "",
+                "interval": _interval(mean) if key == "acc" and same else "",
             }
         )
     return rows

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 MODULES = [
     f"js/{name}.js"
     for name in (
-        "chart", "chart_values", "charts", "dialogs", "format", "formula", "header", "histogram", "hypnogram",
-        "i18n", "journal", "live", "matrix", "palette", "redraw", "rows", "smoothing", "stages", "store",
-        "strip", "view",
+        "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "header",
+        "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "palette", "redraw", "rows",
+        "smoothing", "stages", "store", "strip", "view",
     )
 ]  # fmt: skip
 

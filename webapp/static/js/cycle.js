@@ -1,6 +1,7 @@
 // @ts-check
 /** The cycle page: frames into the store, the store onto the page. */
 import { Figures, cycleCharts } from "./charts.js";
+import { diagnostics } from "./diagnostics.js";
 import { percent, score } from "./format.js";
 import { MatrixFormulas } from "./formula.js";
 import { Header } from "./header.js";
@@ -175,6 +176,13 @@ for (const button of root.querySelectorAll("[data-copy-view]")) {
 
 root.addEventListener("click", (event) => {
   if (event.target instanceof Element && event.target.closest("[data-legend] button")) keepView();
+});
+
+root.querySelector("[data-copy-diagnostics]")?.addEventListener("click", async () => {
+  await navigator.clipboard.writeText(diagnostics(root, store)).then(
+    () => toast(_("The diagnostics were copied: this cycle's facts and its whole log.")),
+    () => toast(_("Copying was not allowed by the browser.")),
+  );
 });
 
 // ---------------------------------------------------------------- how somebody looks at it: zoom, and the link to it

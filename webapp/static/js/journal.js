@@ -1,6 +1,7 @@
 // @ts-check
 /** What happened, in words: decisions with their reasons, warnings, changes of state. Newest first. */
 import { clock, elapsed } from "./format.js";
+import { gettext as _ } from "./i18n.js";
 
 const SHOWN = 300;
 const LABELS = { info: "info", decision: "kept", reverted: "reverted", warning: "warning", error: "error" };
@@ -10,6 +11,12 @@ const FILTERS = {
   problems: (entry) => entry.level === "warning" || entry.level === "error",
 };
 
+/** When an entry was written: the clock's time, or since the start where that is not known. */
+export function entryTime(entry, cycle) {
+  const started = Date.parse(cycle.started_at ?? "");
+  return Number.isNaN(started) ? elapsed(entry.wall) : clock(started + entry.wall * 1000, true);
+}
+
 export class Journal {
   /** @param {HTMLElement} card @param {import("./store.js").CycleStore} store */
   constructor(card, store) {
@@ -17,7 +24,14 @@ export class Journal {
     this.list = /** @type {HTMLElement} */ (card.querySelector("[data-log]"));
     this.empty = /** @type {HTMLElement} */ (card.querySelector("[data-log-empty]"));
     this.filter = "all";
+    this.words = "";
     this.drawn = -1;
+    const search = /** @type {HTMLInputElement|null} */ (card.querySelector("[data-log-search]"));
+    search?.addEventListener("input", () => {
+      this.words = search.value.trim().toLowerCase();
+      this.drawn = -1;
+      this.update();
+    });
     for (const button of card.querySelectorAll("[data-log-filter]")) {
       button.addEventListener("click", () => {
         this.filter = /** @type {HTMLElement} */ (button).dataset.logFilter ?? "all";
@@ -32,17 +46,18 @@ export class Journal {
     const { journal } = this.store;
     if (this.drawn === journal.length) return;
     this.drawn = journal.length;
-    const entries = journal.filter(FILTERS[this.filter]).slice(-SHOWN).reverse();
+    const found = (entry) => FILTERS[this.filter](entry) && entry.text.toLowerCase().includes(this.words);
+    const entries = journal.filter(found).slice(-SHOWN).reverse();
     this.empty.hidden = entries.length > 0;
+    this.empty.textContent = journal.length ? _("Nothing in the log fits.") : _("Nothing to tell yet.");
     this.list.replaceChildren(...entries.map((entry) => this._row(entry)));
   }
 
   _row(entry) {
-    const started = Date.parse(this.store.cycle.started_at ?? "");
     const row = document.createElement("li");
     row.className = `log__row log__row--${entry.level}`;
     const time = document.createElement("time");
-    time.textContent = Number.isNaN(started) ? elapsed(entry.wall) : clock(started + entry.wall * 1000, true);
+    time.textContent = entryTime(entry, this.store.cycle);
     const level = document.createElement("span");
     level.className = "log__level";
     level.textContent = LABELS[entry.level] ?? entry.level;
