@@ -16,7 +16,7 @@ import pytest
 from tests.browser.conftest import shows
 from tests.support import night
 from tests.support.night_script import Night
-from webapp.live.models import Frame
+from webapp.live.models import Frame, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -367,3 +367,38 @@ def test_it_speaks_seldom_and_moves_nothing_for_those_who_asked(seen: Page, cycl
         return ms(s.transitionDuration) > 1 || turns; }).length"""
     )
     assert moving == 0
+
+
+def test_a_note_stands_on_every_chart_for_everybody_and_goes_again(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads()[:40]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    other = seen.context.new_page()
+    other.goto(seen.url)
+    shows(other, last)
+    plot = seen.locator("[data-chart=loss] .u-over")
+    box = plot.bounding_box()
+    assert box
+    plot.click(position={"x": box["width"] / 3, "y": box["height"] / 2}, modifiers=["Shift"])
+    seen.get_by_role("dialog", name="Add a note").get_by_label("Note").fill("<b>rate halved</b>")
+    seen.get_by_role("button", name="Add", exact=True).click()
+    for page in (seen, other):
+        page.locator("[data-notes] li").get_by_text("<b>rate halved</b>").wait_for()
+    note = Note.objects.get()
+    shown = seen.locator("[data-chart=loss]").get_attribute("data-range") or ""
+    left, right = (float(x) for x in shown.split())
+    assert note.t == pytest.approx(left + (right - left) / 3, rel=0.02)
+    steps = [(point["t"], point["step"]) for point in stored(cycle)]
+    assert note.step == max((step for t, step in steps if t <= note.t), default=0)
+    seen.get_by_role("button", name="Remove the note").click()
+    for page in (seen, other):
+        page.locator("[data-notes] li").wait_for(state="detached")
+    # The night has ended long since: the page hears nothing any more, and a note is there all the same.
+    script = Night(seconds=3)
+    night.finish(cycle, script)
+    seen.locator("[data-verdict]").wait_for()
+    seen.reload()
+    seen.get_by_role("button", name="Add a note").click()
+    seen.get_by_role("dialog", name="Add a note").get_by_label("Note").fill("good night")
+    seen.get_by_role("button", name="Add", exact=True).click()
+    seen.locator("[data-notes] li").get_by_text("good night").wait_for()

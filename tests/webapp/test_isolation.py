@@ -19,6 +19,7 @@ from webapp.accounts.services import invitation_create
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import NotFound
 from webapp.cycles.models import Cycle
+from webapp.live.models import Note
 from webapp.memories.models import RecordSet
 from webapp.projects.models import Project, Task
 from webapp.reports.models import ReportShare
@@ -81,6 +82,7 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
     share = ReportShare.objects.create(
         cycle=cycle, token_hash="2" * 64, expires_at=timezone.now() + timedelta(days=1)
     )
+    note = Note.objects.create(cycle=cycle, author=alice, t=1.0, step=1, text="seen")
     invitation, _ = invitation_create(actor=alice, workspace=workspace, role=Role.VIEWER)
     return {
         "project_id": project.pk,
@@ -93,6 +95,7 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
         "membership_id": Membership.objects.get(user=alice).pk,
         "invitation_id": invitation.pk,
         "share_id": share.pk,
+        "note_id": note.pk,
     }
 
 
@@ -132,7 +135,11 @@ def test_a_stranger_gets_404_with_every_method(
         "PATCH": stranger.patch,
         "DELETE": stranger.delete,
     }
-    answers = {method: call(address).status_code for method, call in send.items()}
+    said: dict[str, Any] = {"data": "{}", "content_type": "application/json"} if name[:4] == "api:" else {}
+    answers = {
+        method: call(address, **(said if method != "GET" else {})).status_code
+        for method, call in send.items()
+    }
     assert 404 in answers.values(), answers
     assert set(answers.values()) <= {404, 405}, answers
 
@@ -150,7 +157,7 @@ def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID]
 
 @pytest.mark.parametrize(
     "model",
-    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership, ReportShare],
+    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership, Note, ReportShare],
     ids=lambda m: m.__name__,
 )
 def test_querysets_show_a_stranger_nothing(

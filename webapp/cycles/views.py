@@ -29,7 +29,7 @@ MODULES = [
     f"js/{name}.js"
     for name in (
         "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "header",
-        "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "palette", "redraw", "rows",
+        "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "palette", "redraw", "rows",
         "smoothing", "stages", "store", "strip", "view",
     )
 ]  # fmt: skip

@@ -6,10 +6,11 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
+from ninja import Query, Router, Schema
 
 from webapp.cycles.models import Cycle
-from webapp.live import history
+from webapp.live import history, notes
+from webapp.live.models import Note
 from webapp.live.store import frames_after
 
 router = Router(tags=["live"])
@@ -71,6 +72,32 @@ def points_list(
     """Finer bins of the steps `low` to `high`, all by default: what a zoom asks for."""
     cycle = Cycle.objects.get_visible(request.user, pk=cycle_id)
     return history.points_between(cycle.pk, low, high, points=points)
+
+
+class NoteIn(Schema):
+    """Where and what: seconds on the page's clock, the step there, the words."""
+
+    t: float = 0.0
+    step: int = 0
+    text: str = ""
+
+
+@router.post("/cycles/{uuid:cycle_id}/notes", operation_id="note_create", response={201: dict[str, Any]})
+def note_create(request: HttpRequest, cycle_id: uuid.UUID, body: NoteIn) -> tuple[int, dict[str, Any]]:
+    """Write a note beside a moment of the cycle; everybody who watches sees it."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    cycle = Cycle.objects.select_related("project__workspace").get_visible(request.user, pk=cycle_id)
+    note = notes.note_create(actor=request.user, cycle=cycle, t=body.t, step=body.step, text=body.text)
+    return 201, {"id": str(note.pk)}
+
+
+@router.delete("/notes/{uuid:note_id}", operation_id="note_remove", response={204: None})
+def note_remove(request: HttpRequest, note_id: uuid.UUID) -> tuple[int, None]:
+    """Take a note away."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    note = Note.objects.select_related("cycle__project__workspace").get_visible(request.user, pk=note_id)
+    notes.note_remove(actor=request.user, note=note)
+    return 204, None
 
 
 def _json(body: str) -> HttpResponse:

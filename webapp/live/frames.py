@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 STATE: Final = "state"
+NOTE: Final = "note"
 DATA: Final = "data"
 CHANNEL: Final = "frames"
 # A flush holds at most 256 points; ten columns of them and their events fit several times.
@@ -45,7 +46,7 @@ def frame_write(
     Args:
         cycle_id: whose stream.
         epoch: the writer's epoch, checked in the same statement; None for people, the clock and the reaper.
-        kind: "state" or "data".
+        kind: "state", "data" or "note".
         payload: JSON-able, at most PAYLOAD_LIMIT bytes, without NaN.
         progress: some of PROGRESS_COLUMNS, kept in the cycle's row for whoever opens the page next.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
+from webapp.core.models import Row
 from webapp.core.visibility import VisibleThroughCycle
 
 
@@ -64,3 +66,24 @@ class Rollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series} {self.first_key} to {self.last_key} by {2**self.level}"
+
+
+class Note(Row):
+    """What somebody wrote beside a moment of a cycle: `t` in seconds on the page's clock, and the step there.
+
+    The row says who may take it away; a frame of kind "note" tells everybody who watches.
+    """
+
+    cycle = models.ForeignKey("cycles.Cycle", on_delete=models.CASCADE, related_name="notes")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    t = models.FloatField()
+    step = models.BigIntegerField()
+    text = models.CharField(max_length=500)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VisibleThroughCycle["Note"].as_manager()
+
+    def __str__(self) -> str:
+        return self.text

@@ -28,6 +28,8 @@
  * @property {() => import("./store.js").Stage[]} stages @property {() => boolean} ended
  * @property {() => number} edge the last x of anything on the page: all charts run over the same
  * @property {(x: number|null) => void} cursor where the pointer is
+ * @property {() => {x: number, number: number}[]} notes places of what people wrote
+ * @property {(x: number) => void} chosen somebody shift-clicked a moment
  * @property {(chart: Chart, zoom: [number, number]|null) => void} zoomed somebody zoomed a chart, or follows again
  */
 import uPlot from "../vendor/uplot/uPlot.esm.js";
@@ -192,7 +194,7 @@ export class Chart {
         hooks: {
           drawClear: [(u) => this._behind(u)],
           drawAxes: [(u) => this._faint(u)],
-          draw: [(u) => this._levels(u)],
+          draw: [(u) => this._levels(u), (u) => this._notes(u)],
           setSelect: [(u) => this._zoomed(u)],
           setCursor: [(u) => this._cursor(u)],
         },
@@ -201,6 +203,9 @@ export class Chart {
       this.host,
     );
     this.plot.over.addEventListener("dblclick", () => this.followAgain());
+    this.plot.over.addEventListener("click", (event) => {
+      if (event.shiftKey) this.shared.chosen(this.plot.posToVal(event.offsetX, "x"));
+    });
     this.tip = document.createElement("div");
     this.tip.className = "chart__tip";
     this.tip.hidden = true;
@@ -333,6 +338,30 @@ export class Chart {
       ctx.moveTo(left, y);
       ctx.lineTo(left + width, y);
       ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  /** Numbered flags where people wrote something. @param {any} u */
+  _notes(u) {
+    const { ctx } = u, { left, top, width, height } = u.bbox, unit = devicePixelRatio;
+    ctx.save();
+    ctx.font = `${10 * unit}px ${FONT.slice(5)}`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.lineWidth = unit;
+    for (const { x, number } of this.shared.notes()) {
+      const at = Math.round(u.valToPos(x, "x", true)) + 0.5;
+      if (at < left || at > left + width) continue;
+      ctx.strokeStyle = ctx.fillStyle = token("warn");
+      ctx.beginPath();
+      ctx.moveTo(at, top);
+      ctx.lineTo(at, top + height);
+      ctx.stroke();
+      const wide = (number > 9 ? 16 : 12) * unit;
+      ctx.fillRect(at - wide / 2, top, wide, 12 * unit);
+      ctx.fillStyle = token("surface");
+      ctx.fillText(String(number), at, top + 6.5 * unit);
     }
     ctx.restore();
   }

@@ -4,6 +4,7 @@ import { Chart, uPlot } from "./chart.js";
 import { bytesText, compact, isNumber, percent, score } from "./format.js";
 import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { taskDash, taskToken } from "./palette.js";
+import { turn } from "./redraw.js";
 
 /** @typedef {{name: string, role: string, best: number|null}} Task */
 
@@ -137,8 +138,8 @@ export function energyWords(energy) {
   return `${amount}, ${energy.source === "measured" ? _("measured") : _("estimated")}`;
 }
 
-/** @returns {Chart[]} */
-export function cycleCharts({ root, store, figures, shared, reason }) {
+/** One after another, so that no task is long enough to be felt. @returns {Promise<Chart[]>} */
+export async function cycleCharts({ root, store, figures, shared, reason }) {
   /** @param {string} name */
   const card = (name) => /** @type {HTMLElement|null} */ (root.querySelector(`[data-chart="${name}"]`));
   const charts = [];
@@ -153,6 +154,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
       key: task.name + suffix, label: suffix ? `${task.name} (${extra.word})` : task.role === "newest" ? interpolate(_("%(task)s (new)"), { task: task.name }) : task.name,
       token: taskToken(i), dash: taskDash(i), ...(suffix ? { parent: task.name, ...extra } : {}),
     }));
+    await turn();
     charts.push(new Chart(retention, {
       name: figures.mode === "retention" ? "retention" : "scores",
       lines: [...lines("", {}), ...lines(":proof", { word: _("proof"), dots: true }), ...lines(":ghost", { word: _("superseded"), ghost: true })],
@@ -174,6 +176,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
   if (forgetting) {
     const readers = [(s) => figures.worst(s)?.value, (s) => figures.forgetting(s)];
     const budget = store.cycle.forgetting_budget;
+    await turn();
     charts.push(new Chart(forgetting, {
       name: "forgetting",
       lines: [
@@ -222,6 +225,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
   const gaps = () => (store.gaps ? interpolate(ngettext("%(n)s gap (not finite)", "%(n)s gaps (not finite)", store.gaps), { n: store.gaps }) : "");
   if (loss) {
     const terms = [["loss", _("loss"), "text"], ["ce", _("labels"), "task-1"], ["distill", _("stored logits"), "task-2"], ["reconstruct", _("denoising"), "task-3"], ["anchor", _("anchor"), "task-4"]];
+    await turn();
     charts.push(new Chart(loss, {
       name: "loss",
       lines: [...terms.map(([key, label, colour], i) => ({ key, label, token: colour, width: i ? 1.25 : 1.75 })), ghost("loss", _("loss"), "text")],
@@ -232,6 +236,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
     }, shared));
   }
   if (gradient) {
+    await turn();
     charts.push(new Chart(gradient, {
       name: "gradient",
       lines: [{ key: "grad_norm", label: _("gradient norm"), token: "accent" }, { key: "noise", label: _("noise"), token: "task-4", width: 1.25 }, ghost("grad_norm", _("gradient norm"), "accent")],
@@ -244,6 +249,7 @@ export function cycleCharts({ root, store, figures, shared, reason }) {
   const device = card("device");
   if (device) {
     const names = ["cpu", "gpu", "memory", "gpu_memory", "watts"];
+    await turn();
     charts.push(new Chart(device, {
       name: "device",
       views: ["use", "memory", "power"],

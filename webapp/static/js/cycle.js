@@ -12,6 +12,7 @@ import { Hypnogram } from "./hypnogram.js";
 import { Journal } from "./journal.js";
 import { Live, Stream } from "./live.js";
 import { Matrix } from "./matrix.js";
+import { Notes, notePlaces } from "./notes.js";
 import { redraw } from "./redraw.js";
 import { CycleStore, TERMINAL } from "./store.js";
 import { Strip } from "./strip.js";
@@ -49,8 +50,13 @@ const shared = {
     return Math.max(points.t.at(-1) ?? 0, device.t.at(-1) ?? 0, stage?.t1 ?? stage?.t0 ?? 0, probes.at(-1)?.t ?? 0);
   },
   ended: () => TERMINAL.has(store.cycle.state),
+  notes: () => notePlaces(store, shared.axis),
+  chosen: (/** @type {number} */ x) => notes.at(x, shared.axis),
   cursor: (/** @type {number|null} */ x) => hypnogram.cursor(shared.axis === "t" ? x : null),
 };
+const notes = new Notes(root, store, () => {
+  if (ending) void stream.catchUp().catch(() => undefined);
+});
 const charts = await cycleCharts({ root, store, figures, shared, reason: page.mode_reason });
 const histogramCard = root.querySelector("[data-chart='significance']");
 const histogram = histogramCard instanceof HTMLElement ? new HistogramCard(histogramCard, store, shared.ended) : null;
@@ -74,11 +80,14 @@ function paint() {
 }
 
 function changed() {
-  redraw(words);
   hypnogram.update();
   histogram?.update();
+  if (notes.drawn !== store.notes) for (const chart of charts) chart.version = undefined;
+  notes.update();
   if (detail && detail.level !== 0 && store.points.level > detail.coarse) detail = null;
   for (const chart of charts) chart.update();
+  // Last, for it says that all of this is on the page.
+  redraw(words);
 }
 
 const urls = { frames: framesUrl, history: historyUrl, points: pointsUrl };

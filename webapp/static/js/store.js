@@ -37,6 +37,8 @@ export class CycleStore {
     /** @type {any[]} */ this.decisions = [];
     /** @type {any[]} */ this.snapshots = [];
     /** @type {Entry[]} */ this.journal = [];
+    /** What people wrote, by place. @type {{id: string, t: number, step: number, text: string, by: string}[]} */
+    this.notes = [];
     /** @type {any} */ this.verdict = null;
     this.seconds = 0;
     /** Seconds from the start of the job to the first stage; every `t` here counts from the latter. */
@@ -92,11 +94,13 @@ export class CycleStore {
   apply(frame) {
     if (frame.seq !== this.last + 1) return false;
     this.last = frame.seq;
-    this.seconds = Math.max(this.seconds, frame.t_ms / 1000 - this.zero);
+    // A note may come days after the end.
+    if (frame.kind !== "note") this.seconds = Math.max(this.seconds, frame.t_ms / 1000 - this.zero);
     const news = frame.seq > (this.cycle.seq ?? 0);
     if (news) this.cycle.seq = frame.seq;
     if (frame.kind === "state") this._state(frame, news);
     else if (frame.kind === "data") this._data(frame, news);
+    else if (frame.kind === "note") this._written(frame.payload.note);
     return true;
   }
 
@@ -114,6 +118,12 @@ export class CycleStore {
     const text = stateWords(change);
     const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
     if (text) this._note(t, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
+  }
+
+  /** A note, or that one was taken away. */
+  _written({ id, removed, t, step, text, by }) {
+    this.notes = this.notes.filter((note) => note.id !== id);
+    if (!removed) this.notes = [...this.notes, { id, t, step, text, by }].sort((a, b) => a.t - b.t);
   }
 
   /** @param {Frame} frame @param {boolean} news */
@@ -256,9 +266,9 @@ export class CycleStore {
 
   /** Everything that two stores must agree on. */
   snapshot() {
-    const { last, cycle, stages, probes, decisions, snapshots, histograms, journal, verdict, gaps, seconds, energy } = this;
+    const { last, cycle, stages, probes, decisions, snapshots, histograms, journal, notes, verdict, gaps, seconds, energy } = this;
     const points = this.points.snapshot(), device = this.device.snapshot();
-    return { last, cycle, points, device, stages, probes, decisions, snapshots, histograms, journal, verdict, gaps, seconds, energy };
+    return { last, cycle, points, device, stages, probes, decisions, snapshots, histograms, journal, notes, verdict, gaps, seconds, energy };
   }
 }
 

@@ -1,0 +1,152 @@
+"""Without a mouse: every control is reached by Tab and shows it, and the keys do what their sheet says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.test_accessible import everything, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.support.places import Everything, Place
+
+__all__ = ["everything", "shown"]  # fixtures
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.django_db(transaction=True)]
+
+PLACES = (
+    "tonight, new", "tonight, busy", "projects", "new project", "project, slept", "upload", "memories",
+    "new sleep", "new wake", "sleep, running", "sleep, improved", "checkpoint, older", "schedules",
+    "schedules of a project", "schedule", "fleet", "settings", "members", "audit log", "log in", "welcome",
+    "not found",
+)  # fmt: skip
+
+# Numbers every control that Tab must reach; of the radios of one name it reaches only one.
+CONTROLS = """() => {
+  const names = new Set();
+  const kinds = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+  const found = [...document.querySelectorAll(kinds)].filter((element) => {
+    if (element.disabled || element.type === "hidden" || element.tabIndex < 0) return false;
+    if (!element.checkVisibility({ visibilityProperty: true })) return false;
+    if (element.type !== "radio") return true;
+    const group = `${element.name} ${element.form?.id}`;
+    return !names.has(group) && names.add(group);
+  });
+  found.forEach((element, index) => (element.dataset.control = String(index)));
+  return found.map((element) => element.outerHTML.slice(0, 120));
+}"""
+STILL = """() => [...document.querySelectorAll("[data-control]")]
+  .filter((element) => element.checkVisibility({ visibilityProperty: true }) && !element.disabled)
+  .map((element) => Number(element.dataset.control))"""
+# Where the focus is: the control's number, what it is, and whether a ring is seen on it or on its label.
+FOCUS = """() => {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const twin = element.type === "radio" && element.dataset.control === undefined
+    ? document.querySelector(`input[type=radio][name="${element.name}"][data-control]`) : element;
+  const ring = (of) => {
+    const style = of && getComputedStyle(of);
+    return Boolean(style) && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  };
+  return {
+    control: twin?.dataset.control ?? null,
+    text: element.outerHTML.slice(0, 120),
+    ring: ring(element) || ring(element.closest("label")) || ring(element.labels?.[0]),
+  };
+}"""
+
+
+def test_tab_reaches_every_control_and_shows_where_it_is(
+    shown: Callable[[Place], Page], everything: Everything
+) -> None:
+    wrong: list[str] = []
+    for name in PLACES:
+        page = shown(everything.place(name))
+        controls = dict(enumerate(page.evaluate(CONTROLS)))
+        page.evaluate("document.activeElement.blur()")  # an autofocus is no start of the way
+        page.evaluate("getSelection().removeAllRanges(); scrollTo(0, 0)")
+        for _ in range(3 * len(controls)):
+            page.keyboard.press("Tab")
+            focus: dict[str, Any] | None = page.evaluate(FOCUS)
+            if focus is None:  # past the end
+                if not controls:
+                    break
+                continue
+            if not focus["ring"]:
+                wrong.append(f"{name}: no ring on {focus['text']}")
+            controls.pop(int(focus["control"] or -1), None)
+        left = page.evaluate(STILL)  # a legend drops the lines that turn out to have no values
+        wrong += [f"{name}: never reached {controls[n]}" for n in left if n in controls]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_first_tab_skips_to_the_content(shown: Callable[[Place], Page], everything: Everything) -> None:
+    page = shown(everything.place("tonight, busy"))
+    page.keyboard.press("Tab")
+    assert page.locator("a.skip").evaluate("link => link === document.activeElement")
+    box = page.locator("a.skip").bounding_box()
+    assert box is not None
+    assert box["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_the_sheet_of_keys_opens_closes_and_gives_the_focus_back(
+    shown: Callable[[Place], Page], everything: Everything
+) -> None:
+    page = shown(everything.place("projects"))
+    link = page.locator("main a").first
+    link.focus()
+    page.keyboard.press("?")
+    sheet = page.locator("dialog#keys")
+    sheet.wait_for()
+    assert sheet.evaluate("dialog => dialog.contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    sheet.wait_for(state="hidden")
+    assert link.evaluate("link => link === document.activeElement")
+    shown(everything.place("new project"))
+    name = page.locator("main form input[type=text]").first
+    name.fill("what")
+    name.press("?")
+    assert name.input_value() == "what?", "a letter while somebody types is a letter"
+    assert sheet.is_hidden()
+
+
+def test_menus_and_dialogs_give_the_focus_back(
+    shown: Callable[[Place], Page], everything: Everything
+) -> None:
+    page = shown(everything.place("sleep, running"))
+    for opener, opened in (
+        (".topbar details.menu > summary", ".topbar .menu__sheet"),
+        ("[data-open-dialog=cancel]", "dialog#cancel"),
+        ("[data-chart=loss] details.menu > summary", "[data-chart=loss] .menu__sheet"),
+    ):
+        page.locator(opener).focus()
+        page.keyboard.press("Enter")
+        page.locator(opened).wait_for()
+        page.keyboard.press("Tab")
+        assert page.locator(opened).evaluate("sheet => sheet.contains(document.activeElement)"), opener
+        page.keyboard.press("Escape")
+        page.locator(opened).wait_for(state="hidden")
+        assert page.locator(opener).evaluate("button => button === document.activeElement"), opener
+
+
+def test_the_keys_go_where_the_sheet_says(shown: Callable[[Place], Page], everything: Everything) -> None:
+    page = shown(everything.place("settings"))
+    rows = page.locator("dialog#keys tbody tr").evaluate_all(
+        "rows => rows.map((row) => [row.cells[0].textContent, ...[...row.querySelectorAll('kbd')]"
+        ".map((key) => key.textContent)])"
+    )
+    places = [row for row in rows if len(row) == 3]
+    assert len(places) >= 4
+    for label, first, second in places:
+        where = page.locator(".topnav a", has_text=label).get_attribute("href")
+        shown(everything.place("settings"))
+        page.keyboard.press(first)
+        page.keyboard.press(second)
+        page.wait_for_url(f"**{where}")
+        assert page.locator("h1").inner_text() == label

@@ -1,0 +1,189 @@
+"""Every page of the site in the states that it has, as rows and addresses.
+
+What must hold on each page (axe-core's rules, Lighthouse's, the number of queries) goes through this list; a
+page that is not in it fails tests/webapp/test_places.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.support import night
+from tests.support.night_script import Night
+from tests.webapp import rows
+from tests.webapp.live.people import session_of
+from webapp.accounts.choices import Role
+from webapp.accounts.models import Membership, User, Workspace
+from webapp.accounts.services import invitation_create
+from webapp.core import audit
+from webapp.cycles.choices import Kind, State
+from webapp.cycles.transitions import transition
+from webapp.memories.models import RecordSet, Use
+from webapp.projects.models import Project
+from webapp.reports.services import report_share_create
+from webapp.uploads.models import Purpose, Upload, UploadState
+
+if TYPE_CHECKING:
+    from webapp.cycles.models import Cycle
+
+ANA, BEN = "ana@example.org", "ben@example.org"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page in one of its states: its name for people, its path, and who looks ("" for nobody yet)."""
+
+    name: str
+    path: str
+    who: str = ANA
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All places, and the session of each person: Ana's workspace is busy, Ben's is new."""
+
+    places: list[Place]
+    sessions: dict[str, str]
+
+    def place(self, name: str) -> Place:
+        return next(place for place in self.places if place.name == name)
+
+
+def furnish() -> Everything:
+    """Make people, projects, nights and schedules, and say where they are to be seen."""
+    ana, workspace = _person(ANA, "Ana", "Lab")
+    ben, _ = _person(BEN, "Ben", "Attic")
+    colleague = User.objects.create_user("cleo@example.org", "correct horse battery", name="Cleo")
+    Membership.objects.create(workspace=workspace, user=colleague, role=Role.VIEWER)
+    _, token = invitation_create(actor=ana, workspace=workspace, role=Role.EDITOR)
+
+    blank = Project.objects.create(workspace=workspace, name="blank", created_by=ana)
+    waiting = night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana)
+    failed = _failed(night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana))
+    rejected = night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana))
+    night.finish(rejected, Night(seconds=3), verdict="rejected")
+    slept, script = night.line(workspace=workspace, actor=ana), Night(seconds=3)
+    ended = night.begin(night.sleep_cycle(slept, actor=ana))
+    night.play(ended, script)
+    made = night.finish(ended, script)
+    slept.refresh_from_db()
+    ended.refresh_from_db()
+    slept.current = made
+    slept.save()
+    for task in slept.tasks.all():
+        rows.record_set(task, Use.MEMORIES)
+    schedule = rows.schedule(slept)
+    _uploads(slept, ana)
+    wake = _wake(night.line(workspace=workspace, actor=ana), ana)
+    _, shared = report_share_create(actor=ana, cycle=ended, days=7)
+    running = night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana))
+    night.play(running, Night(seconds=6), until=50)
+    rows.worker("gpu-3", silent=timedelta(hours=3))
+    audit.record(workspace=workspace, actor=ana, verb="project_create", target=slept, name=slept.name)
+
+    def at(name: str, view: str, *keys: object, who: str = ANA, query: str = "", status: int = 200) -> Place:
+        return Place(name, reverse(view, args=keys) + query, who, status)
+
+    places = [
+        at("tonight, new", "home", who=BEN),
+        at("tonight, busy", "home"),
+        at("projects, none", "project_list", who=BEN),
+        at("projects", "project_list"),
+        at("new project", "project_create"),
+        at("project, blank", "project_detail", blank.pk),
+        at("project, slept", "project_detail", slept.pk),
+        at("project, asleep", "project_detail", running.project_id),
+        at("upload, first", "checkpoint_upload", blank.pk),
+        at("upload", "checkpoint_upload", slept.pk),
+        at("memories, none", "records_list", blank.pk),
+        at("memories", "records_list", slept.pk),
+        at("new sleep", "cycle_create", slept.pk),
+        at("new sleep, not yet", "cycle_create", blank.pk),
+        at("new wake", "wake_create", slept.pk),
+        at("new wake, not yet", "wake_create", blank.pk),
+        at("sleep, waiting", "cycle_detail", waiting.pk),
+        at("sleep, running", "cycle_detail", running.pk),
+        at("sleep, improved", "cycle_detail", ended.pk),
+        at("sleep, rejected", "cycle_detail", rejected.pk),
+        at("sleep, failed", "cycle_detail", failed.pk),
+        at("compare, none picked", "cycle_compare", slept.pk),
+        at("compare, two", "cycle_compare", slept.pk, query=_picked(slept, 2)),
+        at("compare, too many", "cycle_compare", slept.pk, query=_picked(slept, 7), status=422),
+        at("wake, running", "cycle_detail", wake.pk),
+        at("report", "cycle_report", ended.pk),
+        at("report, shared", "shared_report", shared, who=""),
+        at("checkpoint, current", "checkpoint_detail", made.pk),
+        at("scores of a checkpoint", "checkpoint_scores", made.pk),
+        at("compare", "cycle_compare", slept.pk),
+        at("checkpoint, older", "checkpoint_detail", made.parent_id),
+        at("schedules, none", "schedule_overview", who=BEN),
+        at("schedules", "schedule_overview"),
+        at("schedules of a project, none", "schedule_list", blank.pk),
+        at("schedules of a project", "schedule_list", slept.pk),
+        at("schedule", "schedule_detail", schedule.pk),
+        at("fleet", "fleet"),
+        at("settings", "settings"),
+        at("members", "settings_members"),
+        at("audit log", "settings_audit"),
+        at("password", "account_change_password"),
+        at("log out", "account_logout"),
+        at("log in", "account_login", who=""),
+        at("inactive", "account_inactive", who=""),
+        at("welcome", "owner_welcome", token, who=""),
+        at("welcome, spent", "owner_welcome", "spent", who="", status=404),
+        Place("not found", "/nothing/here/", ANA, 404),
+    ]
+    return Everything(places, {ANA: session_of(ana), BEN: session_of(ben)})
+
+
+def _picked(project: Project, most: int) -> str:
+    """The newest cycles of a project, picked for the compare page."""
+    newest = project.cycles.order_by("-number")[:most]
+    return "?" + "&".join(f"cycle={cycle.pk}" for cycle in newest)
+
+
+def _person(email: str, name: str, workspace: str) -> tuple[User, Workspace]:
+    user = User.objects.create_user(email, "correct horse battery", name=name)
+    made = Workspace.objects.create(name=workspace, quota_bytes=10**9)
+    Membership.objects.create(workspace=made, user=user, role=Role.OWNER)
+    return user, made
+
+
+def _failed(cycle: Cycle) -> Cycle:
+    night.begin(cycle)
+    return transition(
+        cycle.pk, to=State.FAILED, expect_from=[State.RUNNING], error_code="memory.short",
+        error_message="The worker ran out of memory in REM dreaming. Choose a smaller batch.",
+    )  # fmt: skip
+
+
+def _wake(project: Project, actor: User) -> Cycle:
+    """A wake that runs: the line learns its newest task once more."""
+    cycle = night.sleep_cycle(project, actor=actor, kind=Kind.WAKE)
+    cycle.data = RecordSet.objects.filter(project=project, use=Use.TRAINING).latest("created_at")
+    cycle.save()
+    begun = night.begin(cycle)
+    begun.worker = night.worker("gpu-1")  # a worker runs one cycle at a time
+    begun.save()
+    return begun
+
+
+def _uploads(project: Project, user: User) -> None:
+    """One upload of each kind of end, the last ones of the page's list."""
+    refused = {
+        "error_code": "upload.pickle",
+        "error_message": "The file is a pickle. Save it as safetensors.",
+    }
+    for state in (UploadState.READY, UploadState.REFUSED, UploadState.VERIFYING, UploadState.ABORTED):
+        Upload.objects.create(
+            project=project, user=user, purpose=Purpose.CHECKPOINT, filename=f"{state}.safetensors",
+            size_bytes=31_000, received_bytes=31_000, state=state,
+            finished_at=None if state == UploadState.VERIFYING else timezone.now(),
+            **(refused if state == UploadState.REFUSED else {}),
+        )  # fmt: skip
