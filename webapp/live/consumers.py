@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError
 from psycopg_pool import PoolTimeout
 
@@ -47,7 +48,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._topics: dict[uuid.UUID, Tailer] = {}
         self._arrivals: deque[float] = deque(maxlen=protocol.MAX_INBOUND_RATE)
         self._heard_at = time.monotonic()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._sender: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         # One a stream: two would send frames twice.
         self._replays: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._checked_at = time.monotonic()
@@ -56,9 +58,19 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     # ------------------------------------------------------------ the socket's life
 
+    async def __call__(self, *args: Any) -> None:
+        """Whatever ends a socket, an error included, it gives its place back."""
+        try:
+            await super().__call__(*args)
+        finally:
+            self._release()
+
     async def connect(self) -> None:
         """Accept first: a browser sees a close code only on a socket that was open."""
         await self.accept()
+        # Before asking who it is: a right that ends during the question must not go unheard.
+        hub().rights_listeners.add(self.rights_changed)
+        self._checked_at = time.monotonic()
         try:
             self.user = await current_user(self._session_key())
         except _DATABASE_AWAY:
@@ -72,21 +84,23 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if self._sockets[self.user.pk] > protocol.MAX_SOCKETS:
             await self._bye(Code.TOO_MANY)
             return
-        hub().rights_listeners.add(self.rights_changed)
-        self._tasks = [asyncio.create_task(work) for work in (self._send_on(), self._watch_over())]
+        self._sender = asyncio.create_task(self._send_on())
+        self._watch = asyncio.create_task(self._watch_over())
 
-    async def disconnect(self, code: int) -> None:
-        """Leave every stream, stop our tasks."""
+    def _release(self) -> None:
+        """Leave every stream, stop our tasks, count no more."""
         self._closing = True
         hub().rights_listeners.discard(self.rights_changed)
         if self._counted and self.user is not None:
+            self._counted = False
             self._sockets[self.user.pk] -= 1
             if not self._sockets[self.user.pk]:
                 del self._sockets[self.user.pk]
-        for task in self._tasks:
-            task.cancel()
+        for task in (self._sender, self._watch):
+            if task is not None:
+                task.cancel()
         for cycle_id in tuple(self._topics):
-            await self._leave(cycle_id)
+            self._leave(cycle_id)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One message from the browser; a bad one ends the socket, never the process."""
@@ -103,7 +117,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 case Sub():
                     await self._sub(message)
                 case Unsub():
-                    await self._leave(message.cycle)
+                    self._leave(message.cycle)
                 case Ping():
                     self._outbox.put(protocol.PONG)
                 case Pong():
@@ -115,7 +129,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def _sub(self, wanted: Sub) -> None:
         if wanted.cycle in self._topics:
-            await self._leave(wanted.cycle)
+            self._leave(wanted.cycle)
         if len(self._topics) >= protocol.MAX_TOPICS:
             raise ProtocolError(Code.TOO_MANY)
         assert self.user is not None  # noqa: S101 - receive() lets nobody else in
@@ -124,10 +138,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             if state is None:
                 raise ProtocolError(Code.GONE)
             tailer = await hub().join(wanted.cycle, self)
-        except LookupError as error:
+        except (LookupError, ObjectDoesNotExist) as error:
             raise ProtocolError(Code.GONE) from error
         except _DATABASE_AWAY as error:
             raise ProtocolError(Code.DRAINING) from error
+        if self._closing:
+            # It was told to go while we asked.
+            hub().leave(wanted.cycle, self)
+            return
         self._topics[wanted.cycle] = tailer
         last = tailer.last
         self._outbox.put(protocol.hello(wanted.cycle, last, state))
@@ -144,7 +162,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _replay(self, tailer: Tailer, after: int) -> None:
         """Send what the viewer missed at its own pace, then go live without a gap or a double."""
         while after < tailer.last:
-            await self._outbox.drained()
             try:
                 found = await hub().reader.frames_after(tailer.cycle_id, after, BATCH)
             except _DATABASE_AWAY:
@@ -155,6 +172,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 self._outbox.put(protocol.reset(tailer.cycle_id, "behind", tailer.last))
                 break
             for text, after in protocol.in_messages(tailer.cycle_id, found):
+                await self._outbox.drained()
                 self._outbox.put_frames(tailer.cycle_id, text, after)
         tailer.viewers.add(self)
 
@@ -162,32 +180,34 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Called by the tailer with each new `frames` message."""
         self._outbox.put_frames(cycle_id, text, last)
 
-    async def _leave(self, cycle_id: uuid.UUID) -> None:
+    def _leave(self, cycle_id: uuid.UUID) -> None:
         if replay := self._replays.pop(cycle_id, None):
             replay.cancel()
         if self._topics.pop(cycle_id, None) is not None:
             self._outbox.drop(cycle_id)
-            await hub().leave(cycle_id, self)
+            hub().leave(cycle_id, self)
 
     # ------------------------------------------------------------ beside it
 
     async def _send_on(self) -> None:
-        while True:
-            text = await self._outbox.get()
-            await self.send(text_data=text)
+        # A client that has gone is heard of by `disconnect`.
+        with contextlib.suppress(OSError):
+            while True:
+                text = await self._outbox.get()
+                await self.send(text_data=text)
 
     def rights_changed(self, user_id: str) -> None:
         """Look again soon, for the session that ends may be deleted only after the notice."""
-        if self.user is not None and user_id == str(self.user.pk):
+        if self.user is None or user_id == str(self.user.pk):
             self._checked_at = min(
                 self._checked_at, time.monotonic() - protocol.RECHECK_SECONDS + protocol.NOTICE_SECONDS
             )
 
     async def _watch_over(self) -> None:
         """Ping, end silent or slow sockets, and ask every minute whether the person may still look."""
-        pinged = self._checked_at = time.monotonic()
+        pinged = time.monotonic()
         failed = 0
-        while True:
+        while not self._closing:
             await asyncio.sleep(1.0)
             now = time.monotonic()
             silent = now - self._heard_at > protocol.SILENCE_SECONDS
@@ -207,6 +227,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
                     self._checked_at = now - protocol.RECHECK_SECONDS
                     if failed >= RECHECK_TRIES:
                         await self._bye(Code.DRAINING)
+                except Exception:
+                    logger.exception("a viewer's rights could not be looked up")
+                    await self._bye(Code.DRAINING)
                 else:
                     failed = 0
 
@@ -214,7 +237,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
         user = await current_user(self._session_key())
         if user is None:
             await self._bye(Code.LOGIN)
-        elif await still_visible(user, self._topics) < set(self._topics):
+            return
+        # Streams come and go while we ask: only one that we asked about, and still send, can be lost.
+        asked = set(self._topics)
+        lost = asked - await still_visible(user, asked)
+        if lost & self._topics.keys():
             await self._bye(Code.ROLE_LOST)
 
     def _session_key(self) -> str | None:
@@ -222,13 +249,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
         return None if session is None else session.session_key
 
     async def _bye(self, code: Code) -> None:
-        """Say why, then close. A socket that does not drain is left to the server's keepalive."""
+        """Say why, then close; nothing else is sent any more. A socket that does not drain is closed when it
+        does, and keeps its place among the person's sockets until then."""
         if self._closing:
             return
         self._closing = True
+        if self._sender is not None:
+            self._sender.cancel()
         for cycle_id in tuple(self._topics):
-            await self._leave(cycle_id)
-        with contextlib.suppress(TimeoutError):
+            self._leave(cycle_id)
+        # Time that is up, and a client that has gone, are OSErrors; after a close of theirs it is the other.
+        with contextlib.suppress(OSError, RuntimeError):
             async with asyncio.timeout(2.0):
                 await self.send(text_data=protocol.bye(code))
-        await self.close(code=int(code))
+        with contextlib.suppress(OSError, RuntimeError):
+            await self.close(code=int(code))

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 2.0
-BATCH: Final = 500
+BATCH: Final = 100
+# Between the messages of a burst, so that a viewer who reads is not overrun by what was read at once.
+BREATH_SECONDS: Final = 0.02
 _AWAY: Final = (psycopg.Error, PoolTimeout, OSError)
 
 
@@ -54,11 +56,9 @@ class Tailer:
         """There may be something new."""
         self._bell.set()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Nobody watches any more."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
 
     async def _follow(self) -> None:
         while True:
@@ -72,6 +72,8 @@ class Tailer:
                         self.last = last
                         for viewer in tuple(self.viewers):
                             viewer.take(self.cycle_id, text, last)
+                        if last < found[-1].seq:
+                            await asyncio.sleep(BREATH_SECONDS)
                     if len(found) < BATCH:
                         break
             except _AWAY:
@@ -107,17 +109,16 @@ class Hub:
             tailer.members.add(viewer)
             return tailer
 
-    async def leave(self, cycle_id: uuid.UUID, viewer: Viewer) -> None:
-        """The viewer goes; the last one out stops the tailer."""
-        async with self._joining:
-            tailer = self.tailers.get(cycle_id)
-            if tailer is None:
-                return
-            tailer.members.discard(viewer)
-            tailer.viewers.discard(viewer)
-            if not tailer.members:
-                del self.tailers[cycle_id]
-                await tailer.stop()
+    def leave(self, cycle_id: uuid.UUID, viewer: Viewer) -> None:
+        """The viewer goes; the last one out stops the tailer. Never waits: nothing can interrupt it."""
+        tailer = self.tailers.get(cycle_id)
+        if tailer is None:
+            return
+        tailer.members.discard(viewer)
+        tailer.viewers.discard(viewer)
+        if not tailer.members:
+            del self.tailers[cycle_id]
+            tailer.stop()
 
     async def _listen(self) -> None:
         delay = 0.2
