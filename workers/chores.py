@@ -13,7 +13,7 @@ from webapp.cycles.choices import State
 from webapp.cycles.models import Cycle
 from webapp.fleet.services import workers_forget
 from webapp.live.compaction import frames_compact
-from webapp.schedules.services import schedules_fire_due
+from webapp.schedules.services import schedules_fire_due, schedules_forget
 from webapp.uploads.services import upload_sweep
 from workers.reaper import reap
 from workers.scratch import scratch_sweep
@@ -48,6 +48,7 @@ def ring_for_waiting() -> int:
 CHORES: Final[dict[str, Callable[[], int]]] = {
     "reap": reap,
     "schedules_fire_due": schedules_fire_due,
+    "schedules_forget": schedules_forget,
     "ring_for_waiting": ring_for_waiting,
     "upload_sweep": upload_sweep,
     "broker_sweep": broker_sweep,

@@ -109,6 +109,7 @@ def test_every_page_light_and_dark_wide_and_narrow(
 OPENED = [
     ("tonight, busy", "details.menu > summary", ".menu__sheet"),
     ("tonight, busy", "footer [data-open-dialog=keys]", "dialog#keys[open]"),
+    ("tonight, busy", "[data-open-find]", "#found a"),
     ("sleep, running", "[data-open-dialog=cancel]", "dialog#cancel[open]"),
     ("sleep, running", "[data-chart=loss] details.menu > summary", "[data-chart=loss] .menu__sheet"),
     (

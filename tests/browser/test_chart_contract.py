@@ -393,6 +393,10 @@ def test_a_note_stands_on_every_chart_for_everybody_and_goes_again(seen: Page, c
     seen.get_by_role("button", name="Remove the note").click()
     for page in (seen, other):
         page.locator("[data-notes] li").wait_for(state="detached")
+    seen.locator(".toast").get_by_role("button", name="Undo").click()
+    for page in (seen, other):
+        page.locator("[data-notes] li").get_by_text("<b>rate halved</b>").wait_for()
+    assert Note.objects.get().removed_at is None
     # The night has ended long since: the page hears nothing any more, and a note is there all the same.
     script = Night(seconds=3)
     night.finish(cycle, script)

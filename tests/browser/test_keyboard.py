@@ -135,6 +135,55 @@ def test_menus_and_dialogs_give_the_focus_back(
         assert page.locator(opener).evaluate("button => button === document.activeElement"), opener
 
 
+def test_a_slash_finds_by_arrows_and_enter(shown: Callable[[Place], Page], everything: Everything) -> None:
+    page = shown(everything.place("sleep, running"))
+    page.keyboard.press("/")
+    field = page.locator("dialog#find input")
+    field.wait_for()
+    assert field.evaluate("field => field === document.activeElement")
+    page.locator("#found a", has_text="Audit log").wait_for()
+    page.keyboard.type("v7")
+    hits = page.locator("#found [role=option]")
+    page.locator("#found a[aria-selected=true]", has_text="v7").wait_for()
+    chosen = field.get_attribute("aria-activedescendant")
+    assert page.locator(f"#{chosen}").get_attribute("aria-selected") == "true"
+    count = hits.count()
+    assert count >= 2
+    for _ in range(count):
+        page.keyboard.press("ArrowDown")
+    assert field.get_attribute("aria-activedescendant") == chosen, "the list goes round"
+    page.keyboard.press("ArrowUp")
+    last = page.locator("#found a[aria-selected=true]").get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{last}")
+    # In an answer that came too late, Enter still opens what the words find.
+    shown(everything.place("projects"))
+    page.locator("[data-open-find]").click()
+    field.wait_for()
+    page.keyboard.type("audit log")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings/audit/")
+    shown(everything.place("projects"))
+    page.keyboard.press("/")
+    page.keyboard.type("nothing like it")
+    page.locator("#found", has_text="Nothing fits").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog#find").wait_for(state="hidden")
+
+
+def test_undo_is_a_button_of_the_toast(shown: Callable[[Place], Page], everything: Everything) -> None:
+    page = shown(everything.place("schedule"))
+    name = page.locator("h1").inner_text()
+    page.locator("[data-open-dialog=delete]").click()
+    page.locator("dialog#delete").get_by_role("button", name="Delete", exact=True).click()
+    toast = page.locator(".toast")
+    toast.get_by_text("The schedule is gone").wait_for()
+    assert page.get_by_role("link", name=name, exact=True).count() == 0
+    toast.get_by_role("button", name="Undo").press("Enter")
+    page.locator(".toast").get_by_text("The schedule is back").wait_for()
+    assert page.get_by_role("link", name=name, exact=True).count() == 1
+
+
 def test_the_keys_go_where_the_sheet_says(shown: Callable[[Place], Page], everything: Everything) -> None:
     page = shown(everything.place("settings"))
     rows = page.locator("dialog#keys tbody tr").evaluate_all(

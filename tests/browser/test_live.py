@@ -17,7 +17,7 @@ from webapp.checkpoints.models import Score
 from webapp.cycles.transitions import transition
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from webapp.accounts.models import User
     from webapp.cycles.models import Cycle
@@ -125,6 +125,52 @@ def test_the_end_comes_by_itself_with_before_and_after_and_the_download(seen: Pa
     assert seen.locator("h1").inner_text() == "Sleep 7 · v6 → v7"
     assert seen.locator("[data-badge]").inner_text() == "Improved"
     assert seen.get_by_role("button", name="Cancel…").count() == 0
+
+
+NOTICES = """() => { window.notices = [];
+  window.Notification = class extends EventTarget {
+    static permission = "default";
+    static async requestPermission() { return (this.permission = "granted"); }
+    constructor(title) { super(); window.notices.push(title); }
+  }; }"""
+
+
+def test_a_hidden_tab_tells_its_progress_and_its_end_to_whoever_asked(
+    page: Page, web: Web, alice: User, cycle: Cycle
+) -> None:
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    page.add_init_script(f"({NOTICES})()")
+    page.goto(f"{web.url}/cycles/{cycle.pk}/")
+    page.locator("[data-livechip][data-kind=live]").wait_for()
+    button = page.get_by_role("button", name="Notify me")
+    button.click()
+    page.locator("[data-notify][aria-pressed=true]").wait_for()
+    page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', { value: true, configurable: true });"
+        "document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    script = Night(seconds=3)
+    night.play(cycle, script, until=20)
+    page.wait_for_function(r"() => /^[1-9]\d? % · Sleep 7 · /.test(document.title)")
+    night.play(cycle, script)
+    night.finish(cycle, script)
+    page.wait_for_function("() => document.title.startsWith('Improved · Sleep 7 · ')")
+    assert page.evaluate("window.notices") == ["Sleep 7 has ended: Improved"]
+
+
+def test_the_verdict_comes_though_the_server_was_away_at_the_end(seen: Page, cycle: Cycle) -> None:
+    failures = []
+
+    def away(route: Route) -> None:
+        failures.append(route.request.url)
+        route.abort() if len(failures) == 1 else route.fallback()
+
+    seen.route("**/outcome/", away)
+    script = Night(seconds=3)
+    night.play(cycle, script)
+    night.finish(cycle, script)
+    seen.locator("[data-verdict]", has_text="Improved").wait_for()
+    assert len(failures) == 2
 
 
 CONVERGE = """async ([frames, state, framesUrl, seed]) => {

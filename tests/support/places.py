@@ -93,6 +93,9 @@ def furnish() -> Everything:
     places = [
         at("tonight, new", "home", who=BEN),
         at("tonight, busy", "home"),
+        at("search", "search"),
+        at("search, found", "search", query="?q=support"),
+        at("search, nothing found", "search", query="?q=nothing+like+it"),
         at("projects, none", "project_list", who=BEN),
         at("projects", "project_list"),
         at("new project", "project_create"),

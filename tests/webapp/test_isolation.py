@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # Addresses that carry no object of a workspace: everybody who is logged in sees their own things there.
 OWN_THINGS = {
-    "home", "project_list", "project_create", "schedule_overview", "fleet", "settings", "demo_start",
+    "home", "search",
+    "project_list", "project_create", "schedule_overview", "fleet", "settings", "demo_start",
     "account_change_password", "account_logout",
     "account_reauthenticate", "settings_profile", "settings_appearance",
     "invitation_create", "schedule_preview", "project_pick", "settings_members", "settings_audit",

@@ -25,7 +25,8 @@ NO_PAGE = {
     "account_reauthenticate", "checkpoint_download", "checkpoint_promote", "cycle_cancel", "cycle_outcome",
     "cycle_retry", "demo_start", "healthz", "invitation_create", "membership_change", "membership_remove",
     "points_csv", "project_rename", "report_links", "report_share_revoke", "schedule_delete",
-    "schedule_preview", "schedule_switch", "score_create", "scores_create", "settings_profile", "task_add",
+    "schedule_preview", "schedule_restore", "schedule_switch",
+    "score_create", "scores_create", "settings_profile", "task_add",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from webapp.accounts.models import Membership
 from webapp.accounts.selectors import require_role, workspace_of
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.core.models import AuditEntry
+from webapp.core.undo import done
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -125,11 +126,13 @@ def membership_change(request: MemberRequest, membership_id: UUID) -> HttpRespon
     """Another role for a member."""
     membership = _membership(request, membership_id)
     require_role(request.user, membership.workspace, Role.ADMIN)
+    before = membership.role
     try:
         services.membership_change(actor=request.user, membership=membership, role=_role(request))
     except Conflict as error:
         return _members_page(request, error=error)
-    messages.success(request, _("%(person)s has a new role.") % {"person": membership.user})
+    words = _("%(person)s has a new role.") % {"person": membership.user}
+    done(request, words, undo=reverse("membership_change", args=[membership.pk]), role=before)
     return redirect("settings_members")
 
 

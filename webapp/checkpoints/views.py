@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -14,6 +15,7 @@ from webapp.checkpoints import promotion
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, config_rows, lineage, tensor_rows
 from webapp.core.errors import Conflict
+from webapp.core.undo import done
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -50,10 +52,15 @@ def checkpoint_promote(request: MemberRequest, checkpoint_id: UUID) -> HttpRespo
     checkpoint = Checkpoint.objects.select_related("project__workspace").get_visible(
         request.user, pk=checkpoint_id
     )
+    before = checkpoint.project.current_id
     try:
         promotion.checkpoint_promote(actor=request.user, checkpoint=checkpoint)
     except Conflict as error:
         messages.error(request, error.message)
         return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
-    messages.success(request, _("%(version)s is now the current checkpoint.") % {"version": checkpoint})
+    words = _("%(version)s is now the current checkpoint.") % {"version": checkpoint}
+    if before:
+        done(request, words, undo=reverse("checkpoint_promote", args=[before]))
+    else:
+        messages.success(request, words)
     return redirect("project_detail", project_id=checkpoint.project_id)

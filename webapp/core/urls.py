@@ -1,4 +1,4 @@
-"""Addresses of tonight and of the health check."""
+"""Addresses of tonight, of the search and of the health check."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from webapp.core import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("search/", views.search_page, name="search"),
     path("healthz", views.healthz, name="healthz"),
 ]

@@ -1,4 +1,4 @@
-"""Tonight, the health check, and the pages that carry an error's sentence."""
+"""Tonight, the search, the health check, and the pages that carry an error's sentence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from webapp.accounts.abilities import abilities_of
 from webapp.core import tonight
 from webapp.core.errors import NocturneError, NotFound, wants_json
+from webapp.core.search import LONGEST, pages, search
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -27,6 +28,15 @@ def home(request: HttpRequest) -> HttpResponse:
     me = abilities_of(request.user)
     storage = tonight.storage_of(me.workspace) if me.workspace else None
     return render(request, "core/home.html", {"me": me, "storage": storage, **tonight.tonight(request.user)})
+
+
+def search_page(request: HttpRequest) -> HttpResponse:
+    """What a few words find; with ?part only the list of it, for the box that `/` opens over any page."""
+    text = request.GET.get("q", "").strip()[:LONGEST]
+    groups = search(request.user, text)
+    context = {"text": text, "groups": groups, "pages": pages() if not text else []}
+    template = "core/_found.html" if "part" in request.GET else "core/search.html"
+    return render(request, template, context | {"part": "part" in request.GET})
 
 
 @login_not_required

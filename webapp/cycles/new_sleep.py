@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -15,6 +15,7 @@ from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Conflict, InvalidInput
+from webapp.core.undo import done
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
@@ -55,7 +56,8 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
     except (InvalidInput, Conflict) as error:
         field = str(error.detail.get("field", "form"))
         return _page(request, project, {field: error}, status=error.status)
-    messages.success(request, _("%(sleep)s is in line.") % {"sleep": cycle})
+    words = _("%(sleep)s is in line.") % {"sleep": cycle}
+    done(request, words, undo=reverse("cycle_cancel", args=[cycle.pk]))
     return redirect("cycle_detail", cycle_id=cycle.pk)
 
 

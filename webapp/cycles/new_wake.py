@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -15,6 +15,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core.errors import Conflict, InvalidInput
+from webapp.core.undo import done
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import typed_recipe, wake_fields
@@ -52,7 +53,8 @@ def wake_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
     except (InvalidInput, Conflict) as error:
         field = str(error.detail.get("field", "form"))
         return _page(request, project, sets, {field: error}, status=error.status)
-    messages.success(request, _("%(wake)s is in line.") % {"wake": cycle})
+    words = _("%(wake)s is in line.") % {"wake": cycle}
+    done(request, words, undo=reverse("cycle_cancel", args=[cycle.pk]))
     return redirect("cycle_detail", cycle_id=cycle.pk)
 
 

@@ -32,6 +32,11 @@ def _named(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
     return {"id": str(checkpoint.pk), "number": checkpoint.number} if checkpoint else None
 
 
+def cycle_energy(cycle: Cycle) -> dict[str, Any] | None:
+    """What the cycle took so far, and how that is known; None: it was not measured yet."""
+    return None if cycle.energy_wh is None else {"wh": cycle.energy_wh, "source": cycle.energy_source}
+
+
 def queue_position(cycle: Cycle) -> int | None:
     """1 for the next of all waiting cycles; None when it does not wait."""
     if cycle.state != State.QUEUED or cycle.queued_at is None:
@@ -80,7 +85,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
         "queue_position": queue_position(now),
         "preset": now.preset,
         "error": error,
-        "energy": {"wh": now.energy_wh, "source": now.energy_source} if now.energy_wh is not None else None,
+        "energy": cycle_energy(now),
         "base": _named(now.base),
         "result": _named(result),
         "tasks": tasks,

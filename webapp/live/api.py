@@ -100,5 +100,16 @@ def note_remove(request: HttpRequest, note_id: uuid.UUID) -> tuple[int, None]:
     return 204, None
 
 
+@router.post("/notes/{uuid:note_id}/restore", operation_id="note_restore", response={204: None})
+def note_restore(request: HttpRequest, note_id: uuid.UUID) -> tuple[int, None]:
+    """Bring a removed note back."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    note = Note.objects.select_related("cycle__project__workspace", "author").get_visible(
+        request.user, pk=note_id
+    )
+    notes.note_restore(actor=request.user, note=note)
+    return 204, None
+
+
 def _json(body: str) -> HttpResponse:
     return HttpResponse(body, content_type="application/json")

@@ -12,7 +12,9 @@ import numpy as np
 from django.db import connection, transaction
 
 from webapp.cycles.models import Cycle
+from webapp.cycles.selectors import cycle_energy
 from webapp.live.bins import HEAD, SERIES, Series, merge, rows_of
+from webapp.live.frames import PROGRESS_COLUMNS
 from webapp.live.models import Frame, Rollup
 from webapp.live.rollups import LEVELS
 from webapp.live.store import frames_telling
@@ -40,7 +42,7 @@ class _Part:
 
 
 def history_text(cycle_id: UUID, *, points: int = MOST_ROWS) -> str:
-    """The stream up to now as JSON: {"last", "total", "shown", "points", "device", "items"}.
+    """The stream up to now as JSON: {"last", "total", "shown", "now", "points", "device", "items"}.
 
     Args:
         points: at most so many rows a series.
@@ -49,15 +51,23 @@ def history_text(cycle_id: UUID, *, points: int = MOST_ROWS) -> str:
         `items` are the telling frames (as `frames` has them, without columns) up to number `last`; `points`
         and `device` hold {"level", "epoch", "key", "t", "count", "gaps"} and for each column that has any
         value {"last", "low", "high"}; a bin holds 2**level keys; `shown` rows stand for `total` raw points.
+        `now` is what the frames in between, which are not among `items`, brought the cycle to.
     """
     with _one_moment():
-        cycle = Cycle.objects.only("seq", "epoch", "compacted_at").get(pk=cycle_id)
+        cycle = Cycle.objects.only("seq", "epoch", "compacted_at", *PROGRESS_COLUMNS).get(pk=cycle_id)
         items = frames_telling(cycle_id)
         found = {series: _rows(cycle, series, None, None, points) for series in SERIES}
     body = {
         "last": cycle.seq,
         "total": sum(int(rows[:, 2].sum()) for _, rows in found[SERIES[0]].rows),
         "shown": sum(len(rows) for _, rows in found[SERIES[0]].rows),
+        "now": {
+            "stage": cycle.stage,
+            "progress": cycle.progress,
+            "step": cycle.step,
+            "total_steps": cycle.total_steps,
+            "energy": cycle_energy(cycle),
+        },
         **{series.name: _columns(series, found[series]) for series in SERIES},
     }
     head = json.dumps(body, separators=(",", ":"))

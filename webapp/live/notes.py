@@ -17,7 +17,7 @@ from webapp.live.frames import NOTE, frame_write
 from webapp.live.models import Note
 
 if TYPE_CHECKING:
-    from webapp.accounts.models import User
+    from webapp.accounts.models import User, Workspace
     from webapp.cycles.models import Cycle
 
 LONGEST: Final = 500
@@ -44,8 +44,7 @@ def note_create(*, actor: User, cycle: Cycle, t: float, step: int, text: str) ->
     if Note.objects.filter(cycle=cycle, removed_at=None).count() >= MOST:
         raise Conflict("note.too_many", _("This cycle has 200 notes. Remove some first."))
     note = Note.objects.create(cycle=cycle, author=actor, t=t, step=step, text=words)
-    told = {"id": str(note.pk), "t": t, "step": step, "text": words, "by": actor.name or actor.email}
-    frame_write(cycle_id=cycle.pk, epoch=None, kind=NOTE, payload={"note": told})
+    _tell(note)
     audit.record(workspace=cycle.project.workspace, actor=actor, verb="note_create", target=note)
     return note
 
@@ -57,11 +56,36 @@ def note_remove(*, actor: User, note: Note) -> None:
     Raises:
         NotFound, Forbidden: only its author (as an editor) or an admin may.
     """
-    workspace = note.cycle.project.workspace
-    membership = require_role(actor, workspace, Role.EDITOR)
-    if note.author_id != actor.pk and Role(membership.role).rank < Role.ADMIN.rank:
-        raise Forbidden(_("Only its author or an admin can remove a note."))
+    workspace = _may_remove(actor, note)
     if Note.objects.filter(pk=note.pk, removed_at=None).update(removed_at=Now()):
         told = {"id": str(note.pk), "removed": True}
         frame_write(cycle_id=note.cycle_id, epoch=None, kind=NOTE, payload={"note": told})
         audit.record(workspace=workspace, actor=actor, verb="note_remove", target=note)
+
+
+@transaction.atomic
+def note_restore(*, actor: User, note: Note) -> None:
+    """Bring back a note that was taken away, as it was; doing it again changes nothing.
+
+    Raises:
+        NotFound, Forbidden: only its author (as an editor) or an admin may.
+    """
+    workspace = _may_remove(actor, note)
+    if Note.objects.filter(pk=note.pk, removed_at__isnull=False).update(removed_at=None):
+        _tell(note)
+        audit.record(workspace=workspace, actor=actor, verb="note_restore", target=note)
+
+
+def _may_remove(actor: User, note: Note) -> Workspace:
+    workspace = note.cycle.project.workspace
+    membership = require_role(actor, workspace, Role.EDITOR)
+    if note.author_id != actor.pk and Role(membership.role).rank < Role.ADMIN.rank:
+        raise Forbidden(_("Only its author or an admin can remove a note."))
+    return workspace
+
+
+def _tell(note: Note) -> None:
+    """The note, as a frame of the cycle's stream."""
+    by = (note.author.name or note.author.email) if note.author else ""
+    told = {"id": str(note.pk), "t": note.t, "step": note.step, "text": note.text, "by": by}
+    frame_write(cycle_id=note.cycle_id, epoch=None, kind=NOTE, payload={"note": told})

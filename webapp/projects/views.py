@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -14,6 +15,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role, workspace_of
 from webapp.core.errors import InvalidInput
+from webapp.core.undo import done
 from webapp.projects import services
 from webapp.projects.models import Project
 from webapp.projects.page import project_page
@@ -67,10 +69,12 @@ def project_detail(request: HttpRequest, project_id: UUID) -> HttpResponse:
 def project_rename(request: MemberRequest, project_id: UUID) -> HttpResponse:
     """Another name, from the dialog on the project's page."""
     project = Project.objects.select_related("workspace").get_visible(request.user, pk=project_id)
+    before = project.name
     try:
         services.project_rename(actor=request.user, project=project, name=request.POST.get("name", ""))
     except InvalidInput as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, _("The project has its new name."))
+        undo = reverse("project_rename", args=[project.pk])
+        done(request, _("The project has its new name."), undo=undo, name=before)
     return redirect("project_detail", project_id=project.pk)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.models import Row
 from webapp.core.visibility import VisibleQuerySet, VisibleThroughProject
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+Visible = models.Manager.from_queryset(VisibleThroughProject)
+
+
+class ScheduleManager(Visible["Schedule"]):
+    """Schedules that are there; a deleted one is seen by `everything` alone."""
+
+    def get_queryset(self) -> QuerySet[Schedule]:
+        return super().get_queryset().filter(deleted_at__isnull=True)
 
 
 class Schedule(Row):
@@ -24,8 +38,11 @@ class Schedule(Row):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     next_fire_at = models.DateTimeField(null=True, blank=True)
+    # A day during which the deletion can be taken back; then the row goes.
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
-    objects = VisibleThroughProject["Schedule"].as_manager()
+    objects = ScheduleManager()
+    everything = VisibleThroughProject["Schedule"].as_manager()
 
     class Meta:
         indexes = (

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from consolidation.errors import NocturneInputError
 from webapp.accounts.choices import Role
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # After an outage a night that should have begun longer ago than this is not caught up on.
 GRACE = timedelta(hours=1)
+# How long a deleted schedule can be brought back.
+UNDO = timedelta(days=1)
 _MINUTES_OF_GRACE = 60
 _LATE = "Nothing was running at the time, and more than an hour has passed since."
 
@@ -104,10 +107,26 @@ def schedule_update(
 
 @transaction.atomic
 def schedule_delete(*, actor: User, schedule: Schedule) -> None:
-    """Remove it; the cycles that it started stay."""
+    """Remove it; the cycles that it started stay. For a day `schedule_restore` brings it back."""
     require_role(actor, schedule.project.workspace, Role.ADMIN)
-    _audit(actor, "schedule_delete", schedule)
-    schedule.delete()
+    if Schedule.objects.filter(pk=schedule.pk).update(deleted_at=Now()):
+        _audit(actor, "schedule_delete", schedule)
+
+
+@transaction.atomic
+def schedule_restore(*, actor: User, schedule: Schedule) -> None:
+    """Bring a deleted one back as it was; what came due meanwhile is not caught up on."""
+    require_role(actor, schedule.project.workspace, Role.ADMIN)
+    first = next_times(schedule.cron, schedule.timezone, count=1, after=database_now())[0]
+    deleted = Schedule.everything.filter(pk=schedule.pk, deleted_at__isnull=False)
+    if deleted.update(deleted_at=None, next_fire_at=first):
+        _audit(actor, "schedule_restore", schedule)
+
+
+def schedules_forget() -> int:
+    """Remove the rows of schedules that were deleted more than a day ago; how many it were."""
+    old = Schedule.everything.filter(deleted_at__lt=Now() - UNDO)
+    return sum(schedule.delete()[0] > 0 for schedule in old)
 
 
 def schedules_fire_due(now: datetime | None = None) -> int:

@@ -13,4 +13,5 @@ urlpatterns = [
     path("schedules/<uuid:schedule_id>/", views.schedule_detail, name="schedule_detail"),
     path("schedules/<uuid:schedule_id>/switch/", views.schedule_switch, name="schedule_switch"),
     path("schedules/<uuid:schedule_id>/delete/", views.schedule_delete, name="schedule_delete"),
+    path("schedules/<uuid:schedule_id>/restore/", views.schedule_restore, name="schedule_restore"),
 ]

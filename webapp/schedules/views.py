@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 from django.contrib import messages
 from django.db.models import Prefetch
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -17,6 +18,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core.errors import InvalidInput
+from webapp.core.undo import done
 from webapp.cycles.recipe_form import PRESET_WORDS
 from webapp.projects.models import Project
 from webapp.schedules import services
@@ -162,7 +164,12 @@ def schedule_switch(request: MemberRequest, schedule_id: UUID) -> HttpResponse:
     schedule = _schedule(request, schedule_id)
     enabled = request.POST.get("enabled") == "1"
     services.schedule_update(actor=request.user, schedule=schedule, enabled=enabled)
-    messages.success(request, _("The schedule is on.") if enabled else _("The schedule is off."))
+    done(
+        request,
+        _("The schedule is on.") if enabled else _("The schedule is off."),
+        undo=reverse("schedule_switch", args=[schedule.pk]),
+        enabled="0" if enabled else "1",
+    )
     return redirect("schedule_list", project_id=schedule.project_id)
 
 
@@ -172,5 +179,19 @@ def schedule_delete(request: MemberRequest, schedule_id: UUID) -> HttpResponse:
     schedule = _schedule(request, schedule_id)
     require_role(request.user, schedule.project.workspace, Role.ADMIN)
     services.schedule_delete(actor=request.user, schedule=schedule)
-    messages.success(request, _("The schedule is gone; the cycles that it started stay."))
+    done(
+        request,
+        _("The schedule is gone; the cycles that it started stay."),
+        undo=reverse("schedule_restore", args=[schedule.pk]),
+    )
+    return redirect("schedule_list", project_id=schedule.project_id)
+
+
+@require_POST
+def schedule_restore(request: MemberRequest, schedule_id: UUID) -> HttpResponse:
+    """Bring a deleted one back: the toast's "Undo"."""
+    rows = Schedule.everything.select_related("project__workspace")
+    schedule = rows.get_visible(request.user, pk=schedule_id)
+    services.schedule_restore(actor=request.user, schedule=schedule)
+    messages.success(request, _("The schedule is back."))
     return redirect("schedule_list", project_id=schedule.project_id)

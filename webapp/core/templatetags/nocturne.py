@@ -13,7 +13,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from webapp.core import undo
+
 if TYPE_CHECKING:
+    from django.contrib.messages.storage.base import Message
     from django.template.context import Context
     from django.utils.safestring import SafeString
 
@@ -34,6 +37,12 @@ _SECTIONS = {
 def fixed(value: float, digits: int) -> str:
     """A number rounded to `digits` places in the page's format; Django's own formatting cuts instead."""
     return formats.number_format(Decimal(f"{value:.{digits}f}"), digits)
+
+
+@register.simple_tag
+def undo_offer(message: Message) -> dict[str, object] | None:
+    """The way back that a message offers: {"url", "fields"}."""
+    return undo.offer(message.extra_tags)
 
 
 @register.filter

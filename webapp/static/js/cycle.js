@@ -13,6 +13,7 @@ import { Journal } from "./journal.js";
 import { Live, Stream } from "./live.js";
 import { Matrix } from "./matrix.js";
 import { Notes, notePlaces } from "./notes.js";
+import { Notify } from "./notify.js";
 import { redraw } from "./redraw.js";
 import { CycleStore, TERMINAL } from "./store.js";
 import { Strip } from "./strip.js";
@@ -35,6 +36,7 @@ const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-st
 const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
 new MatrixFormulas(matrix.card, page.tasks);
 const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[data-journal]")), store);
+const notify = new Notify(store);
 const view = readView(location.hash);
 /** @type {import("./rows.js").Rows|null} */
 let detail = null;
@@ -80,6 +82,7 @@ function paint() {
 }
 
 function changed() {
+  notify.update(); // in a hidden tab, too
   hypnogram.update();
   histogram?.update();
   if (notes.drawn !== store.notes) for (const chart of charts) chart.version = undefined;
@@ -97,12 +100,30 @@ const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
   changed();
   if (TERMINAL.has(store.cycle.state)) void ended();
   else if (running() && !store.cycle.started_at) void refresh();
-  if (applied) restore();
+  if (applied) {
+    delete root.dataset.loading;
+    restore();
+  }
 }, page.state.seq);
 const live = new Live(socketUrl, (status) => {
   header.status = status;
   header.tick();
 });
+
+/** The verdict, as the server writes it; a server that is away is asked again, for this is what people wait for. */
+async function showOutcome() {
+  for (let left = 40; left > 0; left--) {
+    const response = await fetch(outcomeUrl, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (response?.ok) {
+      const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+      const found = parsed.body.firstElementChild, place = root.querySelector("[data-outcome]");
+      if (found && place) place.replaceChildren(found);
+      return;
+    }
+    if (response && response.status < 500) return;
+    await new Promise((done) => setTimeout(done, 3000));
+  }
+}
 
 let ending = TERMINAL.has(page.state.state);
 /** The cycle ended while somebody looked: the rest of the truth comes from the server, once. */
@@ -110,14 +131,11 @@ async function ended() {
   if (ending || store.last < (store.cycle.seq ?? 0)) return;
   ending = true;
   await refresh();
-  const response = await fetch(outcomeUrl, { headers: { Accept: "text/html" } });
-  if (response.ok) {
-    const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
-    const found = parsed.body.firstElementChild, place = root.querySelector("[data-outcome]");
-    if (found && place) place.replaceChildren(found);
-  }
+  header.update();
+  await showOutcome();
   for (const button of document.querySelectorAll("[data-while-running]")) button.remove();
   say();
+  notify.ended(document.querySelector("[data-badge]")?.textContent ?? "");
   live.stop();
 }
 

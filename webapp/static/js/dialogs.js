@@ -1,21 +1,24 @@
 // @ts-check
 // Dialogs open from [data-open-dialog], menus close from outside, toasts go away, codes are copied.
+import { gettext as _ } from "./i18n.js";
 
-const TOAST_MS = 7000;
+const TOAST_MS = 7000, UNDO_MS = 12_000;
 
 /** @param {Element} toast */
 function keepFor(toast) {
   if (toast.classList.contains("toast--error")) return; // an error stays until it was read
-  const timer = setTimeout(() => toast.remove(), TOAST_MS);
-  toast.addEventListener("pointerenter", () => clearTimeout(timer), { once: true });
+  const timer = setTimeout(() => toast.remove(), toast.querySelector(".toast__undo") ? UNDO_MS : TOAST_MS);
+  // Who points at it or has come to it by keyboard is not done with it.
+  for (const kind of ["pointerenter", "focusin"]) toast.addEventListener(kind, () => clearTimeout(timer), { once: true });
 }
 
 /**
  * Show a message for a moment.
  * @param {string} text
  * @param {"info"|"success"|"warning"|"error"} [level]
+ * @param {() => void} [undo] the way back, behind a button
  */
-export function toast(text, level = "info") {
+export function toast(text, level = "info", undo) {
   const shelf = document.querySelector(".toasts");
   if (!(shelf instanceof HTMLElement)) return;
   const box = document.createElement("div");
@@ -27,7 +30,19 @@ export function toast(text, level = "info") {
   close.className = "toast__close";
   close.setAttribute("aria-label", shelf.dataset.close ?? "Close");
   close.textContent = "✕";
-  box.append(words, close);
+  box.append(words);
+  if (undo) {
+    const back = document.createElement("button");
+    back.type = "button";
+    back.className = "linklike toast__undo";
+    back.textContent = _("Undo");
+    back.addEventListener("click", () => {
+      box.remove();
+      undo();
+    });
+    box.append(back);
+  }
+  box.append(close);
   shelf.append(box);
   keepFor(box);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// One-letter keys: "?" shows the sheet, "g" and a letter goes somewhere. Never while somebody types.
+// One-letter keys: "?" shows the sheet, "/" searches, "g" and a letter goes somewhere. Never while somebody types.
 
 /** @type {Record<string, string>} */
 const PLACES = { h: "/", p: "/projects/", s: "/schedules/", f: "/fleet/" };
@@ -10,16 +10,30 @@ function typing(target) {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("input, select, textarea"));
 }
 
+/** The search's own script comes when it is first asked for. */
+function find() {
+  import("./find.js").then(({ openFinder }) => openFinder(), () => location.assign("/search/"));
+}
+
 export function startKeys() {
   const sheet = document.getElementById("keys");
   if (!(sheet instanceof HTMLDialogElement)) return;
   let goAt = 0;
+  document.addEventListener("click", (event) => {
+    const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0;
+    if (!plain || !(event.target instanceof Element) || !event.target.closest("[data-open-find]")) return;
+    event.preventDefault();
+    find();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.key === "?") {
       event.preventDefault();
       sheet.showModal();
+    } else if (event.key === "/") {
+      event.preventDefault();
+      find();
     } else if (event.key === "g") {
       goAt = performance.now();
     } else if (goAt && performance.now() - goAt < WAIT_MS && PLACES[event.key]) {

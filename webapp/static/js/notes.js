@@ -68,10 +68,16 @@ export class Notes {
       remove.className = "linklike";
       remove.textContent = "✕";
       remove.setAttribute("aria-label", interpolate(_("Remove the note “%(text)s”"), { text: note.text }));
-      remove.addEventListener("click", () => void this._ask("DELETE", address.replace(/[0-9a-f-]{36}$/, note.id)));
+      remove.addEventListener("click", () => void this._remove(address.replace(/[0-9a-f-]{36}$/, note.id)));
       row.append(remove);
     }
     return row;
+  }
+
+  /** @param {string} url the note's own address */
+  async _remove(url) {
+    if (!(await this._ask("DELETE", url))) return;
+    toast(_("The note was removed."), "success", () => void this._ask("POST", `${url}/restore`));
   }
 
   /** @param {string} method @param {string} url @param {object} [body] @returns {Promise<boolean>} whether it was taken */
