@@ -127,6 +127,30 @@ def test_the_end_comes_by_itself_with_before_and_after_and_the_download(seen: Pa
     assert seen.get_by_role("button", name="Cancel…").count() == 0
 
 
+def test_tonight_moves_with_the_stream_and_not_with_reloads(
+    page: Page, web: Web, alice: User, cycle: Cycle
+) -> None:
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.route(
+        f"{web.url}/",
+        lambda route: route.abort() if "x-refresh" in route.request.headers else route.fallback(),
+    )
+    page.goto(f"{web.url}/")
+    row = page.locator(f"[data-follow-cycle='{cycle.pk}']")
+    script = Night(seconds=3)
+    night.play(cycle, script, until=20)
+    row.get_by_text(re.compile(r"· step \d+ of [\d,]+")).wait_for()
+    assert row.locator("progress").evaluate("bar => bar.value") > 0
+    assert len(sockets) == 1
+    page.unroute_all()
+    night.play(cycle, script)
+    night.finish(cycle, script)
+    page.get_by_text("Nothing runs now.").wait_for()
+    page.locator("td", has_text="Improved").wait_for()
+
+
 NOTICES = """() => { window.notices = [];
   window.Notification = class extends EventTarget {
     static permission = "default";

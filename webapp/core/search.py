@@ -148,7 +148,8 @@ def _project(row: Project) -> Hit:
 
 
 def _cycle(row: Cycle) -> Hit:
-    return Hit(f"{row}", f"{row.project.name} · {row.get_state_display()}", _at("cycle_detail", row))
+    how = row.get_verdict_display() or row.get_state_display()
+    return Hit(f"{row}", f"{row.project.name} · {how}", _at("cycle_detail", row))
 
 
 def _checkpoint(row: Checkpoint) -> Hit:

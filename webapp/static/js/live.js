@@ -159,6 +159,12 @@ export class Live {
     else if (!this._socket && !this._retry) this._connect();
   }
 
+  /** Hear no more of a stream. @param {string} topic */
+  leave(topic) {
+    this.streams.delete(topic);
+    this._say({ type: "unsub", topic });
+  }
+
   /** No more: the cycle has ended. */
   stop() {
     this._stopped = true;

@@ -49,6 +49,16 @@ async function refresh() {
     served.set(old.id, text);
     exchange(old, document.adoptNode(fresh));
   }
+  document.dispatchEvent(new Event("refreshed"));
+}
+
+let soon = 0;
+/** Ask at once, though never twice within half a second: something happened that only the server can tell. */
+export function refreshNow() {
+  soon ||= window.setTimeout(() => {
+    soon = 0;
+    void refresh().catch(() => undefined);
+  }, 500);
 }
 
 function wait() {
