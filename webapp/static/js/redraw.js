@@ -1,10 +1,14 @@
 // @ts-check
 /**
  * One clock for everything that is drawn: at most ten times a second, on an animation frame, never while hidden.
- * What does not fit into a frame comes in the next one, so that a slow machine answers in between.
+ * What does not fit into a frame comes in the next one, so that a slow machine answers in between; and a machine on which
+ * a picture takes long is asked for fewer of them, so that none queues up behind another.
  */
 
-const EVERY = 100, BUDGET = 8;
+const EVERY = 100, SELDOM = 1000, BUDGET = 8;
+/** Of what a picture takes, so much is left to everything else. */
+const SHARE = 2;
+let every = EVERY;
 const dirty = new Set();
 /** What the last frames had no room for. @type {(() => void)[]} */
 let left = [];
@@ -18,7 +22,7 @@ export function redraw(draw) {
 
 function plan() {
   if (asked || timer || document.hidden || !dirty.size) return;
-  const wait = last + EVERY - performance.now();
+  const wait = last + every - performance.now();
   if (wait > 0) {
     timer = window.setTimeout(() => {
       timer = 0;
@@ -39,7 +43,18 @@ function ask() {
     }
     while (left.length && performance.now() - began < BUDGET) left.shift()?.();
     if (left.length) ask();
-    else plan();
+    else {
+      measure(last);
+      plan();
+    }
+  });
+}
+
+/** The next animation frame comes when this picture is on its way to the screen. @param {number} began */
+function measure(began) {
+  requestAnimationFrame(() => {
+    const took = performance.now() - began;
+    every = Math.min(SELDOM, Math.max(EVERY, 0.5 * every + 0.5 * SHARE * took));
   });
 }
 
