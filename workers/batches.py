@@ -34,7 +34,7 @@ class Batcher:
     """Gathers lines; gives them back a flush at a time, in order.
 
     Args:
-        resumed: the attempt goes on from a snapshot; its first frame says from which step.
+        resumed: there was an attempt before; the first frame says from which step on this one supersedes it.
     """
 
     def __init__(self, *, resumed: bool) -> None:

@@ -1,6 +1,7 @@
 """What a trainer takes of its device, and the energy of it: read from outside, and never in the run's way.
 
-Energy is measured where a counter can be read (NVML for NVIDIA devices, RAPL for Intel and AMD processors);
+Energy is measured where a counter can be read (NVML for NVIDIA devices, RAPL for Intel and AMD processors, of
+which the trainer bears its share of the machine's processor time);
 else it is estimated as processor seconds x NOCTURNE_CORE_WATTS, and said to be an estimate.
 """
 
@@ -49,10 +50,19 @@ class Meter:
         pid: the trainer's process; whatever it started counts too.
         device: the device it computes on.
         energy_wh: what earlier attempts of the cycle took.
+        estimated: some of that was an estimate, so the sum is one too.
         rapl: where the kernel shows its energy counters.
     """
 
-    def __init__(self, pid: int, device: Device, *, energy_wh: float = 0.0, rapl: Path = RAPL) -> None:
+    def __init__(
+        self,
+        pid: int,
+        device: Device,
+        *,
+        energy_wh: float = 0.0,
+        estimated: bool = False,
+        rapl: Path = RAPL,
+    ) -> None:
         self._process: psutil.Process | None = None
         with contextlib.suppress(psutil.Error):
             self._process = psutil.Process(pid)
@@ -60,6 +70,8 @@ class Meter:
         self._gpu = _Gpu.open(device)
         self._rapl = _Rapl.open(rapl)
         self._energy_wh = energy_wh
+        self._estimated = estimated
+        self._machine_seconds = _machine()
         self._at = self._began = time.monotonic()
         self._cpu_seconds = self._cpu()
         self._due = self._at + FIRST_SECONDS
@@ -85,6 +97,7 @@ class Meter:
         self._at, self._cpu_seconds = now, cpu_seconds
         joules, source = self._joules(busy, seconds)
         self._energy_wh += joules / 3600
+        self._estimated = self._estimated or source == ESTIMATED
         gpu = self._gpu.read() if self._gpu else (None, None)
         return Reading(
             cpu=round(min(1.0, busy / seconds / self._cores), 4),
@@ -93,14 +106,18 @@ class Meter:
             gpu_memory=gpu[1],
             watts=round(joules / seconds, 2),
             energy_wh=round(self._energy_wh, 6),
-            source=source,
+            source=ESTIMATED if self._estimated else MEASURED,
         )
 
     def _joules(self, busy: float, seconds: float) -> tuple[float, str]:
         gpu = self._gpu.joules(seconds) if self._gpu else 0.0
         package = self._rapl.joules() if self._rapl else None
+        machine = _machine()
+        everybody, self._machine_seconds = machine - self._machine_seconds, machine
         if package is not None:
-            return package + gpu, MEASURED
+            # The counters know the whole machine: by processor time, this much of it was ours.
+            share = min(1.0, busy / everybody) if everybody > 0 else 0.0
+            return package * share + gpu, MEASURED
         return busy * settings.CORE_WATTS + gpu, ESTIMATED
 
     def _processes(self) -> list[psutil.Process]:
@@ -117,6 +134,14 @@ class Meter:
                 times = process.cpu_times()
                 total += times.user + times.system
         return total
+
+
+def _machine() -> float:
+    """Processor seconds that the whole machine has worked."""
+    times = psutil.cpu_times()
+    # What guests took is part of "user" and "nice" already.
+    idle = (getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
+    return float(sum(times) - sum(idle))
 
 
 def _memory(process: psutil.Process) -> int:
@@ -136,7 +161,9 @@ class _Rapl:
     def open(cls, folder: Path) -> _Rapl | None:
         """None where there is none, or only root may read it."""
         try:
-            packages = [p for p in sorted(folder.glob("intel-rapl:*")) if p.name.count(":") == 1]
+            zones = [p for p in sorted(folder.glob("intel-rapl:*")) if p.name.count(":") == 1]
+            # "psys" is the whole board, packages included: it would count them twice.
+            packages = [p for p in zones if (p / "name").read_text().startswith("package")]
             ranges = {p / "energy_uj": int((p / "max_energy_range_uj").read_text()) for p in packages}
             return cls(ranges) if ranges else None
         except (OSError, ValueError):

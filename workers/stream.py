@@ -35,7 +35,7 @@ class FrameStream:
 
     Args:
         cycle_id, epoch: whose frames, written under this number only.
-        resumed: the attempt goes on from a snapshot.
+        resumed: the attempt goes on from a snapshot, or begins anew what an earlier one had begun.
         work: the engine's folder, in which announced snapshots must lie.
     """
 

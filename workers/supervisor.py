@@ -24,7 +24,7 @@ from workers.devices import trainer_threads
 from workers.events_pipe import EventPipe
 from workers.job import OUT_DIR, WORK_DIR
 from workers.lease import LeaseKeeper
-from workers.metering import Meter
+from workers.metering import ESTIMATED, Meter
 from workers.outcome import Ending, read_ending, settle
 from workers.preparing import CannotStart, model_parameters, prepare
 from workers.scratch import attempt_folder, clear, cycle_folder
@@ -115,8 +115,15 @@ class Attempt:
         self.keeper.guard(trainer)
         pipe = EventPipe(trainer.events, self.folder / "events.spool")
         pipe.start()
-        stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=resumed, work=self.folder / WORK_DIR)
-        meter = Meter(trainer.pid, self.device, energy_wh=self.cycle.energy_wh or 0.0)
+        # Begun anew, for want of a snapshot, it supersedes all that an earlier attempt told, from step 0 on.
+        again = resumed or self.epoch > 1
+        stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=again, work=self.folder / WORK_DIR)
+        meter = Meter(
+            trainer.pid,
+            self.device,
+            energy_wh=self.cycle.energy_wh or 0.0,
+            estimated=self.cycle.energy_source == ESTIMATED,
+        )
         try:
             stalled = self._relay(trainer, pipe, stream, meter)
         finally:

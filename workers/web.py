@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
         lifespan="off",
         server_header=False,
         ws_max_size=MAX_SOCKET_MESSAGE,
+        # A few bytes that unfold to gigabytes, and a compressor a viewer: neither is worth it.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         # Only a proxy that was named may say who the client is.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,

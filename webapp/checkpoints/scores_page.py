@@ -57,7 +57,7 @@ def _page(request: MemberRequest, checkpoint: Checkpoint, error: InvalidInput | 
     rows: list[dict[str, Any]] = []
     for task in Task.objects.filter(project_id=checkpoint.project_id):
         score, key = known.get(task.pk), str(task.pk)
-        kept = f"{score.value:g}" if score else ""
+        kept = repr(score.value) if score else ""
         rows.append(
             {
                 "task": task,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TENSORS_SHOWN = 200
+ANCESTORS_SHOWN = 40
 
 
 def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -59,15 +60,17 @@ def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def lineage(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Ancestors (oldest first) and children of a checkpoint, without their headers. One query."""
-    family = {
-        row.pk: row
-        for row in Checkpoint.objects.filter(project_id=checkpoint.project_id).defer("tensors", "config")
-    }
+    """The nearest ancestors (oldest first), how many there are before those, and the children. One query."""
+    rows = Checkpoint.objects.filter(project_id=checkpoint.project_id)
+    family = {row.pk: row for row in rows.only("number", "origin", "standing", "parent_id")}
     ancestors: list[Checkpoint] = []
-    at = family.get(checkpoint.parent_id) if checkpoint.parent_id else None
-    while at is not None and at not in ancestors:
+    child, at = checkpoint, family.get(checkpoint.parent_id) if checkpoint.parent_id else None
+    while at is not None and at.number < child.number:
         ancestors.append(at)
-        at = family.get(at.parent_id) if at.parent_id else None
+        child, at = at, family.get(at.parent_id) if at.parent_id else None
     children = [row for row in family.values() if row.parent_id == checkpoint.pk]
-    return {"ancestors": ancestors[::-1], "children": sorted(children, key=lambda row: row.number)}
+    return {
+        "ancestors": ancestors[:ANCESTORS_SHOWN][::-1],
+        "earlier": max(0, len(ancestors) - ANCESTORS_SHOWN),
+        "children": sorted(children, key=lambda row: row.number),
+    }

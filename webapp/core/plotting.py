@@ -59,3 +59,8 @@ def _run(run: Sequence[tuple[float, float]]) -> str:
     first, *rest = run
     head = f"M{first[0]:g} {first[1]:g}"
     return head + ("".join(f"L{x:g} {y:g}" for x, y in rest) if rest else "h0")
+
+
+def task_colour(index: int) -> int:
+    """The colour token of the task learned as number `index` (from 0), the same on every page: 1 to 8."""
+    return index % 8 + 1

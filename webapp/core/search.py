@@ -55,7 +55,7 @@ def search(user: User | AnonymousUser, text: str) -> list[Group]:
     find; words of the project's name narrow any of them. Seven queries at most.
     """
     # PostgreSQL takes no NUL, and nothing that is found has a character that cannot be printed.
-    terms = "".join(c if c.isprintable() else " " for c in text.casefold()[:LONGEST]).split()[:TERMS]
+    terms = "".join(c if c.isprintable() else " " for c in text[:LONGEST]).split()[:TERMS]
     if not terms:
         return []
     kinds: tuple[tuple[str, QuerySet[Any], Callable[[str], Q], Callable[[Any], Hit]], ...] = (
@@ -70,7 +70,7 @@ def search(user: User | AnonymousUser, text: str) -> list[Group]:
         Group(name, [shown(row) for row in _fitting(rows, terms, fits)]) for name, rows, fits, shown in kinds
     ]
     groups.append(
-        Group(_("Pages"), [page for page in pages() if all(t in page.title.casefold() for t in terms)])
+        Group(_("Pages"), [page for page in pages() if all(t.lower() in page.title.lower() for t in terms)])
     )
     return [group for group in groups if group.hits]
 
@@ -101,7 +101,7 @@ def _number(term: str) -> Q:
 
 
 def _version(term: str) -> Q:
-    found = _VERSION.fullmatch(term)
+    found = _VERSION.fullmatch(term.lower())
     return Q(number=int(found.group(1))) if found else Q()
 
 
@@ -124,7 +124,7 @@ def _of_cycle(term: str) -> Q:
 
 
 def _of_checkpoint(term: str) -> Q:
-    digest = Q(sha256__startswith=term) if _DIGEST.fullmatch(term) else Q()
+    digest = Q(sha256__startswith=term.lower()) if _DIGEST.fullmatch(term.lower()) else Q()
     return _any(_version(term), digest, Q(filename__icontains=term), Q(project__name__icontains=term))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import gettext as _
 
-from webapp.cycles.page import task_colour
+from webapp.core.plotting import task_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,7 +146,9 @@ def results(cycles: Sequence[Cycle], tasks: Sequence[str], probes: Sequence[Mapp
         _row(cycles, _("Mean score"), "score", "up", "acc", means),
     ]
     seen = set().union(*(scored_tasks(c) for c in cycles))
-    for place, task in enumerate(task for task in tasks if task in seen):
+    for place, task in enumerate(tasks):
+        if task not in seen:
+            continue
         cells = [_task_cell(cycle, task) for cycle in cycles]
         used = {p.get(task) for cell, p in zip(cells, probes, strict=True) if cell.after is not None}
         row = Row(task, "score", "up", cells, task_colour(place), "task")

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET
 
 from consolidation.guard import LEAST_ANSWERS
 from webapp.core.errors import InvalidInput, NotFound
+from webapp.core.plotting import task_colour
 from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
 from webapp.cycles.compare import confidence_of, results, same_proof, scored_tasks
 from webapp.cycles.compare_answers import CONFIDENCE, against, answers_of, probes_of
@@ -153,7 +154,11 @@ def _side_by_side(request: HttpRequest, project: Project, cycles: Sequence[Cycle
         "others": [cycles[place] for place in others],
         "between": between,
         "between_rows": [
-            {"task": task, "colour": place % 8 + 1, "pairs": [found.tasks[place] for found in between]}
+            {
+                "task": task,
+                "colour": task_colour(names.index(task)),
+                "pairs": [found.tasks[place] for found in between],
+            }
             for place, task in enumerate(tasks)
         ],
         "between_level": _percent(CONFIDENCE),

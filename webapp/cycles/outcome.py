@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from webapp.checkpoints.choices import Standing
+from webapp.core.plotting import task_colour
 from webapp.cycles.choices import TERMINAL, Kind, State
-from webapp.cycles.page import task_colour
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
@@ -73,13 +73,15 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
     gains = (report.get("gain") or {}).get("tasks") or {}
     names = [task.name for task in Task.objects.filter(project_id=cycle.project_id).order_by("position")]
     rows = []
-    for index, name in enumerate(name for name in names if name in after):
+    for place, name in enumerate(names):
+        if name not in after:
+            continue
         first, last = before.get(name), after[name]
         known = first is not None and last is not None
         rows.append(
             {
                 "name": name,
-                "colour": task_colour(index),
+                "colour": task_colour(place),
                 "before": first,
                 "after": last,
                 "delta": last - first if known else None,
@@ -121,7 +123,7 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
         if last is None:
             continue
         delta = last - first if first is not None else None
-        # A wake's mean gain is over the old tasks, its accuracy over all: not the same change.
+        # A wake's mean gain is over all tasks that were proved, its accuracy over those learned so far.
         same = mean and delta is not None and abs(mean["value"] - delta) < 1e-6
         rows.append(
             {

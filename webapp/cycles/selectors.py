@@ -120,28 +120,27 @@ def retention_matrix(project: Project) -> dict[str, Any]:
     """The scores of the project's checkpoints, oldest first: what every metric is computed from.
 
     Returns:
-        {"tasks": [names in order], "rows": [{"label", "kind": wake|sleep|upload, "task": what a wake
-        learned or None, "checkpoint_id", "number", "standing", "scores": {task: fraction of 1}, "typed":
-        [tasks whose score somebody typed in]}]};
+        {"tasks": [names in order], "places": {name: its place in that order, from 0}, "rows": [{"label",
+        "kind": wake|sleep|upload, "task": what a wake learned or None, "checkpoint_id", "number", "standing",
+        "scores": {task: fraction of 1}, "typed": [tasks whose score somebody typed in]}]};
         checkpoints without any score have no row. 3 queries.
     """
-    scored = Checkpoint.objects.filter(project=project, scores__isnull=False).distinct()
-    return _matrix(project, list(scored.select_related("cycle__data__task").order_by("number")))
+    scored = _rows_of(project).filter(
+        pk__in=Score.objects.filter(checkpoint__project=project).values("checkpoint")
+    )
+    return _matrix(project, list(scored.order_by("number")))
 
 
 def lineage_history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """The matrix rows of a checkpoint and its ancestors in the engine's form: label, kind, scores, task."""
-    parents = {
-        row.pk: row
-        for row in Checkpoint.objects.filter(
-            project_id=checkpoint.project_id, number__lte=checkpoint.number
-        ).select_related("cycle__data__task")
-    }
+    parents = {row.pk: row for row in _rows_of(checkpoint.project).filter(number__lte=checkpoint.number)}
     line: list[Checkpoint] = []
     step: Checkpoint | None = parents.get(checkpoint.pk)
-    while step is not None and step not in line:
+    while step is not None:
         line.append(step)
-        step = parents.get(step.parent_id) if step.parent_id else None
+        # A parent is older than its child, so this ends.
+        above = parents.get(step.parent_id) if step.parent_id else None
+        step = above if above is not None and above.number < step.number else None
     matrix = _matrix(checkpoint.project, line[::-1])
     kinds = {Origin.UPLOAD.value: "score"}
     rows = []
@@ -149,6 +148,15 @@ def lineage_history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         body = {"label": row["label"], "kind": kinds.get(row["kind"], row["kind"]), "scores": row["scores"]}
         rows.append(body | ({"task": row["task"]} if row["task"] else {}))
     return rows
+
+
+def _rows_of(project: Project) -> QuerySet[Checkpoint]:
+    """The project's checkpoints with no more than what names them in a matrix: there may be a thousand."""
+    return (
+        Checkpoint.objects.filter(project=project)
+        .select_related("cycle__data__task")
+        .only("number", "origin", "standing", "parent_id", "cycle__data__task__name")
+    )
 
 
 def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
@@ -178,4 +186,4 @@ def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
                 "typed": typed.get(item.pk, []),
             }
         )
-    return {"tasks": tasks, "rows": rows}
+    return {"tasks": tasks, "places": {task: place for place, task in enumerate(tasks)}, "rows": rows}

@@ -16,6 +16,8 @@ from webapp.live.store import frames_after
 router = Router(tags=["live"])
 
 MOST = 2_000
+# The largest whole number that a browser's numbers hold.
+LAST_STEP = 2**53
 PAGE_BYTES = 4_000_000
 
 
@@ -37,13 +39,7 @@ def frames_list(
     if compacted or not 0 <= after <= cycle.seq:
         why = f'"reset":true,"compacted":{str(compacted).lower()}'
         return _json(f'{{"items":[],"last":{cycle.seq},"more":false,{why}}}')
-    items = frames_after(cycle_id, after, limit) if after < cycle.seq else []
-    size = 0
-    for count, item in enumerate(items, 1):
-        size += len(item.text)
-        if size > PAGE_BYTES:
-            items = items[:count]
-            break
+    items = frames_after(cycle_id, after, limit, most=PAGE_BYTES) if after < cycle.seq else []
     reached = items[-1].seq if items else after
     more = "true" if items and reached < cycle.seq else "false"
     joined = ",".join(item.text for item in items)
@@ -65,8 +61,8 @@ def history_get(
 def points_list(
     request: HttpRequest,
     cycle_id: uuid.UUID,
-    low: int = 0,
-    high: int = 2**53,
+    low: Annotated[int, Query(ge=0, le=LAST_STEP)] = 0,
+    high: Annotated[int, Query(ge=0, le=LAST_STEP)] = LAST_STEP,
     points: Annotated[int, Query(ge=50, le=history.MOST_ROWS)] = history.MOST_ROWS,
 ) -> dict[str, Any]:
     """Finer bins of the steps `low` to `high`, all by default: what a zoom asks for."""

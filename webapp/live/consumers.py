@@ -23,7 +23,7 @@ from webapp.live import protocol
 from webapp.live.access import current_user, still_visible, visible_state
 from webapp.live.outbox import Outbox
 from webapp.live.protocol import Code, Ping, Pong, ProtocolError, Sub, Unsub
-from webapp.live.tailer import BATCH, Tailer, hub
+from webapp.live.tailer import Tailer, hub
 
 if TYPE_CHECKING:
     import uuid
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 # Django's errors are no subclasses of the driver's.
 _DATABASE_AWAY = (psycopg.Error, PoolTimeout, DatabaseError, InterfaceError)
 RECHECK_TRIES = 10
+# What waits in memory while a viewer catches up, at its own pace.
+REPLAY_BATCH = 20
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -163,7 +165,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Send what the viewer missed at its own pace, then go live without a gap or a double."""
         while after < tailer.last:
             try:
-                found = await hub().reader.frames_after(tailer.cycle_id, after, BATCH)
+                found = await hub().reader.frames_after(tailer.cycle_id, after, REPLAY_BATCH)
             except _DATABASE_AWAY:
                 await asyncio.sleep(1.0)
                 continue
@@ -172,7 +174,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 self._outbox.put(protocol.reset(tailer.cycle_id, "behind", tailer.last))
                 break
             for text, after in protocol.in_messages(tailer.cycle_id, found):
-                await self._outbox.drained()
+                try:
+                    async with asyncio.timeout(protocol.DRAIN_SECONDS):
+                        await self._outbox.drained()
+                except TimeoutError:
+                    await self._bye(Code.TOO_SLOW)
+                    return
                 self._outbox.put_frames(tailer.cycle_id, text, after)
         tailer.viewers.add(self)
 

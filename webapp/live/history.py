@@ -166,7 +166,7 @@ def _attempt(
     before = None
     if high is not None:
         beyond = [p.after_seq for p in parts if p.level == LEVELS[0] and p.last >= high]
-        before = min(beyond) + 1 if beyond else None
+        before = _straddling(cycle_id, series, epoch, min(beyond)) if beyond else None
     if high is None or reached < high:
         rows = _framed(cycle_id, series, epoch, after_seq, before)
         pieces.append(rows[rows[:, 0] > reached])
@@ -174,6 +174,13 @@ def _attempt(
     if high is not None:
         rows = rows[rows[:, 0] <= high]
     return rows
+
+
+def _straddling(cycle_id: UUID, series: Series, epoch: int, seq: int) -> int | None:
+    """The frame that holds the first points above number `seq`: some of them may lie in the part before."""
+    there = {f"{series.name}__isnull": False}
+    frames = Frame.objects.filter(cycle_id=cycle_id, epoch=epoch, seq__gt=seq, **there)
+    return frames.order_by("seq").values_list("seq", flat=True).first()
 
 
 def _stored(series: Series, parts: list[_Part]) -> Rows:

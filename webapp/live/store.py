@@ -28,6 +28,7 @@ _FRAME: Final = "seq, epoch, t_ms, kind, (extract(epoch from committed_at) * 100
 _OF_CYCLE: Final = "FROM live_frame WHERE cycle_id = %s AND seq > %s"
 FRAMES_SQL: Final = f"SELECT {_FRAME}, points, device {_OF_CYCLE} ORDER BY seq LIMIT %s"
 TELLING_SQL: Final = f"SELECT {_FRAME}, NULL, NULL {_OF_CYCLE} AND telling ORDER BY seq"
+AT_ONCE: Final = 50
 SEQS_SQL: Final = "SELECT id, seq FROM cycles_cycle WHERE id = ANY(%s)"
 
 
@@ -51,11 +52,26 @@ def _frame(row: Sequence[Any]) -> RawFrame:
     return RawFrame(seq, f'{head},"payload":{payload}}}')
 
 
-def frames_after(cycle_id: uuid.UUID, after: int, limit: int) -> list[RawFrame]:
-    """Up to `limit` frames above `after`, oldest first (synchronous, for HTTP)."""
+def frames_after(cycle_id: uuid.UUID, after: int, limit: int, *, most: int | None = None) -> list[RawFrame]:
+    """Up to `limit` frames above `after`, oldest first, and no more of them once they have `most` characters
+    (synchronous, for HTTP). Read a few at a time: large ones are never all in memory."""
+    items: list[RawFrame] = []
+    size = 0
     with connection.cursor() as cursor:
-        cursor.execute(FRAMES_SQL, [cycle_id, after, limit])
-        return _raw(cursor.fetchall())
+        while len(items) < limit and (most is None or size < most):
+            wanted = min(AT_ONCE, limit - len(items))
+            cursor.execute(FRAMES_SQL, [cycle_id, items[-1].seq if items else after, wanted])
+            found = _raw(cursor.fetchall())
+            if found and items and found[0].seq != items[-1].seq + 1:
+                break
+            for item in found:
+                items.append(item)
+                size += len(item.text)
+                if most is not None and size >= most:
+                    break
+            if len(found) < wanted:
+                break
+    return items
 
 
 def frames_telling(cycle_id: uuid.UUID) -> list[RawFrame]:

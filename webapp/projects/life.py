@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.metrics import learned_stages, retention
-from webapp.core.plotting import Scale, path, ticks
+from webapp.core.plotting import Scale, path, task_colour, ticks
 from webapp.projects.selectors import metric_rows
 
 if TYPE_CHECKING:
@@ -101,21 +101,22 @@ def life_of(
         open_columns: columns to leave free at the right, for what runs or waits.
         shown: the most stages; None: all.
     """
-    every = [row for row in matrix["rows"] if row["number"] in line]
+    on_line = set(line)
+    every = [row for row in matrix["rows"] if row["number"] in on_line]
     if len(every) < 2:
         return None
     rows = metric_rows(every)
     tasks: list[str] = list(matrix["tasks"])
     learned = learned_stages(rows, tasks)
-    kept = [retention(rows[: i + 1], tasks).value for i in range(len(rows))]
     hidden = max(0, len(every) - shown) if shown else 0
     seen = range(hidden, len(every))
+    kept = {i: retention(rows[: i + 1], tasks).value for i in seen}
     known = [
         [_score(every[i], task) if learned.since.get(task, len(every)) <= i else None for i in seen]
         for task in tasks
     ]
     values = [value for column in known for value in column if value is not None]
-    values += [value for value in kept[hidden:] if value is not None]
+    values += [value for value in kept.values() if value is not None]
     if not values:
         return None
     low = max(0.0, int(min(values) * 10) / 10)
@@ -125,7 +126,7 @@ def life_of(
     return Life(
         stages=[_stage(every, i, tasks, learned.since, kept[i]) for i in seen],
         curves=_curves(tasks, known, y),
-        retention=path((i + 0.5, None if v is None else y(v)) for i, v in enumerate(kept[hidden:])),
+        retention=path((i - hidden + 0.5, None if v is None else y(v)) for i, v in kept.items()),
         asides=_asides(matrix, line, parents, place, means, y),
         marks=[(y(tick), f"{tick:g}") for tick in ticks(low, max(1.0, max(values)), 4)],
         columns=len(seen) + open_columns,
@@ -151,7 +152,7 @@ def _stage(
         if score is None or since.get(task, len(rows)) > index:
             continue
         before = _score(rows[index - 1], task) if index > since[task] else None
-        values.append(Value(task, place % 8 + 1, score, None if before is None else score - before))
+        values.append(Value(task, task_colour(place), score, None if before is None else score - before))
     return Stage(row["label"], row["kind"], row["checkpoint_id"], row["task"], kept, values)
 
 
@@ -163,7 +164,7 @@ def _curves(tasks: Sequence[str], known: Sequence[Sequence[float | None]], y: Sc
         if ends:
             dots = " ".join(f"M{x:g} {at:g}h0" for x, at in points if at is not None)
             end = y(ends[-1])
-            curves.append(Curve(task, place % 8 + 1, path(points), dots, end, end, ends[-1]))
+            curves.append(Curve(task, task_colour(place), path(points), dots, end, end, ends[-1]))
     return _spread(curves)
 
 
@@ -193,11 +194,11 @@ def _asides(
     y: Scale,
 ) -> list[Aside]:
     """Beside the line: where a candidate's retention would have gone from its parent's."""
-    rows = {row["number"]: row for row in matrix["rows"]}
+    rows, on_line = {row["number"]: row for row in matrix["rows"]}, set(line)
     found = []
     for number, row in rows.items():
         parent = parents.get(number)
-        if number in line or parent is None or parent not in place:
+        if number in on_line or parent is None or parent not in place:
             continue
         past = [rows[n] for n in line if n <= parent and n in rows]
         kept = retention(metric_rows([*past, row]), list(matrix["tasks"])).value

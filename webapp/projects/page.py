@@ -68,13 +68,24 @@ def learning_of(checkpoints: Sequence[Checkpoint], open_cycles: Sequence[Cycle])
     if not wakes:
         return None
     now = next((wake for wake in wakes if wake.state in ACTIVE), wakes[0])
-    done = [c.cycle for c in checkpoints if c.origin == Origin.WAKE and c.cycle is not None]
+    done = _just_learned(checkpoints)
     lessons = [{"name": _lesson(wake), "state": "done", "word": _("learned")} for wake in done]
     for wake in wakes:
         state, word = ("now", _("learning")) if wake.pk == now.pk else ("next", _("to come"))
         lessons.append({"name": _lesson(wake), "state": state, "word": word})
     progress = (len(done) + now.progress) / len(lessons)
     return {"at": len(done) + 1, "of": len(lessons), "cycle": now, "progress": progress, "lessons": lessons}
+
+
+def _just_learned(checkpoints: Sequence[Checkpoint]) -> list[Cycle]:
+    """The wakes that this queue has behind it, oldest first: those at the end of the line, and none that the
+    model has slept on since."""
+    done: list[Cycle] = []
+    for checkpoint in reversed(checkpoints):
+        if checkpoint.origin != Origin.WAKE or checkpoint.cycle is None:
+            break
+        done.append(checkpoint.cycle)
+    return done[::-1]
 
 
 def _lesson(wake: Cycle) -> str:
@@ -112,7 +123,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
     checkpoints = list(
         Checkpoint.objects.filter(project=project)
         .select_related("cycle__data__task")
-        .defer("tensors", "config", "cycle__report", "cycle__recipe")
+        .defer("tensors", "config", "wake", "cycle__report", "cycle__recipe", "cycle__environment")
     )
     page = NumberedPaginator(project).get_page(page_number)
     unfinished = list(
@@ -125,22 +136,25 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
     learning = learning_of(checkpoints, unfinished)
     line = line_of(project.current, checkpoints)
     numbers = {c.pk: c.number for c in checkpoints}
+    shown = None if all_stages else SHOWN
+    nodes = line_nodes(checkpoints, matrix, project.current)
     life = life_of(
         matrix,
         line,
         parents={c.number: numbers.get(c.parent_id) if c.parent_id else None for c in checkpoints},
         open_columns=sum(1 for cycle in unfinished if cycle.kind != Kind.SCORE),
-        shown=None if all_stages else SHOWN,
+        shown=shown,
     )
     return {
         "project": project,
-        "nodes": line_nodes(checkpoints, matrix, project.current),
+        "nodes": nodes[-shown:] if shown else nodes,
+        "nodes_hidden": max(0, len(nodes) - shown) if shown else 0,
         "cycles": [{"cycle": c, "gains": gains_of(c) if c.kind == Kind.SLEEP else None} for c in page],
         "page": page,
         "open_cycles": unfinished,
         "learning": learning,
         "holdings": held,
-        "matrix": matrix_view(matrix, project.current),
+        "matrix": matrix_view(matrix, project.current, shown=shown),
         "life": life,
         "standing": standing_of_line(matrix, line),
         "unscored": _unscored(checkpoints, matrix, unfinished) if any(h.probe for h in held) else [],

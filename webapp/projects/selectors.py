@@ -9,6 +9,7 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from consolidation.metrics import learned_stages, rows_from_json, summary
+from webapp.core.plotting import task_colour
 from webapp.cycles.models import Cycle
 from webapp.memories.models import RecordSet
 from webapp.projects.models import Project, Task
@@ -71,9 +72,16 @@ def holdings(project: Project) -> list[Holding]:
     ]
 
 
-def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str, Any]:
-    """The retention matrix turned for the page: a line a task, a column a checkpoint."""
+def matrix_view(
+    matrix: dict[str, Any], current: Checkpoint | None, *, shown: int | None = None
+) -> dict[str, Any]:
+    """The retention matrix turned for the page: a line a task, a column a checkpoint.
+
+    Args:
+        shown: at most so many columns, the newest; None: all. `hidden` says how many are left out.
+    """
     number = current.number if current is not None else None
+    columns = matrix["rows"][-shown:] if shown else matrix["rows"]
 
     def cells(task: str) -> list[dict[str, Any]]:
         return [
@@ -82,14 +90,15 @@ def matrix_view(matrix: dict[str, Any], current: Checkpoint | None) -> dict[str,
                 "is_current": row["number"] == number,
                 "typed": task in row["typed"],
             }
-            for row in matrix["rows"]
+            for row in columns
         ]
 
     return {
-        "columns": matrix["rows"],
+        "columns": columns,
+        "hidden": len(matrix["rows"]) - len(columns),
         "lines": [
-            {"task": task, "colour": index % 8 + 1, "cells": cells(task)}
-            for index, task in enumerate(matrix["tasks"])
+            {"task": task, "colour": task_colour(matrix["places"][task]), "cells": cells(task)}
+            for task in matrix["tasks"]
         ],
     }
 
@@ -145,7 +154,7 @@ def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> li
     by_id = {c.pk: c for c in checkpoints}
     numbers: list[int] = []
     at = by_id.get(current.pk) if current is not None else None
-    while at is not None and at.number not in numbers:
+    while at is not None and (not numbers or at.number < numbers[-1]):
         numbers.append(at.number)
         at = by_id.get(at.parent_id) if at.parent_id else None
     return numbers[::-1]
@@ -153,6 +162,7 @@ def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> li
 
 def standing_of_line(matrix: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
     """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary)."""
-    rows = [row for row in matrix["rows"] if row["number"] in numbers]
+    on_line = set(numbers)
+    rows = [row for row in matrix["rows"] if row["number"] in on_line]
     tasks = [t for t in matrix["tasks"] if any(row["scores"].get(t) is not None for row in rows)]
     return summary(metric_rows(rows), tasks)

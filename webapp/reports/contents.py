@@ -10,6 +10,7 @@ from webapp.cycles.models import Cycle, Transition
 from webapp.cycles.outcome import outcome
 from webapp.cycles.selectors import retention_matrix
 from webapp.memories.models import RecordSet
+from webapp.projects.life import SHOWN
 from webapp.projects.selectors import matrix_view
 from webapp.reports.night import night_of
 from webapp.reports.pictures import hypnogram, loss_chart, scores_chart
@@ -46,10 +47,12 @@ def contents(cycle: Cycle) -> dict[str, Any]:
         "outcome": ended,
         "night": night,
         "hypnogram": hypnogram(night, cycle.kind) if night.stages else None,
-        "scores": scores_chart(night, matrix["tasks"] or names),
+        "scores": scores_chart(night, matrix["tasks"] or names, matrix["places"]),
         "loss": loss_chart(night),
         "tasks": matrix["tasks"],
-        "matrix": matrix_view(matrix, getattr(cycle, "result", None)) if matrix["rows"] else None,
+        "matrix": matrix_view(matrix, getattr(cycle, "result", None), shown=SHOWN)
+        if matrix["rows"]
+        else None,
         "decisions": [event | {"title": _title(event["name"])} for event in night.decisions],
         "recipe": sorted(cycle.recipe.items()),
         "environment": sorted(cycle.environment.items()),
@@ -66,12 +69,12 @@ def _title(name: str) -> str:
 
 def _matrix(cycle: Cycle) -> dict[str, Any]:
     """The scores as they were when the cycle ended: later checkpoints are none of this report's business."""
-    matrix = retention_matrix(cycle.project)
     result = getattr(cycle, "result", None)
-    last = result.number if result else cycle.base.number if cycle.base else None
-    rows = [row for row in matrix["rows"] if last is None or row["number"] <= last]
+    last = result.number if result else cycle.base.number if cycle.base else 0
+    matrix = retention_matrix(cycle.project)
+    rows = [row for row in matrix["rows"] if row["number"] <= last]
     tasks = [task for task in matrix["tasks"] if any(row["scores"].get(task) is not None for row in rows)]
-    return {"tasks": tasks, "rows": rows}
+    return {"tasks": tasks, "places": matrix["places"], "rows": rows}
 
 
 def _sets(cycle_id: UUID) -> list[RecordSet]:

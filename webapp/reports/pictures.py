@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from webapp.core.plotting import Scale, path, ticks
+from webapp.core.plotting import Scale, path, task_colour, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from webapp.reports.night import Night, Stage
 
@@ -127,8 +127,12 @@ def hypnogram(night: Night, kind: str) -> Hypnogram:
     )
 
 
-def scores_chart(night: Night, tasks: Sequence[str]) -> Chart | None:
-    """The watch scores of each task over the night, its score before as a dashed level; None without any."""
+def scores_chart(night: Night, tasks: Sequence[str], places: Mapping[str, int]) -> Chart | None:
+    """The watch scores of each task over the night, its score before as a dashed level; None without any.
+
+    Args:
+        places: each task's place in the order of learning, from 0: its colour.
+    """
     watched = [probe for probe in night.probes if probe.split == "watch"]
     seen = [v for probe in watched for task, v in probe.scores.items() if task in tasks]
     if len(watched) < 2 or not seen:
@@ -137,11 +141,13 @@ def scores_chart(night: Night, tasks: Sequence[str]) -> Chart | None:
     y = Scale(low, 1.0, HEIGHT - FOOT, 8)
     x = time_scale(night.seconds)
     lines = []
-    for index, task in enumerate(tasks):
+    for task in tasks:
         points = [(x(p.at), y(p.scores[task])) for p in watched if task in p.scores]
         if points:
             dots = "".join(f"M{px:g} {py:g}h0" for px, py in points)
-            lines.append(Line(task, f"task-{index % 8 + 1}", path(points), dots, rule=points[0][1]))
+            lines.append(
+                Line(task, f"task-{task_colour(places[task])}", path(points), dots, rule=points[0][1])
+            )
     return Chart(HEIGHT, HEIGHT - FOOT, _bands(night), _marks(low, 1.0, y), clock(night.seconds), lines)
 
 

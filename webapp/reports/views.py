@@ -91,7 +91,7 @@ def report_links(request: MemberRequest, cycle_id: UUID) -> HttpResponse:
         days = request.POST.get("days", "")
         try:
             _share, token = services.report_share_create(
-                actor=request.user, cycle=cycle, days=int(days) if days.isascii() and days.isdigit() else 0
+                actor=request.user, cycle=cycle, days=int(days) if len(days) < 5 and days.isdecimal() else 0
             )
             link = request.build_absolute_uri(reverse("shared_report", kwargs={"token": token}))
         except (Conflict, InvalidInput) as error:

@@ -12,7 +12,7 @@ from tests.support import night
 from tests.support.night_script import TASKS, Night
 from tests.webapp.conftest import logged_in
 from webapp.cycles.models import Cycle
-from webapp.cycles.page import comparison
+from webapp.cycles.page import SHOWN, comparison
 from webapp.cycles.transitions import transition
 
 if TYPE_CHECKING:
@@ -50,8 +50,16 @@ def test_the_first_paint_holds_the_matrix_and_the_state(waiting: Cycle, alice: U
     data = page_data(text)
     assert data["mode"] == "retention"
     assert [task["role"] for task in data["tasks"]] == ["old"] * 5 + ["newest"]
-    first = {"name": "returns", "colour": 1, "role": "old", "best": 0.97, "since": 0}
-    assert data["tasks"][0] == first
+    first = {
+        "name": "returns",
+        "place": 0,
+        "colour": 1,
+        "role": "old",
+        "best": 0.97,
+        "since": 0,
+        "past": None,
+    }
+    assert data["tasks"][0] == first | {"past": None}
     assert text.count('<tr data-task="') == len(TASKS)
     assert ">97</td>" in text
     assert "No worker" in text
@@ -149,6 +157,9 @@ def test_cancel_and_try_again(waiting: Cycle, bob: User) -> None:
     assert answer["Location"] == f"/cycles/{again.pk}/"
 
 
+PLACES = {"a": 0, "b": 1, "c": 2}
+
+
 def rows(*kinds: str) -> list[dict[str, Any]]:
     return [
         {"label": f"v{i + 1}", "kind": kind, "scores": {"a": 0.9 - 0.1 * i, "b": 0.5}}
@@ -159,7 +170,7 @@ def rows(*kinds: str) -> list[dict[str, Any]]:
 def test_an_upload_without_a_past_has_scores_and_no_retention() -> None:
     for history in ([], rows("score")):
         tasks, mode, reason = comparison(
-            kind="sleep", tasks=["a", "b"], newest="b", history=history, base="v1"
+            kind="sleep", tasks=["a", "b"], newest="b", history=history, base="v1", places=PLACES
         )
         assert mode == "score"
         assert "no earlier score of a is known" in reason
@@ -168,17 +179,34 @@ def test_an_upload_without_a_past_has_scores_and_no_retention() -> None:
 
 def test_with_a_past_retention_is_measured_against_the_best() -> None:
     tasks, mode, reason = comparison(
-        kind="sleep", tasks=["a", "b"], newest="b", history=rows("wake", "wake"), base="v2"
+        kind="sleep", tasks=["a", "b"], newest="b", history=rows("wake", "wake"), base="v2", places=PLACES
     )
     assert (mode, reason, tasks[0]["best"]) == ("retention", "", 0.9)
 
 
 def test_the_first_wake_has_no_old_task_and_later_ones_are_not_learned_yet() -> None:
-    tasks, mode, reason = comparison(kind="wake", tasks=["a", "b"], newest="a", history=[], base=None)
+    tasks, mode, reason = comparison(
+        kind="wake", tasks=["a", "b"], newest="a", history=[], base=None, places=PLACES
+    )
     assert (mode, [task["role"] for task in tasks]) == ("score", ["newest", "later"])
     assert "no old task" in reason
     tasks, mode, _ = comparison(
-        kind="wake", tasks=["a", "b", "c"], newest="b", history=rows("wake"), base="v1"
+        kind="wake", tasks=["a", "b", "c"], newest="b", history=rows("wake"), base="v1", places=PLACES
     )
     assert [task["role"] for task in tasks] == ["old", "newest", "later"]
     assert mode == "retention"
+
+
+def test_of_a_long_past_the_nearest_columns_are_shown_and_the_best_is_not_forgotten() -> None:
+    history: list[dict[str, Any]] = [
+        {"label": f"v{i + 1}", "kind": "wake", "scores": {"a": 0.9 if i == 3 else 0.5, "b": 0.4}}
+        for i in range(SHOWN + 10)
+    ]
+    tasks, _mode, _reason = comparison(
+        kind="sleep", tasks=["b", "a"], newest="b", history=history, base=f"v{len(history)}", places=PLACES
+    )
+    assert [task["name"] for task in tasks] == ["b", "a"]
+    assert tasks[1]["best"] == 0.9
+    assert tasks[1]["past"] == {"label": "v4", "best": 0.9}
+    assert tasks[1]["since"] == 0
+    assert [task["colour"] for task in tasks] == [2, 1], "a colour goes with the task, not with its row"
