@@ -120,6 +120,8 @@ def flush(cycle: Cycle, payload: dict[str, Any]) -> int:
     }
     if started:
         progress["stage"] = started[-1]
+    if energy := payload.get("energy"):
+        progress |= {"energy_wh": energy["wh"], "energy_source": energy["source"]}
     rollups = _rollups.setdefault((cycle.pk, cycle.epoch), RollupWriter())
     parts = rollups.add(payload)
     with transaction.atomic():

@@ -216,6 +216,7 @@ CONTENT_SECURITY_POLICY = {
 # --- language, time, assets ---------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "webapp" / "locale"]  # django.po: pages and Python; djangojs.po: scripts
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True

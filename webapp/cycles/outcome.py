@@ -132,6 +132,7 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
                 "after": last,
                 "delta": delta,
                 "good": good,
+                "unit": "%" if key == "worst_forgetting" else "",
                 "interval": _interval(mean) if key == "acc" and same else "",
             }
         )

@@ -12,6 +12,21 @@ from webapp.core.templatetags import nocturne as tags
 
 
 @pytest.mark.parametrize(
+    ("wh", "text"),
+    [
+        (0.005664, "5.66 mWh"),
+        (0.0, "0 mWh"),
+        (0.999, "999 mWh"),
+        (1.25, "1.25 Wh"),
+        (1234.5, "1.23 kWh"),
+        (None, "–"),
+    ],
+)
+def test_energy(wh: float | None, text: str) -> None:
+    assert tags.energy(wh) == text
+
+
+@pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (76432, "76.4 KB"), (14_200_000_000, "14.2 GB"), (None, "–")],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -56,6 +57,18 @@ def bytes_text(value: int | None) -> str:
             return f"{int(size)} {unit}" if unit == "bytes" else f"{fixed(size, 1)} {unit}"
         size /= 1000
     return NOTHING
+
+
+@register.filter
+def energy(value: float | None) -> str:
+    """Watt hours as every page writes them, with three digits that count: "5.66 mWh", "1.2 kWh"."""
+    if value is None:
+        return NOTHING
+    unit, size = (
+        ("mWh", value * 1000) if value < 1 else ("Wh", value) if value < 1000 else ("kWh", value / 1000)
+    )
+    digits = max(0, 2 - math.floor(math.log10(abs(size)))) if size else 0
+    return f"{fixed(size, digits)} {unit}"
 
 
 @register.filter

@@ -8,6 +8,7 @@
  * @property {number[]} [dash] @property {boolean} [dots] points only, no line @property {boolean} [ghost] drawn faint
  * @property {number} [width] @property {string} [parent] key of the line whose legend entry also rules this one
  * @property {string} [view] drawn only while the chart shows this view of several
+ * @property {string} [english] the label in what is saved, which is the same in every language
  *
  * @typedef {object} Spec
  * @property {string} name @property {Line[]} lines
@@ -66,6 +67,7 @@ export class Chart {
       card.querySelector(`[data-${name}]`)?.addEventListener("click", () => {
         act(this);
         card.querySelector("[data-menu]")?.removeAttribute("open");
+        /** @type {HTMLElement|null} */ (card.querySelector("[data-menu] > summary"))?.focus();
       });
     }
     for (const button of card.querySelectorAll("[data-view]")) {
@@ -138,7 +140,10 @@ export class Chart {
   }
 
   draw() {
-    const version = this.spec.version?.();
+    // Under a pointer that is pressed nothing moves: a range would begin elsewhere than where it was begun.
+    if (this.pressed) return;
+    const told = this.spec.version?.();
+    const version = told === undefined ? undefined : `${told} ${this.following ? this._everything() : ""}`;
     if (version !== undefined && version === this.version) return;
     this.version = version;
     this.raw = this.spec.data(this.shared.axis);
@@ -152,8 +157,8 @@ export class Chart {
     const note = this.card.querySelector("[data-note]");
     const [rows, total] = this.spec.shown?.() ?? [0, 0];
     const some = total > rows ? interpolate(_("%(rows)s rows of %(total)s points"), { rows: integer(rows), total: integer(total) }) : "";
-    const words = [this.spec.note?.() ?? "", some].filter(Boolean).join(" · ");
-    if (note && note.textContent !== words) note.textContent = words;
+    const words = [some, this.spec.note?.() ?? ""].filter(Boolean).join(" · ");
+    if (note instanceof HTMLElement && note.textContent !== words) note.textContent = note.title = words;
     fillTable(this);
     this.card.dataset.points = String(this.data[0].length);
     this.card.dataset.following = String(this.following);
@@ -185,10 +190,10 @@ export class Chart {
           points: { size: 6, width: 1.5 },
           focus: { prox: 24 },
         },
-        scales: { x: { time: false }, y: { range: (_u, min, max) => self._range(min, max) } },
+        scales: { x: { time: false }, y: { range: (u, min, max) => self._range(u, min, max) } },
         axes: [
-          { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this.x(m)), incrs: this.shared.axis === "t" ? TIMES : undefined },
-          { ...axis, space: 34, size: 44, gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m, this.view)) },
+          { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this.x(m)), incrs: this.shared.axis === "t" ? TIMES : STEPS },
+          { ...axis, space: 34, size: (_u, words) => this._axisWidth(words), gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m, this.view)) },
         ],
         series: [{}, ...this.spec.lines.map((line) => this._series(line))],
         hooks: {
@@ -202,6 +207,13 @@ export class Chart {
       this.data,
       this.host,
     );
+    this.plot.over.addEventListener("mousedown", () => {
+      this.pressed = true;
+      document.addEventListener("mouseup", () => {
+        this.pressed = false;
+        this.update();
+      }, { once: true });
+    });
     this.plot.over.addEventListener("dblclick", () => this.followAgain());
     this.plot.over.addEventListener("click", (event) => {
       if (event.shiftKey) this.shared.chosen(this.plot.posToVal(event.offsetX, "x"));
@@ -235,13 +247,43 @@ export class Chart {
     return long.length ? [...nulls, ...long].sort((a, b) => a[0] - b[0]) : nulls;
   }
 
-  _range(min, max) {
+  /** As wide as the longest label so far, so that the plot does not breathe. @param {string[]|null} words */
+  _axisWidth(words) {
+    const longest = Math.max(0, ...(words ?? []).map((word) => word.length));
+    this.axisWidth = Math.max(44, this.axisWidth ?? 0, Math.ceil((longest * 6.4 + 12) / 4) * 4);
+    return this.axisWidth;
+  }
+
+  _range(u, min, max) {
     let low = isNumber(min) ? min : Infinity, high = isNumber(max) ? max : -Infinity;
+    // A line that enters or leaves between two points has its ends outside of what is shown.
+    if (!this.following) {
+      for (const value of this._besides(u)) {
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+    }
     for (const level of this.spec.levels?.() ?? []) {
       low = Math.min(low, level.value);
       high = Math.max(high, level.value);
     }
     return low > high ? this.spec.range(NaN, NaN, this.view) : this.spec.range(low, high, this.view);
+  }
+
+  /** The values of each line nearest to the range that is shown, to its left and right. @param {any} u */
+  _besides(u) {
+    const xs = this.data[0], { min, max } = u.scales.x, found = [];
+    if (!xs.length || !isNumber(min) || !isNumber(max)) return found;
+    const first = lowerBound(xs, min), after = lowerBound(xs, max);
+    this.spec.lines.forEach((line, i) => {
+      if (!this._visible(line) || line.dots) return;
+      const ys = this.data[i + 1] ?? [];
+      let left = first - 1, right = xs[after] === max ? after + 1 : after;
+      while (left >= 0 && !isNumber(ys[left])) left--;
+      while (right < xs.length && !isNumber(ys[right])) right++;
+      for (const value of [ys[left], ys[right]]) if (isNumber(value)) found.push(value);
+    });
+    return found;
   }
 
   /** A value of the x axis in words. @param {number} value */
@@ -391,15 +433,16 @@ export class Chart {
       this.tip.hidden = true;
       return;
     }
+    this.tip.classList.toggle("chart__tip--many", rows.length > 8);
     this.tip.replaceChildren(
       el("b", this.x(this.data[0][idx])),
       ...rows.map(({ line, value, even }) => {
-        const row = el("span", `${line.label} `), words = this.spec.format(/** @type {number} */ (value), this.view);
+        const row = el("span", ""), words = this.spec.format(/** @type {number} */ (value), this.view);
         row.style.setProperty("--swatch", token(line.token));
         const band = this.bands?.[line.key], low = band?.low[idx], high = band?.high[idx];
         const range = isNumber(low) && isNumber(high) && low < high ? ` (${this.spec.format(low, this.view)}–${this.spec.format(high, this.view)})` : "";
         const smoothed = isNumber(even) && even !== value ? ` ~${this.spec.format(even, this.view)}` : "";
-        row.append(el("i", words + range + smoothed));
+        row.append(el("em", line.label), " ", el("i", words + range + smoothed));
         return row;
       }),
     );
@@ -439,7 +482,9 @@ export class Chart {
 
   _empty() {
     const empty = this.card.querySelector("[data-empty]");
-    if (empty instanceof HTMLElement) empty.hidden = this.data[0].length > 0;
+    if (!(empty instanceof HTMLElement)) return;
+    empty.hidden = this.data[0].length > 0;
+    if (this.shared.ended()) empty.textContent = _("Nothing was recorded.");
   }
 
   // ---------------------------------------------------------------- legend
@@ -517,7 +562,8 @@ function lowerBound(xs, value) {
   return low;
 }
 
-const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800];
+const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 604800];
+const STEPS = Array.from({ length: 13 }, (_, n) => [1, 2, 5].map((digit) => digit * 10 ** n)).flat();
 
 /** The smallest round number not below the value. @param {number} value */
 function niceStep(value) {

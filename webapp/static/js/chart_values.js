@@ -1,6 +1,7 @@
 // @ts-check
 /** A chart's numbers outside the picture: the table under it, the CSV, the PNG. */
-import { integer, isNumber } from "./format.js";
+import { integer, isNumber, plain } from "./format.js";
+import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { token } from "./palette.js";
 
 const TABLE_ROWS = 200;
@@ -13,7 +14,7 @@ export function fillTable(chart) {
   chart._tabledAt = now;
   const table = chart.table.querySelector("table");
   const head = document.createElement("tr");
-  for (const name of [chart.shared.axis === "t" ? "Elapsed" : "Step", ...chart.spec.lines.map((l) => l.label)]) {
+  for (const name of [chart.shared.axis === "t" ? _("Elapsed") : _("Step"), ...chart.spec.lines.map((l) => l.label)]) {
     const cell = el("th", name);
     cell.scope = "col";
     head.append(cell);
@@ -27,8 +28,9 @@ export function fillTable(chart) {
   }
   const thead = document.createElement("thead");
   thead.append(head);
-  const caption = el("caption", size > TABLE_ROWS ? `The newest ${TABLE_ROWS} of ${integer(size)} rows; the CSV has all` : `${integer(size)} rows, newest first`);
-  table?.replaceChildren(caption, thead, body);
+  const words = size > TABLE_ROWS ? _("The newest %(shown)s of %(n)s rows; the CSV has all")
+    : ngettext("%(n)s row, newest first", "%(n)s rows, newest first", size);
+  table?.replaceChildren(el("caption", interpolate(words, { shown: plain(TABLE_ROWS), n: integer(size) })), thead, body);
 }
 
 /** All rows as a CSV. @param {any} chart */
@@ -45,7 +47,7 @@ export function saveJson(chart) {
   const body = { chart: chart.spec.name, x: axis, [axis]: chart.raw[0], lines: {} };
   chart.spec.lines.forEach((line, c) => {
     if (!chart.raw[c + 1].some(isNumber)) return;
-    body.lines[line.key] = { label: line.label, values: chart.raw[c + 1].map((v) => (isNumber(v) ? v : null)), ...chart.bands?.[line.key] };
+    body.lines[line.key] = { label: line.english ?? line.label, values: chart.raw[c + 1].map((v) => (isNumber(v) ? v : null)), ...chart.bands?.[line.key] };
   });
   save(`${chart.spec.name}.json`, new Blob([JSON.stringify(body)], { type: "application/json" }));
 }

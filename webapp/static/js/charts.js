@@ -1,12 +1,12 @@
 // @ts-check
 /** The charts of a cycle: what is drawn, from which frames, and what is compared with what. */
 import { Chart, uPlot } from "./chart.js";
-import { bytesText, compact, isNumber, percent, score } from "./format.js";
+import { bytesText, compact, isNumber, percent, plain, score, shortPercent } from "./format.js";
 import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { taskDash, taskToken } from "./palette.js";
 import { turn } from "./redraw.js";
 
-/** @typedef {{name: string, role: string, best: number|null}} Task */
+/** @typedef {{name: string, place: number, role: string, best: number|null}} Task */
 
 /**
  * Retention, forgetting and means as the page's own formulas have them. `mode` "retention" divides by the best score
@@ -102,7 +102,7 @@ function rowTable(rows, detail, axis, names) {
   const column = (kind, name, keep) => once.map((one) => (keep(one) ? one.of[kind][name][one.i] : null));
   const data = [once.map(x), ...names.map((name) => column("last", name, live)), column("last", names[0], (one) => !live(one))];
   const bands = {};
-  if (rows.level || detail?.level) {
+  if (rows.merged || detail?.merged) {
     for (const name of names) bands[name] = { low: column("low", name, live), high: column("high", name, live) };
   }
   return { data, bands };
@@ -114,10 +114,10 @@ const unit = (min, max) => {
   return [Math.max(0, Math.min(low, high - 0.2)), high];
 };
 
-/** What was measured by the clock, on the axis of steps too. @param {any} spec @param {import("./rows.js").Rows} points */
-function onSteps(spec, points) {
+/** What was measured by the clock, on the axis of steps too. @param {any} spec @param {() => import("./rows.js").Rows} rows */
+function onSteps(spec, rows) {
   const data = (axis) => {
-    const table = spec.data("t");
+    const table = spec.data("t"), points = rows();
     if (axis === "t") return table;
     let at = 0;
     return [table[0].map((t) => {
@@ -128,14 +128,27 @@ function onSteps(spec, points) {
   return { ...spec, data, breaks: false };
 }
 
-/** "loss (superseded)" @param {string} label */
-const superseded = (label) => interpolate(_("%(line)s (superseded)"), { line: label });
+/**
+ * Lines labelled in the person's language, and in English for what is saved.
+ * @param {(_: (text: string) => string) => import("./chart.js").Line[]} make
+ * @returns {import("./chart.js").Line[]}
+ */
+function labelled(make) {
+  const english = make((text) => text);
+  return make(_).map((line, i) => ({ ...line, english: english[i].label }));
+}
+
+/** The faint line of what another attempt superseded. @param {(text: string) => string} _ */
+const ghost = (_, key, label, token) => ({
+  key: `${key}:ghost`, label: interpolate(_("%(line)s (superseded)"), { line: label }), token, ghost: true, parent: key,
+});
 
 /** What the night took, and how that is known. @param {{wh: number, source: string}|null} energy */
-export function energyWords(energy) {
-  if (!energy) return "";
-  const amount = energy.wh < 1 ? `${compact(energy.wh * 1000)} mWh` : energy.wh < 1000 ? `${compact(energy.wh)} Wh` : `${compact(energy.wh / 1000)} kWh`;
-  return `${amount}, ${energy.source === "measured" ? _("measured") : _("estimated")}`;
+export function energyParts(energy) {
+  if (!energy) return null;
+  const { wh } = energy;
+  const [text, n] = wh < 1 ? [_("%(n)s mWh"), wh * 1000] : wh < 1000 ? [_("%(n)s Wh"), wh] : [_("%(n)s kWh"), wh / 1000];
+  return { amount: interpolate(text, { n: compact(n) }), how: energy.source === "measured" ? _("measured") : _("estimated") };
 }
 
 /** One after another, so that no task is long enough to be felt. @returns {Promise<Chart[]>} */
@@ -146,18 +159,23 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
   const version = () => [store.probes.length, store.stages.length, store.stages.at(-1)?.t1, store.probes.filter((p) => p.ghost).length, shared.ended()].join();
   const retention = card("retention"), forgetting = card("forgetting"), loss = card("loss"), gradient = card("gradient");
   const ghosts = (split) => store.probes.filter((p) => p.ghost && p.split === split);
-  const shownTasks = figures.tasks.map((task, i) => ({ task, i })).filter(({ task }) => task.role !== "later");
+  const shownTasks = figures.tasks.filter((task) => task.role !== "later");
 
   if (retention) {
-    const readers = shownTasks.map(({ task }) => (scores) => figures.shown(task, scores[task.name]));
-    const lines = (suffix, extra) => shownTasks.map(({ task, i }) => ({
-      key: task.name + suffix, label: suffix ? `${task.name} (${extra.word})` : task.role === "newest" ? interpolate(_("%(task)s (new)"), { task: task.name }) : task.name,
-      token: taskToken(i), dash: taskDash(i), ...(suffix ? { parent: task.name, ...extra } : {}),
+    const readers = shownTasks.map((task) => (scores) => figures.shown(task, scores[task.name]));
+    /** A line a task. @param {string} suffix of its key @param {(task: Task) => string} text @param {object} [look] of one beside the task's own */
+    const lines = (suffix, text, look) => shownTasks.map((task) => ({
+      key: task.name + suffix, label: interpolate(text(task), { task: task.name }), token: taskToken(task.place), dash: taskDash(task.place),
+      ...(look ? { parent: task.name, ...look } : {}),
     }));
     await turn();
     charts.push(new Chart(retention, {
       name: figures.mode === "retention" ? "retention" : "scores",
-      lines: [...lines("", {}), ...lines(":proof", { word: _("proof"), dots: true }), ...lines(":ghost", { word: _("superseded"), ghost: true })],
+      lines: labelled((_) => [
+        ...lines("", (task) => (task.role === "newest" ? _("%(task)s (new)") : "%(task)s")),
+        ...lines(":proof", () => _("%(task)s (proof)"), { dots: true }),
+        ...lines(":ghost", () => _("%(task)s (superseded)"), { ghost: true }),
+      ]),
       data: (axis) => joined([
         probeTable(store.probesOf("watch"), axis, readers),
         probeTable(store.probesOf("proof"), axis, readers),
@@ -168,7 +186,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
       version,
       levels: () => {
         const evening = store.latest("watch", "before") ?? store.latest("proof", "before");
-        return evening ? shownTasks.map(({ task, i }) => ({ value: figures.shown(task, evening.scores[task.name]), token: taskToken(i) })).filter((l) => isNumber(l.value)) : [];
+        return evening ? shownTasks.map((task) => ({ value: figures.shown(task, evening.scores[task.name]), token: taskToken(task.place) })).filter((l) => isNumber(l.value)) : [];
       },
       note: () => reason || _("score / best so far · line: watch, ring: proof · dashed: when it fell asleep"),
     }, shared));
@@ -179,18 +197,18 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
     await turn();
     charts.push(new Chart(forgetting, {
       name: "forgetting",
-      lines: [
+      lines: labelled((_) => [
         { key: "worst", label: _("worst task"), token: "bad", width: 2 },
         { key: "mean", label: _("mean"), token: "muted", dash: [5, 3] },
         { key: "worst:proof", label: _("worst task (proof)"), token: "bad", dots: true, parent: "worst" },
-        { key: "worst:ghost", label: superseded(_("worst task")), token: "bad", ghost: true, parent: "worst" },
-      ],
+        ghost(_, "worst", _("worst task"), "bad"),
+      ]),
       data: (axis) => joined([
         probeTable(store.probesOf("watch"), axis, readers),
         probeTable(store.probesOf("proof"), axis, readers.slice(0, 1)),
         probeTable(ghosts("watch"), axis, readers.slice(0, 1)),
       ]),
-      format: (v) => `${Math.round(v * 1000) / 10} %`.replace("-", "−"),
+      format: (v) => shortPercent(v, 1),
       range: (min, max) => (Number.isNaN(min) ? [0, Math.max(0.1, budget * 2)] : [Math.min(0, Math.floor(min * 20) / 20), Math.max(budget * 1.6, Math.ceil(max * 20 + 0.2) / 20)]),
       version,
       zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: interpolate(_("budget %(budget)s"), { budget: percent(budget) }) } : null),
@@ -220,16 +238,21 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
       breaks: true,
     };
   };
-  const ghost = (key, label, colour) => ({ key: `${key}:ghost`, label: superseded(label), token: colour, ghost: true, parent: key });
   const points = () => store.points;
-  const gaps = () => (store.gaps ? interpolate(ngettext("%(n)s gap (not finite)", "%(n)s gaps (not finite)", store.gaps), { n: store.gaps }) : "");
+  const gaps = () => (store.gaps ? interpolate(ngettext("%(n)s gap (not finite)", "%(n)s gaps (not finite)", store.gaps), { n: plain(store.gaps) }) : "");
   if (loss) {
-    const terms = [["loss", _("loss"), "text"], ["ce", _("labels"), "task-1"], ["distill", _("stored logits"), "task-2"], ["reconstruct", _("denoising"), "task-3"], ["anchor", _("anchor"), "task-4"]];
     await turn();
     charts.push(new Chart(loss, {
       name: "loss",
-      lines: [...terms.map(([key, label, colour], i) => ({ key, label, token: colour, width: i ? 1.25 : 1.75 })), ghost("loss", _("loss"), "text")],
-      ...measured(points, terms.map(([key]) => key), shared.detail),
+      lines: labelled((_) => [
+        { key: "loss", label: _("loss"), token: "text", width: 1.75 },
+        { key: "ce", label: _("labels"), token: "task-1", width: 1.25 },
+        { key: "distill", label: _("stored logits"), token: "task-2", width: 1.25 },
+        { key: "reconstruct", label: _("denoising"), token: "task-3", width: 1.25 },
+        { key: "anchor", label: _("anchor"), token: "task-4", width: 1.25 },
+        ghost(_, "loss", _("loss"), "text"),
+      ]),
+      ...measured(points, ["loss", "ce", "distill", "reconstruct", "anchor"], shared.detail),
       format: compact,
       range: positive,
       note: () => [gaps(), _("by term")].filter(Boolean).join(" · "),
@@ -239,7 +262,11 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
     await turn();
     charts.push(new Chart(gradient, {
       name: "gradient",
-      lines: [{ key: "grad_norm", label: _("gradient norm"), token: "accent" }, { key: "noise", label: _("noise"), token: "task-4", width: 1.25 }, ghost("grad_norm", _("gradient norm"), "accent")],
+      lines: labelled((_) => [
+        { key: "grad_norm", label: _("gradient norm"), token: "accent" },
+        { key: "noise", label: _("noise"), token: "task-4", width: 1.25 },
+        ghost(_, "grad_norm", _("gradient norm"), "accent"),
+      ]),
       ...measured(points, ["grad_norm", "noise"], shared.detail),
       format: compact,
       range: positive,
@@ -253,18 +280,21 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
     charts.push(new Chart(device, {
       name: "device",
       views: ["use", "memory", "power"],
-      lines: [
+      lines: labelled((_) => [
         { key: "cpu", label: _("processor"), token: "accent", view: "use" },
         { key: "gpu", label: _("GPU"), token: "task-4", view: "use" },
         { key: "memory", label: _("memory"), token: "accent", view: "memory" },
         { key: "gpu_memory", label: _("GPU memory"), token: "task-4", view: "memory" },
         { key: "watts", label: _("power"), token: "task-2", view: "power" },
-        { key: "cpu:ghost", label: superseded(_("processor")), token: "accent", ghost: true, parent: "cpu", view: "use" },
-      ],
-      ...onSteps(measured(() => store.device, names), store.points),
-      format: (v, view) => (view === "use" ? `${Math.round(v * 100)} %` : view === "memory" ? bytesText(v) : `${compact(v)} W`),
+        { ...ghost(_, "cpu", _("processor"), "accent"), view: "use" },
+      ]),
+      ...onSteps(measured(() => store.device, names), points),
+      format: (v, view) => (view === "use" ? shortPercent(v, 0) : view === "memory" ? bytesText(v) : interpolate(_("%(n)s W"), { n: compact(v) })),
       range: (min, max, view) => (view === "use" ? [0, 1] : Number.isNaN(min) ? [0, 1] : [0, max * 1.15 || 1]),
-      note: () => [store.cycle.worker ?? "", energyWords(store.energy)].filter(Boolean).join(" · "),
+      note: () => {
+        const energy = energyParts(store.energy);
+        return [store.cycle.worker, energy && interpolate(_("%(amount)s, %(how)s"), energy)].filter(Boolean).join(" · ");
+      },
     }, shared));
   }
   return charts;

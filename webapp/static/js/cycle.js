@@ -76,6 +76,7 @@ function words() {
 function paint() {
   const seq = store.last;
   requestAnimationFrame(() => {
+    performance.clearMarks("nocturne.paint"); // a night has hundreds of thousands
     performance.mark("nocturne.paint", { detail: { seq, at: stream.newest?.at ?? null } });
     root.dataset.painted = `${seq} ${Date.now()}`;
   });
@@ -96,7 +97,7 @@ function changed() {
 const urls = { frames: framesUrl, history: historyUrl, points: pointsUrl };
 const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
   if (applied) header.heard(stream.newest, store.last > stream.liveFrom);
-  header.serverClock(store.cycle.server_now);
+  else header.serverClock(store.cycle.server_now); // a welcome: the server's word of this moment
   changed();
   if (TERMINAL.has(store.cycle.state)) void ended();
   else if (running() && !store.cycle.started_at) void refresh();
@@ -105,6 +106,12 @@ const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
     restore();
   }
 }, page.state.seq);
+const trouble = /** @type {HTMLElement|null} */ (root.querySelector("[data-trouble]"));
+let troubles = 0;
+stream.onTrouble = (now) => {
+  troubles = now ? troubles + 1 : 0;
+  if (trouble) trouble.hidden = troubles < 2;
+};
 const live = new Live(socketUrl, (status) => {
   header.status = status;
   header.tick();
@@ -135,8 +142,8 @@ async function ended() {
   await showOutcome();
   for (const button of document.querySelectorAll("[data-while-running]")) button.remove();
   say();
-  notify.ended(document.querySelector("[data-badge]")?.textContent ?? "");
   live.stop();
+  notify.ended(document.querySelector("[data-badge]")?.textContent ?? "");
 }
 
 let refreshing = false;
@@ -149,6 +156,7 @@ async function refresh() {
   if (!response?.ok) return;
   const fresh = await response.json();
   store.setState(fresh);
+  header.serverClock(fresh.server_now);
   for (const key of ["started_at", "finished_at", "result", "error", "verdict", "reasons", "workers_alive"]) store.cycle[key] = fresh[key];
   changed();
 }
@@ -163,8 +171,8 @@ function say() {
   const now = store.latest("proof", "after") ?? store.latest("watch"), lost = figures.worst(now?.scores);
   const parts = [document.querySelector("[data-badge]")?.textContent, document.querySelector("[data-sub]")?.textContent];
   const kept = figures.retention(now?.scores);
-  if (kept !== null) parts.push(`${figures.mode === "retention" ? "retention" : "mean score"} ${score(kept)}`);
-  if (lost) parts.push(`worst forgetting ${percent(lost.value)} on ${lost.task}`);
+  if (kept !== null) parts.push(interpolate(figures.mode === "retention" ? _("retention %(value)s") : _("mean score %(value)s"), { value: score(kept) }));
+  if (lost) parts.push(interpolate(_("worst forgetting %(value)s on %(task)s"), { value: percent(lost.value), task: lost.task }));
   spoken.textContent = parts.filter(Boolean).join(", ");
 }
 
@@ -181,9 +189,12 @@ for (const button of root.querySelectorAll("[data-axis]")) {
 }
 
 const slider = /** @type {HTMLInputElement|null} */ (root.querySelector("[data-smooth]"));
+let typing = 0;
 slider?.addEventListener("input", () => {
   shared.smooth = Number(slider.value);
-  keepView();
+  // Browsers count how often an address is written, and a slider tells of each pixel.
+  clearTimeout(typing);
+  typing = window.setTimeout(keepView, 200);
   for (const chart of charts) {
     chart.version = undefined;
     chart.update();
@@ -255,10 +266,25 @@ function keepView() {
   if (slider) slider.value = String(shared.smooth);
 }
 
+/** Another link was pasted over this one. */
+window.addEventListener("hashchange", () => {
+  Object.assign(view, readView(location.hash));
+  const turned = shared.axis !== view.axis;
+  Object.assign(shared, { axis: view.axis, smooth: view.smooth });
+  detail = null;
+  for (const chart of charts) {
+    if (turned) chart.turn();
+    chart.hide([]);
+    chart.follow();
+  }
+  restored = false;
+  restore();
+});
+
 let restored = false;
 /** The view that the address asks for, once there is something to look at. */
 function restore() {
-  if (restored || !store.points.length) return;
+  if (restored || !(store.points.length || store.probes.length)) return;
   restored = true;
   for (const chart of charts) {
     const hidden = view.hidden[chart.spec.name] ?? [];
@@ -283,7 +309,7 @@ setInterval(() => {
 changed();
 if (ending) {
   header.status = { kind: "ended" };
-  stream.catchUp().catch(() => undefined);
+  stream.insist();
 } else {
   live.follow(stream);
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** All that support asks for, as one text: what the cycle is, where it ran, and its whole log. */
 import { NONE } from "./format.js";
+import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { entryTime } from "./journal.js";
 
 /**
@@ -10,21 +11,21 @@ import { entryTime } from "./journal.js";
 export function diagnostics(root, store) {
   const { cycle, journal } = store;
   const facts = [
-    ["cycle", `${cycle.title ?? cycle.kind} (${cycle.id})`],
-    ["state", [cycle.state, cycle.verdict].filter(Boolean).join(", ")],
-    ["error", cycle.error ? `${cycle.error.code}: ${cycle.error.message}` : NONE],
-    ["attempt", String(cycle.attempt ?? 0)],
-    ["worker", cycle.worker ?? NONE],
-    ["step", `${cycle.step ?? 0} of ${cycle.total_steps ?? 0}`],
-    ["frames", `${store.last}, ${store.gaps} gaps`],
-    ["started", cycle.started_at ?? NONE],
-    ["ended", cycle.finished_at ?? NONE],
+    [_("cycle"), `${cycle.title ?? cycle.kind} (${cycle.id})`],
+    [_("state"), [cycle.state, cycle.verdict].filter(Boolean).join(", ")],
+    [_("error"), cycle.error ? `${cycle.error.code}: ${cycle.error.message}` : NONE],
+    [_("attempt"), String(cycle.attempt ?? 0)],
+    [_("worker"), cycle.worker ?? NONE],
+    [_("step"), interpolate(_("%(step)s of %(total)s"), { step: cycle.step ?? 0, total: cycle.total_steps ?? 0 })],
+    [_("frames"), interpolate(ngettext("%(frames)s, %(n)s gap", "%(frames)s, %(n)s gaps", store.gaps), { frames: store.last, n: store.gaps })],
+    [_("started"), cycle.started_at ?? NONE],
+    [_("ended"), cycle.finished_at ?? NONE],
   ];
   const parts = facts.map(([name, value]) => `${name}: ${value}`);
   for (const group of root.querySelectorAll("[data-frozen]")) {
     parts.push("", `${/** @type {HTMLElement} */ (group).dataset.frozen}:`);
     for (const term of group.querySelectorAll("dt")) parts.push(`  ${term.textContent}: ${term.nextElementSibling?.textContent ?? ""}`);
   }
-  parts.push("", "log:", ...journal.toReversed().map((entry) => `  ${entryTime(entry, cycle)} ${entry.level} ${entry.text}`));
+  parts.push("", _("log:"), ...journal.toReversed().map((entry) => `  ${entryTime(entry, cycle)} ${entry.level} ${entry.text}`));
   return parts.join("\n");
 }

@@ -63,7 +63,18 @@ async function copy(button) {
   }, 1600);
 }
 
+/** @param {HTMLDialogElement} dialog @param {MouseEvent} event */
+function outside(dialog, { clientX: x, clientY: y }) {
+  const box = dialog.getBoundingClientRect();
+  return x < box.left || x > box.right || y < box.top || y > box.bottom;
+}
+
 export function startDialogs() {
+  /** Where the press began: a selection that ends outside closes nothing. @type {EventTarget|null} */
+  let pressed = null;
+  document.addEventListener("pointerdown", (event) => {
+    pressed = event.target instanceof HTMLDialogElement && outside(event.target, event) ? event.target : null;
+  });
   document.querySelectorAll(".toast").forEach(keepFor);
   for (const back of document.querySelectorAll("[data-back]")) {
     if (!(back instanceof HTMLElement) || history.length < 2) continue;
@@ -83,7 +94,8 @@ export function startDialogs() {
     }
     const closer = target.closest("[data-close-dialog]");
     if (closer) closer.closest("dialog")?.close();
-    if (target instanceof HTMLDialogElement) target.close(); // the backdrop belongs to the dialog itself
+    // The backdrop belongs to the dialog itself, and so does its padding: only outside of its box is outside.
+    if (target instanceof HTMLDialogElement && target === pressed && outside(target, event)) target.close();
     const copier = target.closest("[data-copy]");
     if (copier instanceof HTMLElement) void copy(copier);
     for (const menu of document.querySelectorAll("details[data-menu][open]")) {

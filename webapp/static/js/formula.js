@@ -1,23 +1,24 @@
 // @ts-check
 /** A cell of the matrix in words: its score, the best one before, and what follows; consolidation/metrics.py's terms. */
-import { isNumber, percent } from "./format.js";
+import { fixed, isNumber, percent } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 
 /** Three digits: with two the division would not come out. @param {number} v */
-const exact = (v) => v.toFixed(3);
+const exact = (v) => fixed(v, 3);
 
 /**
- * @param {{task: string, labels: string[], values: (number|null)[], index: number, since: number|null}} cell one line of
- *   the matrix, oldest first; `since` is the column in which the task was learned, null when it never was
+ * @param {{task: string, labels: string[], values: (number|null)[], index: number, since: number|null, past?: {label: string, best: number}|null}} cell one line of
+ *   the matrix, oldest first; `since` is the column in which the task was learned, null when it never was; `past` is the
+ *   best of the columns that are left out before the first
  */
-export function formulaWords({ task, labels, values, index, since }) {
+export function formulaWords({ task, labels, values, index, since, past: hidden }) {
   const now = values[index], at = { task, label: labels[index] };
   if (!isNumber(now)) return interpolate(_("%(task)s has no score after %(label)s."), at);
   const told = interpolate(_("R[%(label)s][%(task)s] = %(now)s."), { ...at, now: exact(now) });
   if (since === null || since > index) return `${told} ${_("It had not been learned yet.")}`;
   const past = values.slice(since, index).filter(isNumber);
-  if (!past.length) return `${told} ${_("No earlier score to compare with.")}`;
-  const best = Math.max(...past), where = labels[values.indexOf(best, since)], top = Math.max(best, now);
+  if (!past.length && !hidden) return `${told} ${_("No earlier score to compare with.")}`;
+  const best = Math.max(hidden?.best ?? -Infinity, ...past), where = best === hidden?.best ? hidden.label : labels[values.indexOf(best, since)], top = Math.max(best, now);
   if (top <= 0) return told;
   const terms = { now: exact(now), best: exact(best), where, top: exact(top), kept: exact(now / top), lost: percent(best - now) };
   return `${told} ${interpolate(_("Best before: %(best)s (%(where)s). Retention %(now)s / %(top)s = %(kept)s; forgetting %(best)s − %(now)s = %(lost)s."), terms)}`;
@@ -25,7 +26,7 @@ export function formulaWords({ task, labels, values, index, since }) {
 
 /** Shows the words of the cell under the pointer, or of the one that the arrow keys reached. */
 export class MatrixFormulas {
-  /** @param {HTMLElement} card @param {{name: string, since: number|null}[]} tasks */
+  /** @param {HTMLElement} card @param {{name: string, since: number|null, past: {label: string, best: number}|null}[]} tasks */
   constructor(card, tasks) {
     this.card = card;
     this.tasks = tasks;
@@ -58,6 +59,7 @@ export class MatrixFormulas {
       values: cells.map((one) => (/** @type {HTMLElement} */ (one).dataset.value ? Number(/** @type {HTMLElement} */ (one).dataset.value) : null)),
       index: cells.indexOf(cell),
       since: task.since,
+      past: task.past,
     });
   }
 

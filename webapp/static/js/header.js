@@ -1,15 +1,21 @@
 // @ts-check
 /** The head of the page: badge, the line under the title, progress, freshness, and the chip that says how it is live. */
-import { age, clock, integer, ordinal, timeLeft } from "./format.js";
+import { age, fixed, integer, moment, ordinal, plain, timeLeft } from "./format.js";
+import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { ACTIVE, TERMINAL } from "./store.js";
 import { stageOf } from "./stages.js";
 import { put } from "./strip.js";
 
-const WORDS = {
-  scheduled: "Scheduled", queued: "Waiting", blocked: "Blocked", starting: "Starting", running: "Running", pausing: "Pausing",
-  paused: "Paused", cancelling: "Cancelling", publishing: "Publishing", succeeded: "Succeeded", rejected: "Rejected",
-  cancelled: "Cancelled", failed: "Failed", quarantined: "Quarantined",
+const STATES = {
+  scheduled: _("Scheduled"), queued: _("Waiting"), blocked: _("Blocked"), starting: _("Starting"), running: _("Running"),
+  pausing: _("Pausing"), paused: _("Paused"), cancelling: _("Cancelling"), publishing: _("Publishing"), succeeded: _("Succeeded"),
+  rejected: _("Rejected"), cancelled: _("Cancelled"), failed: _("Failed"), quarantined: _("Quarantined"),
 };
+const VERDICTS = { improved: _("Improved"), unchanged: _("Unchanged"), rejected: _("Rejected") };
+const PRESETS = { nap: _("Nap"), night: _("Night"), deep: _("Deep"), paper: _("Paper"), literal: _("Literal"), custom: _("Custom") };
+
+// A trainer that computes says something several times a second; a long probe may take a while.
+const QUIET = 20_000;
 
 export class Header {
   /** @param {Document} root @param {import("./store.js").CycleStore} store */
@@ -31,7 +37,7 @@ export class Header {
     const c = this.store.cycle;
     if (this.badge) {
       const verdict = c.state === "succeeded" && c.verdict ? c.verdict : null;
-      put(this.badge, verdict ? verdict[0].toUpperCase() + verdict.slice(1) : (WORDS[c.state] ?? c.state));
+      put(this.badge, verdict ? (VERDICTS[verdict] ?? verdict) : (STATES[c.state] ?? c.state));
       this.badge.className = `badge badge--${verdict ?? c.state}`;
     }
     document.body.dataset.state = c.state;
@@ -48,14 +54,14 @@ export class Header {
   _line() {
     const c = this.store.cycle, parts = [];
     if (ACTIVE.has(c.state) && c.stage) {
-      const steps = c.total_steps ? `, step ${integer(c.step)} of ${integer(c.total_steps)}` : c.step ? `, step ${integer(c.step)}` : "";
-      parts.push(stageOf(c.stage).title + steps);
-    } else if (TERMINAL.has(c.state) && c.step) parts.push(`${integer(c.step)} steps`);
-    if (c.preset) parts.push(`preset ${c.preset[0].toUpperCase()}${c.preset.slice(1)}`);
-    if (c.worker) parts.push(`worker ${c.worker}`);
-    if (c.started_at) parts.push(`started ${clock(Date.parse(c.started_at))}`);
-    if (c.finished_at) parts.push(`ended ${clock(Date.parse(c.finished_at))}`);
-    if (c.attempt > 1) parts.push(`attempt ${c.attempt}`);
+      const text = c.total_steps ? _("%(stage)s, step %(step)s of %(total)s") : c.step ? _("%(stage)s, step %(step)s") : "%(stage)s";
+      parts.push(interpolate(text, { stage: stageOf(c.stage).title, step: integer(c.step), total: integer(c.total_steps) }));
+    } else if (TERMINAL.has(c.state) && c.step) parts.push(interpolate(ngettext("%(n)s step", "%(n)s steps", c.step), { n: integer(c.step) }));
+    if (c.preset) parts.push(interpolate(_("preset %(name)s"), { name: PRESETS[c.preset] ?? c.preset }));
+    if (c.worker) parts.push(interpolate(_("worker %(name)s"), { name: c.worker }));
+    if (c.started_at) parts.push(interpolate(_("started %(time)s"), { time: moment(Date.parse(c.started_at)) }));
+    if (c.finished_at) parts.push(interpolate(_("ended %(time)s"), { time: moment(Date.parse(c.finished_at)) }));
+    if (c.attempt > 1) parts.push(interpolate(_("attempt %(n)s"), { n: plain(c.attempt) }));
     if (c.state === "running") {
       const left = timeLeft(c.progress, this.store.seconds, this.store.pace());
       if (left) parts.push(left);
@@ -69,13 +75,14 @@ export class Header {
     const waits = ["scheduled", "queued", "blocked"].includes(c.state);
     box.hidden = !waits;
     if (!waits) return;
-    const nobody = c.workers_alive === 0;
-    const place = c.queue_position ? ` (${c.queue_position === 1 ? "next" : `${ordinal(c.queue_position)}`} in line)` : "";
-    put(box.querySelector("[data-waiting-title]"), nobody ? "No worker" : `Waiting for a worker${place}`);
+    const nobody = c.workers_alive === 0, place = c.queue_position;
+    put(box.querySelector("[data-waiting-title]"), nobody ? _("No worker")
+      : place === 1 ? _("Waiting for a worker (next in line)")
+        : place ? interpolate(_("Waiting for a worker (%(place)s in line)"), { place: ordinal(place) }) : _("Waiting for a worker"));
     put(box.querySelector("[data-waiting-words]"), nobody
-      ? "Nothing takes cycles at the moment. Start a worker on this machine, and the cycle begins by itself:"
-      : c.attempt ? "It goes on from its last snapshot as soon as a worker is free. This page follows by itself."
-        : "It begins as soon as a worker is free. This page follows by itself; you may close it.");
+      ? _("Nothing takes cycles at the moment. Start a worker on this machine, and the cycle begins by itself:")
+      : c.attempt ? _("It goes on from its last snapshot as soon as a worker is free. This page follows by itself.")
+        : _("It begins as soon as a worker is free. This page follows by itself; you may close it."));
     const command = box.querySelector("[data-waiting-command]");
     if (command instanceof HTMLElement) command.hidden = !nobody;
   }
@@ -106,18 +113,30 @@ export class Header {
       chip.hidden = !words;
     }
     if (!this.fresh) return;
-    put(this.fresh, ACTIVE.has(c.state) && this.heardAt ? `last update ${age(Date.now() - this.heardAt)} ago` : "");
+    put(this.fresh, ACTIVE.has(c.state) && this.heardAt ? interpolate(_("last update %(age)s ago"), { age: age(Date.now() - this.heardAt) }) : "");
+  }
+
+  /** How long ago a cycle that runs was last heard of, in ms; 0 when there is nothing to hear. */
+  _silent() {
+    return this.store.cycle.state === "running" && this.heardAt ? Math.max(0, Date.now() - this.heardAt) : 0;
   }
 
   _chipWords() {
     const { kind, retryAt = 0 } = this.status;
     switch (kind) {
-      case "live": return this.delay && ACTIVE.has(this.store.cycle.state) ? `Live · ${(this.delay / 1000).toFixed(1)} s` : "Live";
-      case "waiting": return `Live paused, retrying in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s; nothing is lost`;
-      case "polling": return "Live by polling every 3 s";
-      case "connecting": return "Connecting…";
-      case "login": return "Logged out; log in again to follow";
-      case "gone": return "This cycle can no longer be seen";
+      case "live":
+        if (this._silent() > QUIET) return interpolate(_("Live · nothing new for %(age)s"), { age: age(this._silent()) });
+        if (!this.delay || !ACTIVE.has(this.store.cycle.state)) return _("Live");
+        return interpolate(_("Live · %(delay)s s"), { delay: fixed(this.delay / 1000, 1) });
+      case "waiting": {
+        const n = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
+        return interpolate(_("Live paused, retrying in %(n)s s; nothing is lost"), { n: plain(n) });
+      }
+      case "polling": return _("Live by polling every 3 s");
+      case "away": return _("The server does not answer; asking again every 3 s");
+      case "connecting": return _("Connecting…");
+      case "login": return _("Logged out; log in again to follow");
+      case "gone": return _("This cycle can no longer be seen");
       default: return "";
     }
   }

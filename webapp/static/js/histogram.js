@@ -4,7 +4,7 @@
  * Numbers come from the newest round of the attempt that counts.
  */
 import { el, save, savePng } from "./chart_values.js";
-import { integer } from "./format.js";
+import { integer, scientific } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { faded, onTheme, token } from "./palette.js";
 import { redraw } from "./redraw.js";
@@ -211,6 +211,6 @@ function ten(power) {
 
 /** @param {number[]} edges @param {number} i */
 function span(edges, i) {
-  const value = (edge) => Number((10 ** edge).toPrecision(2)).toExponential(1).replace("-", "−");
+  const value = (edge) => scientific(Number((10 ** edge).toPrecision(2)));
   return `${value(edges[i])} … ${value(edges[i + 1])}`;
 }

@@ -1,12 +1,13 @@
 // @ts-check
 /** The night as a sleep tracker draws it: one lane a kind of stage, bars in real time, probes as ticks. */
-import { clock, duration, elapsed } from "./format.js";
+import { clock, duration, elapsed, plain } from "./format.js";
+import { gettext as _, interpolate } from "./i18n.js";
 import { redraw } from "./redraw.js";
-import { LANES, stageOf } from "./stages.js";
+import { LANES, laneName, stageOf } from "./stages.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const ROW = 20, BAR = 11, TOP = 8, TICKS = 10, CLOCK = 22, RIGHT = 10;
-const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400];
 
 export class Hypnogram {
   /** @param {HTMLElement} host @param {import("./store.js").CycleStore} store @param {() => boolean} running */
@@ -40,7 +41,7 @@ export class Hypnogram {
   /** Between two changes only the open bar and the line "now" move; everything else is left alone. */
   draw() {
     const now = this._now(), span = this._span(now), { stages, probes } = this.store;
-    const key = [span, stages.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
+    const key = [span, stages.length, this.store.waits.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
       this.running(), this.cursorAt, this.store.cycle.started_at].join();
     if (key !== this.drawn) {
       this.drawn = key;
@@ -67,10 +68,10 @@ export class Hypnogram {
     const parts = [];
     this.lanes.forEach((lane, i) => {
       const y = TOP + i * ROW + ROW / 2;
-      parts.push(node("text", { x: 0, y, class: "hypno__lane" }, narrow ? lane.replace(/ (replay|dreaming)$/, "") : lane));
+      parts.push(node("text", { x: 0, y, class: "hypno__lane" }, laneName(lane, narrow)));
       parts.push(node("line", { x1: left, x2: width - RIGHT, y1: y, y2: y, class: "hypno__rule" }));
     });
-    if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, "The stages appear here as they begin."));
+    if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, this.running() || !this.store.cycle.finished_at ? _("The stages appear here as they begin.") : _("No stage began.")));
     this.openBar = null;
     let before = null;
     for (const stage of this.store.stages) {
@@ -85,6 +86,11 @@ export class Hypnogram {
         this.openAt = x(stage.t0);
       }
       before = { y, epoch: stage.epoch };
+    }
+    for (const wait of this.store.waits.filter(({ seconds }) => seconds >= 5)) {
+      const line = node("line", { x1: x(wait.at), x2: x(wait.at), y1: TOP, y2: bottom, class: "hypno__wait" });
+      line.append(node("title", {}, interpolate(_("Waited %(length)s for a worker"), { length: duration(wait.seconds) })));
+      parts.push(line);
     }
     for (const probe of this.store.probes) {
       const proof = probe.split === "proof";
@@ -108,8 +114,10 @@ export class Hypnogram {
       class: `hypno__bar hypno__bar--${kind.token.replace("stage-", "")}${stage.ghost ? " is-ghost" : ""}`,
     });
     const rounds = this.store.stages.some((s) => !s.ghost && s.round > 1);
-    const length = stage.t1 === null ? "so far" : duration(stage.t1 - stage.t0);
-    bar.append(node("title", {}, `${kind.title}${rounds ? `, round ${stage.round}` : ""}: ${length}${stage.ghost ? " (superseded)" : ""}`));
+    const length = stage.t1 === null ? _("so far") : duration(stage.t1 - stage.t0);
+    const text = rounds ? _("%(stage)s, round %(round)s: %(length)s") : _("%(stage)s: %(length)s");
+    const words = interpolate(text, { stage: kind.title, round: plain(stage.round), length });
+    bar.append(node("title", {}, stage.ghost ? interpolate(_("%(line)s (superseded)"), { line: words }) : words));
     return bar;
   }
 
@@ -117,7 +125,7 @@ export class Hypnogram {
     const group = node("g", {});
     group.append(
       node("line", { x1: 0, x2: 0, y1: 2, y2: bottom + 9, class: "hypno__now" }),
-      node("text", { x: atEnd ? -5 : 5, y: 9, class: "hypno__nowtext", "text-anchor": atEnd ? "end" : "start" }, "now"),
+      node("text", { x: atEnd ? -5 : 5, y: 9, class: "hypno__nowtext", "text-anchor": atEnd ? "end" : "start" }, _("now")),
     );
     return group;
   }
@@ -130,21 +138,25 @@ export class Hypnogram {
   /** What the width stands for: grows by steps, so that bars do not creep. */
   _span(now) {
     if (!this.running()) return Math.max(this.store.stages.at(-1)?.t1 ?? now, 1);
-    const unit = NICE.find((n) => n >= 5 && n >= now / 6) ?? 28800;
+    const unit = NICE.find((n) => n >= 5 && n >= now / 6) ?? 172800;
     return Math.max(10, Math.ceil((now * 1.04) / unit) * unit);
   }
 
   _clock(span, x, height, width) {
     const started = Date.parse(this.store.cycle.started_at ?? "");
     const fits = Math.max(2, Math.floor((width - 100) / 110));
-    const unit = NICE.find((n) => span / n <= fits) ?? 28800;
+    const unit = NICE.find((n) => span / n <= fits) ?? 172800;
     const seconds = unit < 60, marks = [];
     const origin = Number.isNaN(started) ? 0 : started / 1000 + this.store.zero;
     const zone = Number.isNaN(started) ? 0 : new Date(started).getTimezoneOffset() * 60;
     const first = Math.ceil((origin - zone) / unit) * unit + zone;
-    for (let at = first; at <= origin + span; at += unit) {
-      const t = at - origin, px = x(t);
-      if (px > width - RIGHT - 20 && marks.length) break;
+    let last = -Infinity;
+    for (let at = first; marks.length < 100; at += unit) {
+      const { t, skip } = this.store.working(at - origin), px = x(t);
+      if (t > span || (px > width - RIGHT - 20 && marks.length)) break;
+      at += Math.floor(skip / unit) * unit;
+      if (skip || px - last < 64) continue;
+      last = px;
       const words = Number.isNaN(started) ? elapsed(t) : clock(at * 1000, seconds);
       marks.push(node("text", { x: px, y: height - 5, class: "hypno__clock", "text-anchor": "middle" }, words));
     }
@@ -152,8 +164,9 @@ export class Hypnogram {
   }
 
   _words(now) {
-    const said = this.store.stages.filter((s) => !s.ghost).map((s) => `${stageOf(s.stage).title} ${duration((s.t1 ?? now) - s.t0)}`);
-    return said.length ? `The night so far: ${said.join(", ")}.` : "The night has not begun.";
+    const said = this.store.stages.filter((s) => !s.ghost)
+      .map((s) => interpolate(_("%(stage)s %(length)s"), { stage: stageOf(s.stage).title, length: duration((s.t1 ?? now) - s.t0) }));
+    return said.length ? interpolate(_("The night so far: %(stages)s."), { stages: said.join(", ") }) : _("The night has not begun.");
   }
 }
 

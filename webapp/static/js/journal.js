@@ -1,10 +1,10 @@
 // @ts-check
 /** What happened, in words: decisions with their reasons, warnings, changes of state. Newest first. */
-import { clock, elapsed } from "./format.js";
-import { gettext as _ } from "./i18n.js";
+import { clock, elapsed, integer } from "./format.js";
+import { gettext as _, interpolate } from "./i18n.js";
 
 const SHOWN = 300;
-const LABELS = { info: "info", decision: "kept", reverted: "reverted", warning: "warning", error: "error" };
+const LABELS = { info: _("info"), decision: _("kept"), reverted: _("reverted"), warning: _("warning"), error: _("error") };
 const FILTERS = {
   all: () => true,
   decisions: (entry) => entry.level === "decision" || entry.level === "reverted",
@@ -26,6 +26,9 @@ export class Journal {
     this.filter = "all";
     this.words = "";
     this.drawn = -1;
+    this.whole = false;
+    /** @type {Map<any, HTMLElement>} */ this._rows = new Map();
+    /** @type {HTMLElement|null} */ this.more = null;
     const search = /** @type {HTMLInputElement|null} */ (card.querySelector("[data-log-search]"));
     search?.addEventListener("input", () => {
       this.words = search.value.trim().toLowerCase();
@@ -47,10 +50,43 @@ export class Journal {
     if (this.drawn === journal.length) return;
     this.drawn = journal.length;
     const found = (entry) => FILTERS[this.filter](entry) && entry.text.toLowerCase().includes(this.words);
-    const entries = journal.filter(found).slice(-SHOWN).reverse();
+    const all = journal.filter(found), entries = all.slice(this.whole ? 0 : -SHOWN).reverse();
     this.empty.hidden = entries.length > 0;
     this.empty.textContent = journal.length ? _("Nothing in the log fits.") : _("Nothing to tell yet.");
-    this.list.replaceChildren(...entries.map((entry) => this._row(entry)));
+    // What is there stays there: somebody reads or marks it, further down.
+    const rows = entries.map((entry) => this._rows.get(entry) ?? this._row(entry));
+    this._rows = new Map(entries.map((entry, i) => [entry, rows[i]]));
+    const { scrollTop, scrollHeight } = this.list, keep = new Set(rows);
+    for (const row of [...this.list.children]) if (!keep.has(row)) row.remove();
+    rows.forEach((row, i) => {
+      if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
+    });
+    if (scrollTop > 0) this.list.scrollTop = scrollTop + this.list.scrollHeight - scrollHeight;
+    this._more(all.length - entries.length);
+  }
+
+  /** Below the newest: how many older ones there are. @param {number} older */
+  _more(older) {
+    this.more ??= this._moreRow();
+    this.more.hidden = older <= 0;
+    const button = /** @type {HTMLElement} */ (this.more.firstElementChild);
+    button.textContent = interpolate(_("Show the %(n)s older entries"), { n: integer(older) });
+    if (older > 0) this.list.append(this.more);
+    else this.more.remove();
+  }
+
+  _moreRow() {
+    const row = document.createElement("li"), button = document.createElement("button");
+    row.className = "log__more";
+    button.type = "button";
+    button.className = "linklike";
+    button.addEventListener("click", () => {
+      this.whole = true;
+      this.drawn = -1;
+      this.update();
+    });
+    row.append(button);
+    return row;
   }
 
   _row(entry) {

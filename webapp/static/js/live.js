@@ -10,10 +10,14 @@
  * @property {() => void} clear
  * @property {(history: any) => void} [applyHistory] @property {(told: any, from: number, to: number) => import("./rows.js").Rows} [finer]
  * @property {(state: Record<string, any>) => void} setState
- * @typedef {{kind: "connecting"|"live"|"waiting"|"polling"|"ended"|"login"|"gone", retryAt?: number}} Status
+ * @typedef {{kind: "connecting"|"live"|"waiting"|"polling"|"away"|"ended"|"login"|"gone", retryAt?: number}} Status
  */
 
 const FIRST_RETRY = 500, GROWTH = 1.8, CAP = 20_000, POLL = 3_000, SILENCE = 35_000, FAILURES = 3;
+// How long what is missing may take by itself, and until a request that failed is made again.
+const PATIENCE = 150, RETRY = 1_000;
+// What neither answers nor fails has failed.
+const CONNECT = 10_000, ANSWER = 30_000;
 // From so many frames on, history in short is quicker than the frames themselves.
 const HISTORY_FROM = 400;
 const FINAL = { 4401: "login", 4403: "gone", 4404: "gone" };
@@ -32,6 +36,8 @@ export class Stream {
     this.sink = sink;
     this.onChange = onChange;
     this.ended = "";
+    /** Told whether the server failed to give what is missing. @type {(trouble: boolean) => void} */
+    this.onTrouble = () => undefined;
     this.newest = null;
     this.liveFrom = Infinity; // frames above it are news, not history
     /** @type {Map<number, Frame>} */ this._pending = new Map();
@@ -52,13 +58,24 @@ export class Stream {
     }
     for (const seq of this._pending.keys()) if (seq <= this.sink.last) this._pending.delete(seq);
     if (applied) this.onChange(applied);
-    if (this._pending.size && !this._hole) {
-      this._hole = window.setTimeout(() => {
-        this._hole = 0;
-        if (this._pending.size) void this.catchUp();
-      }, 150);
-    }
+    this._lookLater();
     return applied;
+  }
+
+  /** Whether there are frames that we do not have. */
+  get _behind() {
+    return this._pending.size > 0 || this.sink.last < this.known;
+  }
+
+  /** What is there and does not come by itself is fetched. */
+  _lookLater(wait = PATIENCE) {
+    if (this._hole || !this._behind) return;
+    const before = this.sink.last;
+    this._hole = window.setTimeout(() => {
+      this._hole = 0;
+      if (this.sink.last > before) this._lookLater();
+      else if (this._behind) this._catchUpQuietly();
+    }, wait);
   }
 
   /** Fetch whatever is above what we have, page by page; one at a time. */
@@ -70,7 +87,10 @@ export class Stream {
   async _fetchAll() {
     if (this.known - this.sink.last > HISTORY_FROM) await this._fetchHistory();
     for (let more = true; more; ) {
+      const { known } = this;
       const page = await this._get(`${this.urls.frames}?after=${this.sink.last}&limit=2000`);
+      // The newest word on how many there are, unless the socket had a newer one meanwhile.
+      if (this.known === known) this.known = page.last;
       if (page.compacted) await this._fetchHistory();
       else if (page.reset) this.restart();
       const before = this.sink.last;
@@ -97,7 +117,7 @@ export class Stream {
 
   /** @param {string} url */
   async _get(url) {
-    const response = await fetch(url, { headers: { Accept: "application/json" } });
+    const response = await fetch(url, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(ANSWER) });
     if (response.status === 401 || response.status === 403) this.ended = "login";
     if (response.status === 404) this.ended = "gone";
     if (!response.ok) throw new Error(`${url}: ${response.status}`);
@@ -106,6 +126,7 @@ export class Stream {
 
   /** What we hold is not of this stream. */
   restart() {
+    this.known = 0;
     this._pending.clear();
     this.sink.clear();
   }
@@ -117,7 +138,8 @@ export class Stream {
       this.known = Math.max(this.known, message.last);
       this.sink.setState(message.state);
       this.onChange(0);
-      if (this.sink.last < message.last && this.sink.last === 0) this._catchUpQuietly();
+      if (this.sink.last === 0 && this._behind) this._catchUpQuietly();
+      else this._lookLater();
     } else if (message.type === "frames") {
       this.ingest(message.items);
     } else if (message.type === "reset") {
@@ -127,8 +149,20 @@ export class Stream {
     }
   }
 
+  /** Fetch what is missing; what fails is tried again for as long as anything is. */
   _catchUpQuietly() {
-    this.catchUp().catch(() => window.setTimeout(() => this.catchUp().catch(() => undefined), 1000));
+    this.catchUp().then(() => this.onTrouble(false), () => {
+      this.onTrouble(true);
+      if (!this.ended) this._lookLater(RETRY);
+    });
+  }
+
+  /** Fetch all that there is, whatever the page knows of it, until it is here. */
+  insist() {
+    this.catchUp().then(() => this.onTrouble(false), () => {
+      this.onTrouble(true);
+      if (!this.ended) window.setTimeout(() => this.insist(), POLL);
+    });
   }
 }
 
@@ -154,7 +188,7 @@ export class Live {
   /** @param {Stream} stream */
   follow(stream) {
     this.streams.set(stream.topic, stream);
-    void stream.catchUp().catch(() => undefined);
+    stream.insist();
     if (this._socket?.readyState === WebSocket.OPEN) this._subscribe(stream);
     else if (!this._socket && !this._retry) this._connect();
   }
@@ -193,7 +227,9 @@ export class Live {
     const socket = new WebSocket(this.url);
     this._socket = socket;
     let final = "";
+    const late = window.setTimeout(() => this._drop(), CONNECT);
     socket.onopen = () => {
+      clearTimeout(late);
       this._heardAt = Date.now();
       for (const stream of this.streams.values()) this._subscribe(stream);
     };
@@ -208,6 +244,7 @@ export class Live {
       }
     };
     socket.onclose = ({ code }) => {
+      clearTimeout(late);
       if (this._socket !== socket) return;
       this._socket = null;
       if (this._stopped) return;
@@ -233,14 +270,28 @@ export class Live {
       this._poll = window.setInterval(() => void this._pollOnce(), POLL);
       void this._pollOnce();
     }
-    this.onStatus(this._poll ? { kind: "polling" } : { kind: "waiting", retryAt: Date.now() + delay });
+    if (!this._poll) this.onStatus({ kind: "waiting", retryAt: Date.now() + delay });
   }
 
   async _pollOnce() {
+    let answered = true;
     for (const stream of this.streams.values()) {
-      await stream.catchUp().catch(() => undefined);
-      if (stream.ended) this._end(stream.ended);
+      await stream.catchUp().catch(() => (answered = false));
+      if (stream.ended) {
+        this._end(stream.ended);
+        return;
+      }
     }
+    if (this._poll && !this._stopped) this.onStatus({ kind: answered ? "polling" : "away" });
+  }
+
+  /** A socket that is open and says nothing, or never opens, is left: its own end may take minutes. */
+  _drop() {
+    const socket = this._socket;
+    if (!socket) return;
+    this._socket = null;
+    socket.close();
+    if (!this._stopped) this._later();
   }
 
   /** @param {string} kind */
@@ -258,6 +309,6 @@ export class Live {
 
   _checkPulse() {
     if (this._socket?.readyState !== WebSocket.OPEN) return;
-    if (Date.now() - this._heardAt > SILENCE) this._socket.close();
+    if (Date.now() - this._heardAt > SILENCE) this._drop();
   }
 }

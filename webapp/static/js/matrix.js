@@ -1,10 +1,11 @@
 // @ts-check
 /** The live columns of the retention matrix; the past ones come from the server. */
-import { isNumber, percent } from "./format.js";
+import { isNumber, percent, plain } from "./format.js";
+import { gettext as _, interpolate } from "./i18n.js";
 
 /** The number in a cell: hundredths, cut, so that 0.996 is no 100. @param {number} v */
 function hundredths(v) {
-  return String(Math.floor(100 * v + 1e-9));
+  return plain(Math.floor(100 * v + 1e-9));
 }
 
 export class Matrix {
@@ -23,9 +24,9 @@ export class Matrix {
       const row = this.card.querySelector(`tr[data-task="${CSS.escape(task.name)}"]`);
       if (!row) continue;
       const base = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='base']"));
-      if (base && base.classList.contains("heat--none") && evening) this._fill(base, evening.scores[task.name], "proof, when it fell asleep");
+      if (base && base.classList.contains("heat--none") && evening) this._fill(base, evening.scores[task.name], _("proof, when it fell asleep"));
       const cell = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='now']"));
-      if (cell && now) this._fill(cell, now.scores[task.name], now.split === "proof" ? "proof probe" : "watch probe, so far");
+      if (cell && now) this._fill(cell, now.scores[task.name], now.split === "proof" ? _("proof probe") : _("watch probe, so far"));
     }
     const { result } = store.cycle, head = this.card.querySelector("[data-now-head]");
     if (result && head && morning) head.textContent = `v${result.number}`;
@@ -47,11 +48,12 @@ export class Matrix {
   _foot(probe) {
     const lost = this.figures.worst(probe?.scores), budget = this.figures.store.cycle.forgetting_budget;
     if (!lost) return;
-    const over = this.figures.store.cycle.kind === "sleep" && lost.value > budget;
-    const words = this.figures.store.cycle.kind === "sleep" ? ` · budget ${percent(budget)}${over ? ", exceeded" : ""}` : "";
+    const allowed = lost.value > budget ? _("budget %(budget)s, exceeded") : _("budget %(budget)s");
+    const words = this.figures.store.cycle.kind === "sleep" ? ` · ${interpolate(allowed, { budget: percent(budget) })}` : "";
     const name = document.createElement("b");
     name.textContent = lost.task;
-    const since = this.figures.mode === "score" ? "since it fell asleep" : "from the best so far";
-    this.foot.replaceChildren(`Worst drop ${since}: `, `${percent(lost.value)} on `, name, words);
+    const told = this.figures.mode === "score" ? _("Worst drop since it fell asleep: %(drop)s on %(task)s") : _("Worst drop from the best so far: %(drop)s on %(task)s");
+    const [before, after = ""] = told.split("%(task)s").map((part) => interpolate(part, { drop: percent(lost.value) }));
+    this.foot.replaceChildren(before, name, after + words);
   }
 }

@@ -1,5 +1,6 @@
 // @ts-check
-// An empty field of the recipe shows the value that the chosen preset gives it.
+// An empty field of the recipe shows the value that the chosen preset gives it, as it would be typed there.
+import { gettext as _, interpolate } from "./i18n.js";
 
 const source = document.getElementById("preset-numbers");
 const form = document.getElementById("new-sleep");
@@ -16,7 +17,7 @@ function show() {
     if (field instanceof HTMLInputElement) field.placeholder = text;
     else if (field instanceof HTMLOptionElement) {
       field.dataset.words ??= field.textContent ?? "";
-      field.textContent = text ? `${field.dataset.words}: ${text}` : field.dataset.words;
+      field.textContent = text ? interpolate(_("%(words)s: %(value)s"), { words: field.dataset.words, value: text }) : field.dataset.words;
     }
   }
 }

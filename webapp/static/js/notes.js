@@ -28,7 +28,20 @@ export class Notes {
     if (this.drawn === this.store.notes) return;
     this.drawn = this.store.notes;
     this.list.hidden = !this.drawn.length;
-    this.list.replaceChildren(...this.drawn.map((note) => this._row(note)));
+    // A row stays the one that it was: somebody may be on it.
+    const rows = new Map([...this.list.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.note, row]));
+    const wanted = this.drawn.map((note) => rows.get(note.id) ?? this._row(note));
+    for (const row of rows.values()) if (!wanted.includes(row)) this._drop(row);
+    wanted.forEach((row, i) => {
+      if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
+    });
+  }
+
+  /** Whoever had the focus on it has it on the next one, or on the button that makes notes. @param {Element} row */
+  _drop(row) {
+    const focused = row.contains(document.activeElement), near = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
+    if (focused) /** @type {HTMLElement|null} */ (near?.querySelector("button") ?? document.querySelector("[data-note-add]"))?.focus();
   }
 
   /** Ask for the words of a note at a place; null: at the newest moment. @param {number|null} x @param {"t"|"step"} axis */
@@ -37,8 +50,9 @@ export class Notes {
     const { points } = this.store, xs = points[axis], end = xs.length - 1;
     let i = end;
     if (x !== null) while (i > 0 && xs[i] > x) i--;
-    const known = (/** @type {"t"|"step"} */ name) => (x !== null && axis === name ? Math.max(0, x) : points[name][i] ?? 0);
-    this.place = { t: x === null ? Math.max(points.t[end] ?? 0, 0) : known("t"), step: Math.round(known("step")) };
+    const known = (/** @type {"t"|"step"} */ name) => (axis === name ? Math.max(0, x ?? 0) : points[name][i] ?? 0);
+    const now = { t: Math.max(0, this.store.seconds), step: this.store.cycle.step ?? 0 };
+    this.place = x === null ? now : { t: known("t"), step: Math.round(known("step")) };
     const where = this.dialog.querySelector("[data-note-place]");
     if (where) where.textContent = interpolate(_("At %(time)s, step %(step)s. Shift-click a chart to choose the moment."), { time: elapsed(this.place.t), step: integer(this.place.step) });
     this.dialog.showModal();
@@ -56,6 +70,7 @@ export class Notes {
   _row(note) {
     const row = document.createElement("li"), where = document.createElement("b"), by = document.createElement("span");
     row.className = "note";
+    row.dataset.note = note.id;
     where.textContent = elapsed(note.t);
     where.title = interpolate(_("step %(step)s"), { step: integer(note.step) });
     by.className = "muted";

@@ -1,6 +1,7 @@
 // @ts-check
 // What the tab says while nobody looks at it: progress in its title, and a notice at the end for whoever asked.
 import { toast } from "./dialogs.js";
+import { plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { ACTIVE, TERMINAL } from "./store.js";
 
@@ -42,8 +43,9 @@ export class Notify {
   /** The title follows the progress; it is rewritten only when it says something else. */
   update() {
     const { state, progress } = this.store.cycle;
-    const done = ACTIVE.has(state) && progress ? `${Math.floor(100 * progress)} % · ` : "";
-    if (document.title !== done + this.title) document.title = done + this.title;
+    const done = ACTIVE.has(state) && progress ? interpolate(_("%(percent)s %"), { percent: plain(Math.floor(100 * progress)) }) : "";
+    const title = done ? `${done} · ${this.title}` : this.title;
+    if (document.title !== title) document.title = title;
   }
 
   /** The cycle has ended: say how. @param {string} how one or two words */
@@ -52,11 +54,15 @@ export class Notify {
     this.update();
     if (!this.wanted) return;
     const [name] = this.title.split(" · ").slice(1);
-    const notice = new Notification(interpolate(_("%(cycle)s has ended: %(how)s"), { cycle: name, how }), { tag: this.key });
-    notice.addEventListener("click", () => {
-      window.focus();
-      notice.close();
-    });
     sessionStorage.removeItem(this.key);
+    try {
+      const notice = new Notification(interpolate(_("%(cycle)s has ended: %(how)s"), { cycle: name, how }), { tag: this.key });
+      notice.addEventListener("click", () => {
+        window.focus();
+        notice.close();
+      });
+    } catch {
+      // Some phones allow notices from service workers only: the title tells it there.
+    }
   }
 }

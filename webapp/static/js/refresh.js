@@ -1,6 +1,7 @@
 // @ts-check
 // Pieces marked [data-refresh="seconds"] are fetched again while the page is looked at. A piece is exchanged only
 // when it differs, so nothing moves when nothing happened; what somebody works in is left alone.
+import { clock } from "./format.js";
 import { localise } from "./time.js";
 
 /** @param {Element} piece */
@@ -36,20 +37,23 @@ function exchange(old, fresh) {
   again?.focus({ preventScroll: true });
 }
 
+/** @returns {Promise<boolean>} whether the page shows what the server has now */
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden) return true;
   const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, cache: "no-store" });
-  if (!answer.ok || answer.redirected) return;
+  if (!answer.ok || answer.redirected) return false;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of document.querySelectorAll("[data-refresh]")) {
     const fresh = page.getElementById(old.id);
     if (!fresh || busy(old)) continue;
-    const text = fresh.outerHTML;
+    // A row that follows the stream knows more than its number here says.
+    const text = fresh.outerHTML.replace(/ data-seq="\d+"/g, "");
     if (served.get(old.id) === text) continue;
     served.set(old.id, text);
     exchange(old, document.adoptNode(fresh));
   }
   document.dispatchEvent(new Event("refreshed"));
+  return true;
 }
 
 let soon = 0;
@@ -68,11 +72,24 @@ function wait() {
   return seconds.length ? 1000 * Math.min(...seconds) : 0;
 }
 
+let failures = 0;
+let told = new Date();
+/** A page that cannot be renewed says since when. @param {boolean} fine */
+function tell(fine) {
+  failures = fine ? 0 : failures + 1;
+  if (fine) told = new Date();
+  const line = document.querySelector("[data-stale]");
+  if (!(line instanceof HTMLElement)) return;
+  line.hidden = failures < 2;
+  const time = line.querySelector("time");
+  if (time && !line.hidden) time.textContent = clock(told.getTime());
+}
+
 async function loop() {
   try {
-    await refresh();
+    tell(await refresh());
   } catch {
-    // The server is away for a moment: the page stays as it is and asks again.
+    tell(false); // the page stays as it is and asks again
   }
   const ms = wait();
   if (ms) setTimeout(loop, ms);

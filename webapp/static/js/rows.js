@@ -33,6 +33,8 @@ export class Rows {
     this.low = { ...this.last };
     this.high = { ...this.last };
     this.level = 0;
+    /** A row may stand for several points; of the device that is so at level 0 too, for looks of one second. */
+    this.merged = false;
     this.total = 0;
     /** Of finer rows of a range: the steps they stand for. */ this.from = 0;
     this.to = -1;
@@ -62,7 +64,7 @@ export class Rows {
       const value = typeof given === "number" && Number.isFinite(given) ? given : null;
       if (place === 0 && value === null) gap = 1;
       this.last[name].push(value);
-      if (this.level) {
+      if (this.merged) {
         this.low[name].push(value);
         this.high[name].push(value);
       }
@@ -82,12 +84,13 @@ export class Rows {
     this.gaps = told.gaps;
     this.ghost = told.key.map(() => false);
     this.level = level;
+    this.merged = level > 0 || told.count.some((count) => count > 1);
     this.total = told.count.reduce((a, b) => a + b, 0);
     for (const name of this.names) {
       const given = told[name];
       this.last[name] = given ? given.last : told.key.map(() => null);
-      this.low[name] = !level ? this.last[name] : given ? given.low : [...this.last[name]];
-      this.high[name] = !level ? this.last[name] : given ? given.high : [...this.last[name]];
+      this.low[name] = !this.merged ? this.last[name] : given ? given.low : [...this.last[name]];
+      this.high[name] = !this.merged ? this.last[name] : given ? given.high : [...this.last[name]];
     }
   }
 
@@ -130,7 +133,7 @@ export class Rows {
     }
     [this.t, this.step, this.epoch, this.ghost] = [this.t, this.step, this.epoch, this.ghost].map(pick);
     [this.count, this.gaps] = [this.count, this.gaps].map(sum);
-    Object.assign(this, { low, high, last });
+    Object.assign(this, { low, high, last, merged: true });
     return this.length <= this.most / 2;
   }
 

@@ -1,4 +1,5 @@
 // @ts-check
+import { gettext as _, interpolate } from "./i18n.js";
 import { Rows } from "./rows.js";
 
 /**
@@ -43,6 +44,13 @@ export class CycleStore {
     this.seconds = 0;
     /** Seconds from the start of the job to the first stage; every `t` here counts from the latter. */
     this.zero = 0;
+    /**
+     * Between two attempts a cycle may wait for a worker, for hours. That time is left out of every `t`: a wait is
+     * `at` its place there, and `seconds` long. @type {{at: number, seconds: number}[]}
+     */
+    this.waits = [];
+    this._waited = 0;
+    /** @type {number|null} */ this._waitingSince = null;
     this.progressAt = [];
     this._offset = new Map();
     /** The step that each later attempt goes on from. @type {Map<number, number>} */ this._resumed = new Map();
@@ -71,6 +79,9 @@ export class CycleStore {
     this.device.load(history.device, offset);
     for (const [epoch, resume] of this._resumed) this._ghosts(epoch, resume);
     this.seconds = Math.max(this.seconds, this.points.t.at(-1) ?? 0);
+    const { energy, ...now } = history.now;
+    this.energy = energy;
+    this.setState({ ...now, seq: history.last });
   }
 
   /**
@@ -94,8 +105,9 @@ export class CycleStore {
   apply(frame) {
     if (frame.seq !== this.last + 1) return false;
     this.last = frame.seq;
+    if (frame.kind === "state") this._wait(frame);
     // A note may come days after the end.
-    if (frame.kind !== "note") this.seconds = Math.max(this.seconds, frame.t_ms / 1000 - this.zero);
+    if (frame.kind !== "note" && this._waitingSince === null) this.seconds = Math.max(this.seconds, this._clock(frame));
     const news = frame.seq > (this.cycle.seq ?? 0);
     if (news) this.cycle.seq = frame.seq;
     if (frame.kind === "state") this._state(frame, news);
@@ -104,10 +116,41 @@ export class CycleStore {
     return true;
   }
 
+  /** The moment of a frame, on this store's clock. @param {Frame} frame */
+  _clock(frame) {
+    return frame.t_ms / 1000 - this._waited - this.zero;
+  }
+
+  /** Back in the queue the clock stands still, until somebody takes the cycle again. @param {Frame} frame */
+  _wait(frame) {
+    const { from, to } = frame.payload.state, now = frame.t_ms / 1000;
+    if (to === "queued" && from) this._waitingSince = now;
+    else if (this._waitingSince !== null && to === "starting") {
+      const seconds = Math.max(0, now - this._waitingSince);
+      this.waits.push({ at: this._waitingSince - this._waited - this.zero, seconds });
+      this._waited += seconds;
+      this._waitingSince = null;
+    }
+  }
+
+  /**
+   * Seconds of the wall's clock since the first stage, on this store's clock: where a wait was, its place and its end.
+   * @param {number} wall @returns {{t: number, skip: number}} `skip`: seconds to the end of the wait that it lies in
+   */
+  working(wall) {
+    let gone = 0;
+    for (const { at, seconds } of this.waits) {
+      if (wall <= at + gone) break;
+      if (wall < at + gone + seconds) return { t: at, skip: at + gone + seconds - wall };
+      gone += seconds;
+    }
+    return { t: wall - gone, skip: 0 };
+  }
+
   /** @param {Frame} frame @param {boolean} news */
   _state(frame, news) {
     const change = frame.payload.state;
-    const t = frame.t_ms / 1000 - this.zero;
+    const t = this._waitingSince === null ? this._clock(frame) : this._waitingSince - this._waited - this.zero;
     if (news) {
       Object.assign(this.cycle, {
         state: change.to, attempt: change.attempt ?? this.cycle.attempt, epoch: change.epoch ?? this.cycle.epoch,
@@ -117,7 +160,7 @@ export class CycleStore {
     if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t, change.step ?? 0);
     const text = stateWords(change);
     const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
-    if (text) this._note(t, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
+    if (text) this._note(frame.t_ms / 1000, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
   }
 
   /** A note, or that one was taken away. */
@@ -141,7 +184,7 @@ export class CycleStore {
     if (progress !== undefined) this.cycle.progress = progress;
     if (step !== undefined) this.cycle.step = step;
     if (total !== undefined) this.cycle.total_steps = total;
-    this.progressAt.push([frame.t_ms / 1000 - this.zero, this.cycle.progress ?? 0]);
+    this.progressAt.push([this._clock(frame), this.cycle.progress ?? 0]);
     if (this.progressAt.length > 600) this.progressAt.splice(0, 300);
   }
 
@@ -168,12 +211,13 @@ export class CycleStore {
   _offsetOf(frame) {
     let offset = this._offset.get(frame.epoch);
     if (offset === undefined) {
-      offset = frame.t_ms / 1000 - (frame.payload.t ?? 0);
+      offset = this._clock(frame) - (frame.payload.t ?? 0);
       if (this._offset.size === 0) {
-        this.zero = offset;
-        this.seconds = frame.t_ms / 1000 - offset;
+        for (const wait of this.waits) wait.at -= offset;
+        this.zero += offset;
+        this.seconds = this._clock(frame);
+        offset = 0;
       }
-      offset -= this.zero;
       this._offset.set(frame.epoch, offset);
     }
     return offset;
@@ -209,7 +253,7 @@ export class CycleStore {
       case "decision":
         this.decisions.push({ ...base, name: event.name, kept: event.kept, reason: event.reason, detail: event.detail });
         if (!event.kept && event.detail?.before) this._undo(epoch);
-        this._note(t, event.kept ? "decision" : "reverted", decisionWords(event), event.name, epoch);
+        this._note(this._wall(t), event.kept ? "decision" : "reverted", decisionWords(event), event.name, epoch);
         break;
       case "histogram":
         this.histograms.push({
@@ -221,7 +265,7 @@ export class CycleStore {
         this.snapshots.push({ ...base, stage: event.stage });
         break;
       case "log":
-        this._note(t, event.level, event.message, "log", epoch);
+        this._note(this._wall(t), event.level, event.message, "log", epoch);
         break;
       case "verdict":
         this.verdict = { ...base, verdict: event.verdict, reasons: event.reasons, metrics: event.metrics };
@@ -240,8 +284,13 @@ export class CycleStore {
     if (open && open.t1 === null) Object.assign(open, { t1: Math.max(t, open.t0), step1: Math.max(step, open.step0) });
   }
 
-  _note(t, level, text, kind, epoch) {
-    this.journal.push({ wall: t + this.zero, level, text, kind, epoch, n: ++this._n, ghost: false });
+  /** Seconds since the job first started, of a moment of the attempt that runs. @param {number} t */
+  _wall(t) {
+    return t + this.zero + this._waited;
+  }
+
+  _note(wall, level, text, kind, epoch) {
+    this.journal.push({ wall, level, text, kind, epoch, n: ++this._n, ghost: false });
   }
 
   // ---------------------------------------------------------------- read by the page
@@ -276,38 +325,38 @@ export class CycleStore {
 function decisionWords(event) {
   const named = /^(Kept|Reverted): (.*)$/s.exec(event.reason);
   if (!named) return event.reason;
-  return `${DECISIONS[event.name] ?? event.name}: ${named[2]}`;
+  return interpolate(_("%(what)s: %(reason)s"), { what: DECISIONS[event.name] ?? event.name, reason: named[2] });
 }
 
-const DECISIONS = { prune: "Prune", strengthen: "Strengthen", dream: "Dream", merge: "Merge" };
+const DECISIONS = { prune: _("Prune"), strengthen: _("Strengthen"), dream: _("Dream"), merge: _("Merge") };
 
 /** A reason is a sentence or a stable word. */
 function stateWords(change) {
   const reason = change.reason ?? "";
   if (change.to === "starting" && change.worker) {
-    return change.attempt > 1 ? `Resumed on ${change.worker} (attempt ${change.attempt}).` : `${change.worker} took the cycle.`;
+    return interpolate(change.attempt > 1 ? _("Resumed on %(worker)s (attempt %(attempt)s).") : _("%(worker)s took the cycle."), change);
   }
-  if (change.to === "succeeded") return reason ? `Done: ${reason}.` : "Done.";
-  if (/^[a-z_.]+$/.test(reason)) return REASONS[reason] ?? `${STATE_TEXT[change.to] ?? change.to} (${reason})`;
+  if (change.to === "succeeded") return reason ? interpolate(_("Done: %(reason)s."), { reason }) : _("Done.");
+  if (/^[a-z_.]+$/.test(reason)) return REASONS[reason] ?? interpolate(_("%(words)s (%(reason)s)"), { words: STATE_TEXT[change.to] ?? change.to, reason });
   return reason || STATE_TEXT[change.to];
 }
 
 const REASONS = {
-  worker_lost: "The worker stopped reporting. The cycle goes on from its last snapshot on the next free worker.",
-  worker_stopping: "The worker was stopped. The cycle goes on from its last snapshot on the next free worker.",
-  trainer_died: "The trainer process ended by itself. The cycle goes on from its last snapshot.",
-  cancelled: "Cancelled.",
+  worker_lost: _("The worker stopped reporting. The cycle goes on from its last snapshot on the next free worker."),
+  worker_stopping: _("The worker was stopped. The cycle goes on from its last snapshot on the next free worker."),
+  trainer_died: _("The trainer process ended by itself. The cycle goes on from its last snapshot."),
+  cancelled: _("Cancelled."),
 };
 
 const STATE_TEXT = {
-  starting: "A worker took the cycle.",
-  running: "The model was loaded and checked; it begins.",
-  queued: "Waiting for a worker.",
-  rejected: "A gate failed; the project's checkpoint stays.",
-  failed: "Failed.",
-  quarantined: "Set aside after it failed repeatedly.",
-  publishing: "Checking and publishing the result.",
-  succeeded: "Done.",
-  cancelling: "Cancelling at the next step.",
-  cancelled: "Cancelled.",
+  starting: _("A worker took the cycle."),
+  running: _("The model was loaded and checked; it begins."),
+  queued: _("Waiting for a worker."),
+  rejected: _("A gate failed; the project's checkpoint stays."),
+  failed: _("Failed."),
+  quarantined: _("Set aside after it failed repeatedly."),
+  publishing: _("Checking and publishing the result."),
+  succeeded: _("Done."),
+  cancelling: _("Cancelling at the next step."),
+  cancelled: _("Cancelled."),
 };

@@ -1,7 +1,7 @@
 // @ts-check
 /** The six figures under the title: value, change, arrow and word. */
-import { energyWords } from "./charts.js";
-import { gettext as _ } from "./i18n.js";
+import { energyParts } from "./charts.js";
+import { gettext as _, interpolate } from "./i18n.js";
 import { MINUS, NONE, duration, isNumber, percent, score, signed } from "./format.js";
 
 export class Strip {
@@ -18,42 +18,42 @@ export class Strip {
     const before = store.latest(split, "before") ?? store.latest("proof", "before");
     const now = ended ?? store.latest("watch") ?? before;
     const told = store.verdict?.metrics ?? {};
-    const since = store.cycle.kind === "wake" ? "since it woke" : "since waking";
+    const since = store.cycle.kind === "wake" ? _("%(change)s since it woke") : _("%(change)s since waking");
 
     const kept = told.after?.retention ?? this.figures.retention(now?.scores);
     const had = told.before?.retention ?? this.figures.retention(before?.scores);
-    this._set("retention", score(kept), this._change(kept, had, "up", since), old.length ? "" : "no old task yet");
+    this._set("retention", score(kept), this._change(kept, had, "up", since), old.length ? "" : _("no old task yet"));
 
     const lost = this.figures.worst(now?.scores), budget = store.cycle.forgetting_budget;
     const worst = told.after?.worst_forgetting ?? lost?.value ?? null;
     const word = told.after?.worst_task ?? lost?.task;
     const within = worst === null ? null : worst <= budget;
     this._set("forgetting", percent(worst), store.cycle.kind === "sleep" && within !== null
-      ? { text: within ? `within ${percent(budget)}` : `over ${percent(budget)}`, tone: within ? "good" : "bad", arrow: within ? "✓" : "▲" } : null,
+      ? { text: interpolate(within ? _("within %(budget)s") : _("over %(budget)s"), { budget: percent(budget) }), tone: within ? "good" : "bad", arrow: within ? "✓" : "▲" } : null,
       word ? `${word}` : "");
 
     if (newest) {
       const was = before?.scores[newest.name], is = now?.scores[newest.name];
-      this._set("newest", score(is), this._change(is, was, "up", ""), newest.name);
+      this._set("newest", score(is), this._change(is, was, "up", "%(change)s"), newest.name);
     }
     const pruned = store.decisions.filter((d) => d.name === "prune" && !d.ghost).at(-1);
-    this._set("pruned", prunedText(pruned), pruned ? { text: pruned.kept ? "kept" : "reverted", tone: pruned.kept ? "good" : "", arrow: pruned.kept ? "✓" : "↺" } : null,
-      pruned ? "" : "not yet");
-    const { energy } = store;
-    const [amount, known] = energyWords(energy).split(", ");
-    this._set("energy", amount || NONE, null, energy ? known : _("not measured yet"));
-    this._set("time", store.cycle.started_at ? duration(this.seconds()) : NONE, null, split === "watch" && now ? "figures so far: watch probe" : ended ? "figures: proof probe" : "");
+    this._set("pruned", prunedText(pruned), pruned ? { text: pruned.kept ? _("kept") : _("reverted"), tone: pruned.kept ? "good" : "", arrow: pruned.kept ? "✓" : "↺" } : null,
+      pruned ? "" : _("not yet"));
+    const energy = energyParts(store.energy);
+    this._set("energy", energy ? energy.amount : NONE, null, energy ? energy.how : _("not measured yet"));
+    this._set("time", store.cycle.started_at ? duration(this.seconds()) : NONE, null, split === "watch" && now ? _("figures so far: watch probe") : ended ? _("figures: proof probe") : "");
     const heading = this.root.querySelector("[data-figure='retention'] .figure__name");
-    if (heading && mode === "score") heading.textContent = old.length ? "Mean score, old tasks" : "Retention";
+    if (heading && mode === "score") put(heading, old.length ? _("Mean score, old tasks") : _("Retention"));
   }
 
-  /** @returns {{text: string, tone: string, arrow: string}|null} */
-  _change(now, before, good, word) {
+  /** `text` says "%(change)s" and since when. @returns {{text: string, tone: string, arrow: string}|null} */
+  _change(now, before, good, text) {
     if (!isNumber(now) || !isNumber(before)) return null;
-    const delta = now - before, tail = word ? ` ${word}` : "";
-    if (Math.abs(delta) < 0.005) return { text: `±0${tail}`, tone: "", arrow: "" };
+    const delta = now - before, still = Math.abs(delta) < 0.005;
+    const words = interpolate(text, { change: still ? "±0" : signed(delta, 2) });
+    if (still) return { text: words, tone: "", arrow: "" };
     const better = delta > 0 === (good === "up");
-    return { text: `${signed(delta, 2)}${tail}`, tone: better ? "good" : "bad", arrow: delta > 0 ? "▲" : "▼" };
+    return { text: words, tone: better ? "good" : "bad", arrow: delta > 0 ? "▲" : "▼" };
   }
 
   _set(name, value, change, note) {
@@ -92,7 +92,7 @@ function prunedText(decision) {
   if (!decision) return NONE;
   const { sparsity, share, fraction, pruned } = decision.detail ?? {};
   const value = [sparsity, share, fraction, pruned].find((v) => isNumber(v) && v <= 1);
-  return isNumber(value) ? percent(value) : decision.kept ? "yes" : "no";
+  return isNumber(value) ? percent(value) : decision.kept ? _("yes") : _("no");
 }
 
 /** @param {Element|null} node @param {string} text */

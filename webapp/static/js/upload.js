@@ -1,7 +1,7 @@
 // @ts-check
 // The upload panel: choose or drop a file, see it go, hear what became of it.
-import { integer } from "./format.js";
-import { bytesText } from "./format.js";
+import { bytesText, fixed, integer, plain } from "./format.js";
+import { gettext as _, interpolate } from "./i18n.js";
 import { Pace } from "./pace.js";
 import { summarise } from "./tensors.js";
 import { announce, Broken, Cancelled, follow, forget, Refusal, send } from "./transfer.js";
@@ -18,8 +18,8 @@ function say(key, values = {}) {
 /** @param {number} seconds */
 function time(seconds) {
   const s = Math.max(1, Math.round(seconds));
-  if (s < 90) return say("seconds", { n: String(s) });
-  return s < 5400 ? say("minutes", { n: String(Math.round(s / 60)) }) : say("hours", { n: (s / 3600).toFixed(1) });
+  if (s < 90) return say("seconds", { n: plain(s) });
+  return s < 5400 ? say("minutes", { n: plain(Math.round(s / 60)) }) : say("hours", { n: fixed(s / 3600, 1) });
 }
 
 class Panel {
@@ -95,11 +95,11 @@ class Panel {
     const found = await summarise(file);
     if (file !== this.file) return;
     const local = this.part("[data-local]");
-    const about = found
-      ? say("tensors", { n: integer(found.tensors), values: integer(found.values) })
-      : say("unreadable");
-    const told = found?.described ? ` ${say("described", { family: found.family ?? "" })}` : "";
-    local.textContent = found ? `${about}.${told}` : about;
+    if (found) {
+      const about = say("tensors", { n: integer(found.tensors), values: integer(found.values) });
+      const more = found.described ? say("described", { family: found.family ?? "" }) : "";
+      local.textContent = interpolate(more ? _("%(about)s. %(more)s") : _("%(about)s."), { about, more });
+    } else local.textContent = say("unreadable");
     local.hidden = false;
     this.part("[data-ask]").hidden = !found || found.described;
     this.part("[data-ask-words]").textContent = say("asks");
@@ -206,7 +206,7 @@ class Panel {
         : say("sending", { done: bytesText(sent), size, rate: bytesText(pace.rate()), left: say("left", { time: time(left) }) });
       if (performance.now() - said > SAY_EVERY_MS) {
         said = performance.now();
-        this.tell(say("announce", { name: file.name, percent: String(Math.floor((100 * sent) / file.size)) }));
+        this.tell(say("announce", { name: file.name, percent: plain(Math.floor((100 * sent) / file.size)) }));
       }
     };
   }
@@ -216,8 +216,8 @@ class Panel {
     this.stage("verifying");
     this.bar.removeAttribute("value");
     this.part("[data-cancel]").hidden = true;
-    this.part("[data-figures]").textContent =
-      `${say("received", { size: bytesText(file.size), time: time(seconds) })}. ${say("verifying")}`;
+    const about = say("received", { size: bytesText(file.size), time: time(seconds) });
+    this.part("[data-figures]").textContent = interpolate(_("%(about)s. %(more)s"), { about, more: say("verifying") });
     const sha = this.part("[data-sha]");
     sha.hidden = false;
     const code = sha.querySelector("code");
