@@ -8,6 +8,7 @@ import json
 import math
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,7 +288,7 @@ def test_smoothing_leaves_the_raw_values_where_they_are(seen: Page, cycle: Cycle
     play(seen, cycle, payloads())
     raw = menu(seen, "loss", "CSV of this chart")
     seen.locator("[data-smooth]").fill("0.9")
-    assert "smooth=0.9" in seen.url
+    seen.wait_for_function("() => location.hash.includes('smooth=0.9')")
     box = chart(seen, "loss").locator(".u-over").bounding_box()
     assert box is not None
     seen.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 30)
@@ -334,6 +335,44 @@ def test_a_link_restores_the_view(seen: Page, cycle: Cycle) -> None:
     assert hidden.get_attribute("aria-pressed") == "false"
     assert seen.get_by_role("button", name="Steps", exact=True).get_attribute("aria-pressed") == "true"
     assert seen.locator("[data-smooth]").input_value() == "0.6"
+
+
+def test_a_link_pasted_over_the_open_page_changes_its_view(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    seen.evaluate("location.hash = '#axis=step&zoom=200,400&smooth=0.5'")
+    seen.locator("[data-chart=loss][data-following=false]").wait_for()
+    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.range.startsWith('200 ')")
+    assert seen.get_by_role("button", name="Steps", exact=True).get_attribute("aria-pressed") == "true"
+    assert seen.locator("[data-smooth]").input_value() == "0.5"
+
+
+def test_the_device_stands_at_its_steps_after_a_late_start_too(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    for payload in script:
+        last = night.flush(cycle, payload)
+    for number in range(420):
+        body = {"events": [], "t": 7.0, "progress": 1.0, "step": 1_700 + number, "total_steps": 2_200}
+        last = night.flush(cycle, body)
+    seen.reload()
+    shows(seen, last)
+    seen.get_by_role("button", name="Steps", exact=True).click()
+    body = json.loads(menu(seen, "device", "JSON of this chart"))
+    assert max(body["step"]) > 300
+
+
+def test_between_two_probes_a_line_is_still_seen(seen: Page, cycle: Cycle) -> None:
+    play(seen, cycle, payloads())
+    xs = json.loads(menu(seen, "forgetting", "JSON of this chart"))["elapsed_s"]
+    between = next((a, b) for a, b in pairwise(xs[1:]) if b - a > 0.2)
+    low, high = between[0] + 0.05, between[1] - 0.05
+    seen.evaluate(f"location.hash = '#zoom={low:.3f},{high:.3f}'")
+    seen.locator("[data-chart=forgetting][data-following=false]").wait_for()
+    red = """() => { const canvas = document.querySelector('[data-chart=forgetting] canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let n = 0; for (let i = 0; i < data.length; i += 4)
+          if (data[i + 3] > 200 && data[i] > 150 && data[i + 1] < 90 && data[i + 2] < 90) n += 1;
+        return n; }"""
+    seen.wait_for_function(f"({red})() > 100")
 
 
 def test_every_chart_has_its_values_as_a_table(seen: Page, cycle: Cycle) -> None:

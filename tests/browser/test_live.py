@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from tests.browser.conftest import shows
 from tests.support import night
@@ -14,13 +18,13 @@ from tests.support.database import url_of
 from tests.support.night_script import TASKS, Night
 from tests.webapp.live.people import COOKIE, Web, session_of, start_web
 from webapp.checkpoints.models import Score
+from webapp.cycles.models import Cycle
 from webapp.cycles.transitions import transition
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
     from webapp.accounts.models import User
-    from webapp.cycles.models import Cycle
 
 pytestmark = [
     pytest.mark.browser,
@@ -306,6 +310,117 @@ def test_what_a_new_attempt_supersedes_is_a_ghost(seen: Page, cycle: Cycle) -> N
     live = [step for step, _, ghost in points if not ghost]
     assert live == sorted(set(live)), "one value a step, whatever attempt it is from"
     seen.get_by_text("attempt 2").first.wait_for()
+
+
+def test_the_clock_stands_still_while_a_cycle_waits_for_a_worker(seen: Page, cycle: Cycle) -> None:
+    for payload in payloads()[:20]:
+        night.flush(cycle, payload)
+    transition(cycle.pk, to="queued", expect_from=["running"], fence=True, worker=None, reason="worker_lost")
+    # Sixty hours later.
+    Cycle.objects.filter(pk=cycle.pk).update(started_at=F("started_at") - timedelta(hours=60))
+    cycle = night.begin(cycle)
+    for payload in payloads(resume_step=300, seed=9)[:10]:
+        last = night.flush(cycle, payload)
+    shows(seen, last)
+    seen.locator(".hypno__wait title", has_text="Waited 60 h").wait_for(state="attached")
+    _low, high = map(float, (seen.locator("[data-chart=loss]").get_attribute("data-range") or "").split())
+    assert high < 60
+    assert not re.search(r"\bh\b", seen.locator("[data-figure=time] .figure__value").inner_text())
+    seen.reload()
+    shows(seen, last)
+    seen.locator(".hypno__wait").wait_for(state="attached")
+
+
+def test_silence_is_told_and_never_dated_into_the_future(seen: Page, cycle: Cycle) -> None:
+    script = payloads()
+    for payload in script[:20]:
+        last = night.flush(cycle, payload)
+        time.sleep(0.1)
+    shows(seen, last)
+    time.sleep(3)
+    words = seen.locator("[data-fresh]").inner_text()
+    found = re.fullmatch(r"last update ([\d.]+) s ago", words)
+    assert found and 2.5 < float(found[1]) < 10, words
+
+
+def test_a_server_that_hangs_is_not_called_live(seen: Page, cycle: Cycle, web: Web) -> None:
+    # The pulse is looked for every five seconds, and lost after thirty-five of silence.
+    chip = seen.locator("[data-livechip]")
+    web.process.send_signal(signal.SIGSTOP)
+    try:
+        seen.locator("[data-livechip]:not([data-kind=live])").wait_for(timeout=60_000)
+        chip.get_by_text(re.compile("nothing is lost|does not answer|Connecting")).wait_for(timeout=20_000)
+    finally:
+        web.process.send_signal(signal.SIGCONT)
+    seen.locator("[data-livechip][data-kind=live]").wait_for(timeout=60_000)
+
+
+def test_data_that_the_server_refuses_is_told_and_asked_for_again(
+    page: Page, web: Web, alice: User, cycle: Cycle
+) -> None:
+    script = Night(seconds=3)
+    night.play(cycle, script)
+    night.finish(cycle, script)
+    page.context.add_cookies([{"name": COOKIE, "value": session_of(alice), "url": web.url}])
+    page.route("**/api/cycles/*/frames*", lambda route: route.fulfill(status=500, body="{}"))
+    page.goto(f"{web.url}/cycles/{cycle.pk}/")
+    page.get_by_text("does not hand out this cycle").wait_for()
+    page.unroute_all()
+    page.locator("[data-chart=loss][data-points]").wait_for()
+    page.get_by_text("does not hand out this cycle").wait_for(state="hidden")
+
+
+def test_a_note_stands_where_the_night_is_and_a_dialog_stays_open_under_the_pointer(
+    seen: Page, cycle: Cycle
+) -> None:
+    stage = {"kind": "stage_started", "stage": "wake probe", "round": 1, "t": 0.0, "step": 0}
+    night.flush(cycle, {"events": [stage], "t": 0.0, "progress": 0.0, "step": 0, "total_steps": 9})
+    last = night.flush(cycle, {"events": [], "t": 90.0, "progress": 0.1, "step": 7, "total_steps": 9})
+    shows(seen, last)
+    Cycle.objects.filter(pk=cycle.pk).update(started_at=F("started_at") - timedelta(seconds=90))
+    shows(seen, night.flush(cycle, {"events": [], "t": 95.0, "progress": 0.2, "step": 8, "total_steps": 9}))
+    seen.get_by_role("button", name="Add a note").click()
+    dialog = seen.get_by_role("dialog", name="Add a note")
+    dialog.get_by_text(re.compile(r"At 1:\d\d, step 8")).wait_for()
+    box = dialog.bounding_box()
+    assert box is not None
+    seen.mouse.click(box["x"] + 6, box["y"] + 6)
+    assert dialog.is_visible(), "its padding is part of it"
+    field = dialog.get_by_label("Note")
+    field.fill("a thought")
+    inside = field.bounding_box()
+    assert inside is not None
+    seen.mouse.move(inside["x"] + 20, inside["y"] + 10)
+    seen.mouse.down()
+    seen.mouse.move(2, 2, steps=3)
+    seen.mouse.up()
+    assert dialog.is_visible(), "a selection that ends outside closes nothing"
+    seen.mouse.click(2, 2)
+    dialog.wait_for(state="hidden")
+
+
+def test_the_log_says_how_much_more_there_is_and_stands_still(seen: Page, cycle: Cycle) -> None:
+    def told(first: int, count: int) -> dict[str, Any]:
+        events = [
+            {"kind": "log", "t": 1.0, "step": n, "level": "info", "message": f"line {n}"}
+            for n in range(first, first + count)
+        ]
+        return {"events": events, "t": 1.0, "progress": 0.1, "step": first, "total_steps": 1000}
+
+    for first in range(0, 600, 200):
+        last = night.flush(cycle, told(first, 200))
+    shows(seen, last)
+    log = seen.locator("[data-log]")
+    more = log.get_by_role("button", name=re.compile("Show the \\d+ older entries"))
+    assert log.locator("li.log__row").count() == 300
+    log.evaluate("list => { list.scrollTop = 2000; }")
+    row = log.locator("li", has_text="line 550")
+    before = row.bounding_box()
+    shows(seen, night.flush(cycle, told(600, 20)))
+    after = row.bounding_box()
+    assert before and after and abs(before["y"] - after["y"]) < 2
+    more.click()
+    assert log.locator("li.log__row").count() > 600
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -56,12 +56,14 @@ export class Journal {
     // What is there stays there: somebody reads or marks it, further down.
     const rows = entries.map((entry) => this._rows.get(entry) ?? this._row(entry));
     this._rows = new Map(entries.map((entry, i) => [entry, rows[i]]));
-    const { scrollTop, scrollHeight } = this.list, keep = new Set(rows);
+    const { scrollTop } = this.list, keep = new Set(rows);
+    const held = scrollTop > 0 ? rows.find((row) => row.isConnected && row.offsetTop - this.list.offsetTop >= scrollTop) : null;
+    const was = held?.offsetTop ?? 0;
     for (const row of [...this.list.children]) if (!keep.has(row)) row.remove();
     rows.forEach((row, i) => {
       if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
     });
-    if (scrollTop > 0) this.list.scrollTop = scrollTop + this.list.scrollHeight - scrollHeight;
+    if (held) this.list.scrollTop = scrollTop + held.offsetTop - was;
     this._more(all.length - entries.length);
   }
 
