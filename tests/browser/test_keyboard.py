@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.test_accessible import everything, shown
+from tests.webapp.live.people import COOKIE, Web
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     from tests.support.places import Everything, Place
 
@@ -182,6 +183,57 @@ def test_undo_is_a_button_of_the_toast(shown: Callable[[Place], Page], everythin
     toast.get_by_role("button", name="Undo").press("Enter")
     page.locator(".toast").get_by_text("The schedule is back").wait_for()
     assert page.get_by_role("link", name=name, exact=True).count() == 1
+
+
+def test_a_chart_is_zoomed_by_keys(shown: Callable[[Place], Page], everything: Everything) -> None:
+    page = shown(everything.place("sleep, improved"))
+    chart = page.locator("[data-chart=loss]")
+    chart.locator("xpath=self::*[@data-points]").wait_for()
+    plot = chart.locator("[data-plot]")
+
+    def span() -> tuple[float, float]:
+        low, high = (float(x) for x in (chart.get_attribute("data-range") or "").split())
+        return low, high
+
+    low, high = span()
+    plot.focus()
+    page.keyboard.press("+")
+    page.locator("[data-chart=gradient][data-following=false]").wait_for()
+    closer = span()
+    assert closer[1] - closer[0] == pytest.approx((high - low) / 2, rel=1e-3)
+    page.keyboard.press("ArrowRight")
+    assert span()[0] > closer[0]
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    assert span()[0] == 0, "nothing lies before the beginning"
+    page.keyboard.press("0")
+    page.locator("[data-chart=loss][data-following=true]").wait_for()
+    assert span() == (low, high)
+
+
+def test_a_finger_zooms_too(browser: Browser, web: Web, everything: Everything) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    place = everything.place("sleep, improved")
+    context.add_cookies([{"name": COOKIE, "value": everything.sessions[place.who], "url": web.url}])
+    page = context.new_page()
+    page.goto(web.url + place.path)
+    chart = page.locator("[data-chart=loss][data-points]")
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    finger = context.new_cdp_session(page)
+    y = box["y"] + box["height"] / 2
+
+    def touch(kind: str, *shares: float) -> None:
+        points = [{"x": box["x"] + box["width"] * share, "y": y} for share in shares]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.3)
+    for share in (0.35, 0.45, 0.6):
+        touch("touchMove", share)
+    touch("touchEnd")
+    page.locator("[data-chart=gradient][data-following=false]").wait_for()
+    context.close()
 
 
 def test_the_keys_go_where_the_sheet_says(shown: Callable[[Place], Page], everything: Everything) -> None:

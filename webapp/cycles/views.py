@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MODULES = [
     f"js/{name}.js"
     for name in (
-        "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "header",
-        "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "notify", "palette", "redraw",
+        "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "gestures",
+        "header", "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "notify", "palette", "redraw",
         "rows", "smoothing", "stages", "store", "strip", "view",
     )
 ]  # fmt: skip

@@ -36,6 +36,7 @@
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { el, fillTable, saveCsv, saveJson, savePng } from "./chart_values.js";
 import { elapsed, integer, isNumber } from "./format.js";
+import { zoomByFinger, zoomWithoutMouse } from "./gestures.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { faded, onTheme, token } from "./palette.js";
 import { redraw } from "./redraw.js";
@@ -74,6 +75,7 @@ export class Chart {
       button.addEventListener("click", () => this.show(/** @type {HTMLElement} */ (button).dataset.view ?? ""));
     }
     this.table?.addEventListener("toggle", () => fillTable(this));
+    zoomWithoutMouse(this);
     new ResizeObserver(() => this._resize()).observe(this.host);
     onTheme(() => this._rebuild());
   }
@@ -105,6 +107,14 @@ export class Chart {
     this._scale(min, max);
     this.version = undefined;
     this.update();
+  }
+
+  /** The same, because a person said so: all charts go along. @param {number} min @param {number} max */
+  zoomByHand(min, max) {
+    if (!(max > min)) return;
+    this.zoom(min, max);
+    this.card.dataset.range = `${min} ${max}`;
+    this.shared.zoomed(this, [min, max]);
   }
 
   /** One view of several. @param {string} view */
@@ -223,6 +233,7 @@ export class Chart {
     this.tip.hidden = true;
     this.plot.over.append(this.tip);
     this.plot.root.setAttribute("aria-hidden", "true");
+    zoomByFinger(this);
   }
 
   /** @param {Line} line */
