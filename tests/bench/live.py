@@ -7,7 +7,8 @@
 Sections: paint (commit of a frame to its paint: 4 cycles, 20 viewers), viewers (200 sockets on one web
 process), history (a million points, opened late and zoomed), scripting (script time of an open page, bytes of
 its assets), lists (a project with 10,000 cycles beside one with a page of them), lighthouse (performance and
-accessibility of every page; fetches Lighthouse by npm).
+accessibility of every page; fetches Lighthouse by npm), rivals (a live point and a long series beside
+MLflow and TensorBoard; installs them by pip).
 
 Without DATABASE_URL it runs on the embedded server, as a person's own machine does. The exit code is 1 when a
 target is missed. Figures depend on what else the machine does; the load is printed beside them.
@@ -26,7 +27,7 @@ from tests.bench.site import running
 if TYPE_CHECKING:
     from types import ModuleType
 
-SECTIONS = ("paint", "viewers", "history", "scripting", "lists", "lighthouse")
+SECTIONS = ("paint", "viewers", "history", "scripting", "lists", "lighthouse", "rivals")
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from tests.support.jobs import Lab, eventually
 from tests.support.processes import SHIFT, at_step, gone, process, trainer_of
 from webapp.checkpoints.models import Checkpoint
 from webapp.cycles.choices import ACTIVE, TRANSITIONS, State
-from webapp.cycles.models import Cycle, Transition
+from webapp.cycles.models import Cycle, Snapshot, Transition
 from webapp.cycles.services import cycle_cancel
 from webapp.live.models import Frame
 from workers.reaper import reap
@@ -104,6 +104,27 @@ def test_killed_in_the_middle_it_resumes_to_the_same_bits(
     ]
     assert len(resumed) == 1
     assert resumed[0] >= 400
+    check_history(done)
+    assert Checkpoint.objects.get(cycle=done).sha256 == unbroken(lab, database_url, log)
+
+
+def test_begun_anew_for_want_of_a_snapshot_it_supersedes_all_that_was_told(
+    lab: Lab, database_url: str, log: Path
+) -> None:
+    cycle = lab.wake(0, **RECIPE)
+    with process(*SHIFT, database_url=database_url, log=log) as supervisor:
+        at_step(cycle, KILL_AT)
+        trainer = trainer_of(cycle)
+        supervisor.kill()
+        trainer.send_signal(signal.SIGKILL)
+        gone(trainer)
+    Snapshot.objects.filter(cycle=cycle).delete()
+    eventually(reap, timeout=10, what="the reaper's turn")
+    with process(*SHIFT, database_url=database_url, log=log):
+        done = finished(cycle)
+    assert (done.state, done.attempt) == (State.SUCCEEDED, 2), log.read_text()
+    frames = Frame.objects.filter(cycle=cycle, kind="data", epoch=done.epoch).order_by("seq")
+    assert [f.payload["resume_step"] for f in frames if "resume_step" in f.payload] == [0]
     check_history(done)
     assert Checkpoint.objects.get(cycle=done).sha256 == unbroken(lab, database_url, log)
 

@@ -29,8 +29,8 @@ MODULES = [
     f"js/{name}.js"
     for name in (
         "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "gestures",
-        "header", "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "notify", "palette", "redraw",
-        "rows", "smoothing", "stages", "store", "strip", "view",
+        "header", "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "notify", "palette",
+        "redraw", "rows", "smoothing", "stages", "store", "strip", "view",
     )
 ]  # fmt: skip
 

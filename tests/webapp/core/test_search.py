@@ -14,6 +14,7 @@ from tests.webapp import rows
 from tests.webapp.conftest import logged_in
 from webapp.core.search import EACH, search
 from webapp.cycles.models import Cycle
+from webapp.projects.models import Task
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User, Workspace
@@ -51,6 +52,12 @@ def found(user: User, text: str) -> dict[str, list[str]]:
 )
 def test_a_few_words_find_it(slept: Cycle, vera: User, text: str, group: str, title: str) -> None:
     assert title in found(vera, text)[group]
+
+
+@pytest.mark.parametrize("text", ["Straße", "straße", "STRAß"])
+def test_letters_that_only_casefold_changes_are_found(project: Project, vera: User, text: str) -> None:
+    Task.objects.create(project=project, name="Straße", position=9)
+    assert found(vera, text)["Tasks"] == ["Straße"]
 
 
 def test_every_word_has_to_fit(slept: Cycle, vera: User) -> None:

@@ -1,4 +1,4 @@
-"""A real uvicorn on the test database, and sockets that are logged in."""
+"""A real web process on the test database, and sockets that are logged in."""
 
 from __future__ import annotations
 
@@ -60,19 +60,20 @@ class Web:
             self.process.wait()
 
 
-def start_web(database_url: str, data: Path, port: int | None = None) -> Web:
-    """uvicorn as the launcher starts it; returns when it accepts connections."""
+def start_web(database_url: str, data: Path, port: int | None = None, url: str | None = None) -> Web:
+    """The web process as the launcher starts it; returns when it accepts connections.
+
+    Args:
+        url: the address that browsers know it by, when something stands in front of it.
+    """
     port = port or free_port()
     env = os.environ | {
         "DATABASE_URL": database_url,
         "NOCTURNE_DATA": str(data),
         "SECRET_KEY": settings.SECRET_KEY,
-        "NOCTURNE_URL": f"http://127.0.0.1:{port}",
+        "NOCTURNE_URL": url or f"http://127.0.0.1:{port}",
     }
-    command = [
-        sys.executable, "-m", "uvicorn", "webapp.config.asgi:application", "--port", str(port),
-        "--log-level", "warning", "--ws-max-size", "65536",
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "workers.web", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=env)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

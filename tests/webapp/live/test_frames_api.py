@@ -48,6 +48,32 @@ def test_pages_of_frames_are_gapless_and_say_whether_there_are_more(played: Cycl
     ]
 
 
+def test_a_page_of_large_frames_ends_early_and_the_rest_follows(cycle: Cycle, vera: User) -> None:
+    words = "x" * 100_000
+    for step in range(120):
+        events = [{"kind": "log", "t": 1.0, "step": step, "level": "info", "message": words}]
+        night.flush(cycle, {"events": events, "t": 1.0, "progress": 0.1, "step": step, "total_steps": 200})
+    cycle.refresh_from_db()
+    client, after, pages = logged_in(vera), 0, 0
+    while True:
+        page = client.get(f"/api/cycles/{cycle.pk}/frames?after={after}&limit=2000").json()
+        assert [frame["seq"] for frame in page["items"]] == list(
+            range(after + 1, after + 1 + len(page["items"]))
+        )
+        after, pages = page["items"][-1]["seq"], pages + 1
+        if not page["more"]:
+            break
+    assert after == cycle.seq
+    assert pages == 3
+
+
+@pytest.mark.parametrize("query", ["high=" + "9" * 400, "low=-1", "low=1e9", "high=nan", "points=49"])
+def test_steps_that_cannot_be_are_refused(played: Cycle, vera: User, query: str) -> None:
+    answer = logged_in(vera).get(f"/api/cycles/{played.pk}/points?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "request.invalid"
+
+
 def test_nothing_new_is_an_empty_page(played: Cycle, alice: User) -> None:
     page = logged_in(alice).get(f"/api/cycles/{played.pk}/frames?after={played.seq}").json()
     assert page == {"items": [], "last": played.seq, "more": False}

@@ -130,6 +130,28 @@ def test_a_zoom_is_finer(cycle: Cycle, low: int, high: int) -> None:
     assert found["complete"] == (found["points"]["level"] == 0) == (high - low < 2_000)
 
 
+def test_a_zoom_loses_nothing_at_its_edges_whatever_stands_between_the_frames(cycle: Cycle) -> None:
+    points = night(1, 6_000)
+    writer = RollupWriter()
+    for at in range(0, len(points), 37):
+        payload: dict[str, Any] = {
+            "points": {
+                "step": [step for step, _ in points[at : at + 37]],
+                "t": [step / 100 for step, _ in points[at : at + 37]],
+                "loss": [value for _, value in points[at : at + 37]],
+            }
+        }
+        parts = writer.add(payload)
+        with transaction.atomic():
+            seq = frame_write(cycle_id=cycle.pk, epoch=cycle.epoch, kind="data", payload=payload)
+            writer.wrote(payload, seq)
+            writer.store(cycle.pk, cycle.epoch, parts)
+        frame_write(cycle_id=cycle.pk, epoch=cycle.epoch, kind="data", payload={"events": []})
+    for low in range(1, 5_500, 173):
+        found = points_between(cycle.pk, low, low + 500)
+        assert found["points"]["key"] == list(range(low, low + 501)), low
+
+
 def end(cycle: Cycle, days: int) -> None:
     ended = timezone.now() - timedelta(days=days)
     type(cycle).objects.filter(pk=cycle.pk).update(state="succeeded", finished_at=ended)

@@ -20,7 +20,7 @@ from webapp.accounts.models import Membership
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from websockets.asyncio.client import ClientConnection
 
@@ -96,6 +96,16 @@ def test_a_page_of_another_site_gets_no_socket(web: Web, alice: User) -> None:
 
     session_of_alice = session_of(alice)
     asyncio.run(run())
+
+
+def test_what_is_sent_is_never_compressed(web: Web, alice: User) -> None:
+    async def run() -> str | None:
+        async with socket_to(web, session) as live:
+            assert live.response is not None
+            return live.response.headers.get("Sec-WebSocket-Extensions")
+
+    session = session_of(alice)
+    assert asyncio.run(run()) is None
 
 
 def test_nobody_and_a_logged_out_session_are_told_4401(web: Web, cycle: Cycle) -> None:
@@ -196,30 +206,44 @@ def test_hello_says_where_the_cycle_stands_and_frames_follow_without_a_gap(
     asyncio.run(run())
 
 
-def test_a_socket_cut_twenty_times_resumes_by_number_to_the_history_over_http(
+def test_a_socket_cut_fifty_times_resumes_by_number_to_the_history_over_http(
     web: Web, alice: User, cycle: Cycle
 ) -> None:
+    allowed = threading.Semaphore(0)
+
+    def script() -> Iterator[dict[str, Any]]:
+        """Frames as the cutting goes on: however slow the machine is, the night lasts longer."""
+        for payload in Night(seconds=20).flushes():
+            assert allowed.acquire(timeout=20)
+            yield payload
+
     async def run() -> list[dict[str, Any]]:
         got: list[dict[str, Any]] = []
-        writer = threading.Thread(target=play, args=(cycle, Night(seconds=20)), kwargs={"speed": 6.0})
-        await asyncio.to_thread(writer.start)
-        for cut in range(21):
+        writing = asyncio.create_task(asyncio.to_thread(play_payloads, cycle, script()))
+        for cut in range(50):
             async with socket_to(web, session) as live:
                 await live.send(sub(cycle.pk, got[-1]["seq"] if got else 0))
-                for _ in range(3 if cut < 20 else 10_000):
-                    try:
-                        got += (await hear(live, "frames", 3))["items"]
-                    except TimeoutError:
-                        break
+                allowed.release()
+                await hear(live, "hello")
+                for _ in range(cut % 3):
+                    allowed.release(2)
+                    got += (await hear(live, "frames"))["items"]
                 live.transport.abort()
-        await asyncio.to_thread(writer.join)
+        assert not writing.done()
+        async with socket_to(web, session) as live:
+            await live.send(sub(cycle.pk, got[-1]["seq"]))
+            allowed.release(1_000)
+            await writing
+            told = await asyncio.to_thread(history, web, session, cycle.pk)
+            while got[-1]["seq"] < told[-1]["seq"]:
+                got += (await hear(live, "frames"))["items"]
+        assert got == told
         return got
 
     session = session_of(alice)
     got = asyncio.run(run())
-    assert got == history(web, session, cycle.pk)
     assert [frame["seq"] for frame in got] == list(range(1, len(got) + 1))
-    assert len(got) > 150
+    assert len(got) > 200
 
 
 @pytest.mark.parametrize("after", [-1, 10_000])

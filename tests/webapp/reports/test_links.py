@@ -14,12 +14,12 @@ from tests.support import night
 from tests.webapp.conftest import logged_in
 from webapp.core.errors import Conflict, Forbidden, InvalidInput
 from webapp.core.models import AuditEntry
+from webapp.cycles.models import Cycle
 from webapp.reports.models import ReportShare
 from webapp.reports.services import MOST_LINKS, report_share_create, report_share_revoke
 
 if TYPE_CHECKING:
-    from webapp.accounts.models import User
-    from webapp.cycles.models import Cycle
+    from webapp.accounts.models import User, Workspace
 
 
 def link_of(client: Client, cycle: Cycle, days: str = "7") -> str:
@@ -75,7 +75,7 @@ def test_a_viewer_reads_but_shares_nothing(slept: Cycle, vera: User, bob: User) 
     assert logged_in(vera).get(f"/cycles/{slept.pk}/report/").status_code == 200
 
 
-@pytest.mark.parametrize("days", ["0", "-7", "8", "", "nan", "9" * 500, "²"])
+@pytest.mark.parametrize("days", ["0", "-7", "8", "", "nan", "9" * 5000, "²", "٣"])
 def test_a_link_lasts_one_of_four_times(slept: Cycle, bob: User, days: str) -> None:
     answer = logged_in(bob).post(f"/cycles/{slept.pk}/report/links/", {"days": days})
     assert answer.status_code == 422
@@ -93,3 +93,14 @@ def test_only_an_ended_cycle_is_shared_and_not_without_end(slept: Cycle, bob: Us
         report_share_create(actor=bob, cycle=slept, days=90)
     with pytest.raises(InvalidInput):
         report_share_create(actor=bob, cycle=slept, days=2)
+
+
+def test_of_a_cycle_that_never_had_a_base_a_link_tells_no_later_score(
+    workspace: Workspace, alice: User, bob: User
+) -> None:
+    project = night.line(workspace=workspace, actor=alice)
+    cycle = night.sleep_cycle(project, actor=alice, kind="wake")
+    Cycle.objects.filter(pk=cycle.pk).update(base=None, state="cancelled", finished_at=timezone.now())
+    page = Client().get(link_of(logged_in(bob), cycle)).content.decode()
+    assert "Retention matrix" not in page
+    assert ">v6<" not in page
