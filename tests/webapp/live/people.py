@@ -72,6 +72,7 @@ def start_web(database_url: str, data: Path, port: int | None = None, url: str |
         "NOCTURNE_DATA": str(data),
         "SECRET_KEY": settings.SECRET_KEY,
         "NOCTURNE_URL": url or f"http://127.0.0.1:{port}",
+        "NOCTURNE_LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-m", "workers.web", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=env)

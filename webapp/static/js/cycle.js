@@ -10,7 +10,7 @@ import { HistogramCard } from "./histogram.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { Hypnogram } from "./hypnogram.js";
 import { Journal } from "./journal.js";
-import { Live, Stream } from "./live.js";
+import { Live, Stream, ahead } from "./live.js";
 import { Matrix } from "./matrix.js";
 import { Notes, notePlaces } from "./notes.js";
 import { Notify } from "./notify.js";
@@ -23,6 +23,7 @@ const page = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("cyc
 const root = /** @type {HTMLElement} */ (document.querySelector("[data-cycle]"));
 const { framesUrl = "", historyUrl = "", pointsUrl = "", stateUrl = "", outcomeUrl = "", socketUrl = "" } = root.dataset;
 
+const early = ahead(historyUrl, page.state.seq);
 const store = new CycleStore(page.state);
 const figures = new Figures(store, page.tasks, page.mode);
 const running = () => !TERMINAL.has(store.cycle.state) && store.cycle.state !== "queued";
@@ -106,6 +107,7 @@ const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
     restore();
   }
 }, page.state.seq);
+stream.early = early;
 const trouble = /** @type {HTMLElement|null} */ (root.querySelector("[data-trouble]"));
 let troubles = 0;
 stream.onTrouble = (now) => {

@@ -22,6 +22,16 @@ const CONNECT = 10_000, ANSWER = 30_000;
 const HISTORY_FROM = 400;
 const FINAL = { 4401: "login", 4403: "gone", 4404: "gone" };
 
+/**
+ * History, asked for while the page is still being built; null where the frames themselves are quicker.
+ * @param {string} url @param {number} known how many frames there are
+ */
+export function ahead(url, known) {
+  if (known <= HISTORY_FROM) return null;
+  return fetch(url, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(ANSWER) })
+    .then((response) => (response.ok ? response.json() : null), () => null);
+}
+
 /** One cycle's frames on their way into a sink. */
 export class Stream {
   /**
@@ -38,6 +48,7 @@ export class Stream {
     this.ended = "";
     /** Told whether the server failed to give what is missing. @type {(trouble: boolean) => void} */
     this.onTrouble = () => undefined;
+    /** History that was asked for before this stream began. @type {Promise<any>|null} */ this.early = null;
     this.newest = null;
     this.liveFrom = Infinity; // frames above it are news, not history
     /** @type {Map<number, Frame>} */ this._pending = new Map();
@@ -102,7 +113,8 @@ export class Stream {
   /** Everything up to now at once, in as many points as a screen shows. */
   async _fetchHistory() {
     if (!this.urls.history || !this.sink.applyHistory) return;
-    const history = await this._get(this.urls.history);
+    const history = (await this.early) ?? (await this._get(this.urls.history));
+    this.early = null;
     if (history.last <= this.sink.last) return;
     this.sink.applyHistory(history);
     this.onChange(history.items.length);
