@@ -341,7 +341,9 @@ def test_a_link_pasted_over_the_open_page_changes_its_view(seen: Page, cycle: Cy
     play(seen, cycle, payloads())
     seen.evaluate("location.hash = '#axis=step&zoom=200,400&smooth=0.5'")
     seen.locator("[data-chart=loss][data-following=false]").wait_for()
-    seen.wait_for_function("document.querySelector('[data-chart=loss]').dataset.range.startsWith('200 ')")
+    seen.wait_for_function(
+        "() => document.querySelector('[data-chart=loss]').dataset.range.startsWith('200 ')"
+    )
     assert seen.get_by_role("button", name="Steps", exact=True).get_attribute("aria-pressed") == "true"
     assert seen.locator("[data-smooth]").input_value() == "0.5"
 

@@ -188,7 +188,7 @@ def test_undo_is_a_button_of_the_toast(shown: Callable[[Place], Page], everythin
 def test_a_chart_is_zoomed_by_keys(shown: Callable[[Place], Page], everything: Everything) -> None:
     page = shown(everything.place("sleep, improved"))
     chart = page.locator("[data-chart=loss]")
-    chart.locator("xpath=self::*[@data-points]").wait_for()
+    page.locator("[data-chart=loss][data-points]:not([data-points='0'])").wait_for()
     plot = chart.locator("[data-plot]")
 
     def span() -> tuple[float, float]:

@@ -50,6 +50,10 @@ def test_charts_matrix_and_log_fill_while_frames_come(seen: Page, cycle: Cycle) 
     assert seen.locator("[data-figure=retention] .figure__value").inner_text() != "–"
     assert seen.locator(".hypno__bar--nrem").count() >= 1
     assert seen.locator("[data-log] li").count() >= 3
+    times = seen.locator("[data-log] time").all_inner_texts()
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", time) for time in times), (
+        "the clock's, from the first entry on"
+    )
     seen.locator("[data-chart=loss] .chart__values summary").click()
     seen.locator("[data-chart=loss] .valuetable tbody tr").first.wait_for()
     assert seen.locator("[data-chart=loss] .valuetable tbody tr").count() > 10

@@ -64,27 +64,34 @@ const charts = await cycleCharts({ root, store, figures, shared, reason: page.mo
 const histogramCard = root.querySelector("[data-chart='significance']");
 const histogram = histogramCard instanceof HTMLElement ? new HistogramCard(histogramCard, store, shared.ended) : null;
 
+/** The newest frame when the picture at hand was begun: what all of it shows, for more may come while it is drawn. */
+let begun = 0;
+function begin() {
+  begun = store.last;
+}
+
 function words() {
   header.update();
   strip.update();
   matrix.update();
   journal.update();
-  root.dataset.seq = String(store.last);
+  root.dataset.seq = String(begun);
   paint();
 }
 
 /** For measurements: which frame is on the page, and when it was. */
 function paint() {
-  const seq = store.last;
+  const seq = begun;
   requestAnimationFrame(() => {
     performance.clearMarks("nocturne.paint"); // a night has hundreds of thousands
-    performance.mark("nocturne.paint", { detail: { seq, at: stream.newest?.at ?? null } });
+    performance.mark("nocturne.paint", { detail: { seq } });
     root.dataset.painted = `${seq} ${Date.now()}`;
   });
 }
 
 function changed() {
   notify.update(); // in a hidden tab, too
+  redraw(begin, true);
   hypnogram.update();
   histogram?.update();
   if (notes.drawn !== store.notes) for (const chart of charts) chart.version = undefined;
@@ -92,7 +99,7 @@ function changed() {
   if (detail && detail.level !== 0 && store.points.level > detail.coarse) detail = null;
   for (const chart of charts) chart.update();
   // Last, for it says that all of this is on the page.
-  redraw(words);
+  redraw(words, true);
 }
 
 const urls = { frames: framesUrl, history: historyUrl, points: pointsUrl };

@@ -29,6 +29,7 @@ export class Journal {
     this.whole = false;
     /** @type {Map<any, HTMLElement>} */ this._rows = new Map();
     /** @type {HTMLElement|null} */ this.more = null;
+    /** @type {string|null|undefined} */ this.since = undefined;
     const search = /** @type {HTMLInputElement|null} */ (card.querySelector("[data-log-search]"));
     search?.addEventListener("input", () => {
       this.words = search.value.trim().toLowerCase();
@@ -46,8 +47,11 @@ export class Journal {
   }
 
   update() {
-    const { journal } = this.store;
-    if (this.drawn === journal.length) return;
+    const { journal, cycle } = this.store;
+    // Once it is known when the job began, all of its times are the clock's.
+    if (cycle.started_at !== this.since) this._rows.clear();
+    else if (this.drawn === journal.length) return;
+    this.since = cycle.started_at;
     this.drawn = journal.length;
     const found = (entry) => FILTERS[this.filter](entry) && entry.text.toLowerCase().includes(this.words);
     const all = journal.filter(found), entries = all.slice(this.whole ? 0 : -SHOWN).reverse();

@@ -14,9 +14,12 @@ const dirty = new Set();
 let left = [];
 let last = 0, timer = 0, asked = false;
 
-/** Draw this soon; asking twice draws once. @param {() => void} draw */
-export function redraw(draw) {
-  if (!left.includes(draw)) dirty.add(draw);
+/**
+ * Draw this soon; asking twice draws once.
+ * @param {() => void} draw @param {boolean} [again] in the next picture too, when it still waits in this one
+ */
+export function redraw(draw, again = false) {
+  if (again || !left.includes(draw)) dirty.add(draw);
   plan();
 }
 
