@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from consolidation.cycle import sleep
     from consolidation.errors import NocturneInputError, Stopped
+    from consolidation.families.module import wrap
+    from consolidation.families.registry import register
     from consolidation.memory.store import Records
     from consolidation.recipe import SleepRecipe, WakeRecipe, preset
     from consolidation.report import Report
@@ -28,10 +30,12 @@ __all__ = [
     "WakeRecipe",
     "load_model",
     "preset",
+    "register",
     "save_model",
     "score",
     "sleep",
     "wake",
+    "wrap",
 ]
 
 _HOME = {
@@ -43,10 +47,12 @@ _HOME = {
     "WakeRecipe": "recipe",
     "load_model": "weights",
     "preset": "recipe",
+    "register": "families.registry",
     "save_model": "weights",
     "score": "scoring",
     "sleep": "cycle",
     "wake": "waking",
+    "wrap": "families.module",
 }
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from consolidation.errors import NocturneInputError
 from consolidation.families.registry import family_spec
 
 if TYPE_CHECKING:
@@ -75,10 +76,17 @@ def estimate(
         snapshots: whether a workdir is used.
 
     Raises:
-        NocturneInputError: `checkpoint.family`, `checkpoint.config`.
+        NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` for a family whose
+            tensors only its library knows.
     """
     spec = family_spec(family)
     shapes = spec.expected_shapes(config)
+    if shapes is None:
+        raise NocturneInputError(
+            "estimate.shapes",
+            f"The size of this {spec.title} is known to its library only, so the cost cannot be told by "
+            "arithmetic; start the night, its first minute shows the pace.",
+        )
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     parameters = sum(sizes.values())
     weights = FLOAT * parameters

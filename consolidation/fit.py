@@ -48,7 +48,7 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
 
 
 def io_widths(model: nn.Module) -> tuple[int, int]:
-    """Numbers per record and classes of a model that `load_model` or `new_model` made."""
+    """Numbers per record and classes of a model that `load_model`, `new_model` or `wrap` made."""
     spec = family_spec(getattr(model, "nocturne_family", None))
     config = cast("dict[str, Any]", model.nocturne_config)
     return spec.input_width(config), spec.outputs(config)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_class
-from consolidation.families.registry import check_shapes, family_spec
+from consolidation.families.registry import check_shapes, compare_shapes, family_spec, is_counter
 from consolidation.memory.store import flush_to_disk
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def load_model(
         family, config: what the file's own metadata does not tell; they win over it.
 
     Raises:
-        NocturneInputError: `checkpoint.format`, `.family`, `.config`, `.shapes`, or `weights.non_finite`.
+        NocturneInputError: `checkpoint.format`, `.family`, `.config`, `.shapes`, `.dtype`,
+            `weights.non_finite`, `weights.variance`, or `family.extra` (a library is missing).
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -54,10 +55,20 @@ def load_model(
         ) from error
     spec = family_spec(family or metadata.get(FAMILY_KEY))
     clean = spec.validate_config(config if config is not None else _stored_config(metadata))
-    check_shapes(spec, clean, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_shapes(spec, clean, shapes)
     for name, tensor in tensors.items():
+        if is_counter(name):
+            if tensor.dtype != torch.int64:
+                raise NocturneInputError("checkpoint.dtype", f"Tensor {name} must be one int64, a count.")
+            continue
         if not tensor.is_floating_point():
             raise NocturneInputError("checkpoint.dtype", f"Tensor {name} holds whole numbers, not weights.")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise NocturneInputError(
+                "weights.variance",
+                f"Tensor {name} holds a negative variance, which no data can have. Save the model again.",
+            )
         if not bool(torch.isfinite(tensor).all()):
             raise NocturneInputError(
                 "weights.non_finite",
@@ -65,7 +76,11 @@ def load_model(
                 "earlier checkpoint.",
             )
     model = adapter_class(spec.name).build(clean, 0)
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    if spec.expected_shapes(clean) is None:
+        compare_shapes({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, shapes)
+    model.load_state_dict(
+        {name: tensor if is_counter(name) else tensor.float() for name, tensor in tensors.items()}
+    )
     model.nocturne_dtypes = {name: tensor.dtype for name, tensor in tensors.items()}  # type: ignore[assignment]
     return model
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from consolidation.families.registry import family_spec
+from consolidation.families.registry import parameter_count
 from webapp.core.store import file_sha256, store_path
 from webapp.cycles.choices import Kind
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import lineage_history
 from webapp.live.frames import LeaseLost
-from workers.devices import trainer_threads
+from workers.devices import ONE_THREAD_PARAMETERS, trainer_threads
 from workers.job import JOB_FILE, OUT_DIR, WORK_DIR, Job
 from workers.scratch import resume_into
 
@@ -81,8 +80,9 @@ def model_parameters(cycle: Cycle) -> int:
     if cycle.base is not None:
         return cycle.base.parameters
     init = cycle.init or {}
-    shapes = family_spec(init.get("family")).expected_shapes(init.get("config") or {})
-    return sum(math.prod(shape) for shape in shapes.values())
+    count = parameter_count(init.get("family"), init.get("config") or {})
+    # a size that only the family's library knows is that of a net worth several threads
+    return ONE_THREAD_PARAMETERS if count is None else count
 
 
 def _choose_base(cycle: Cycle) -> None:

@@ -22,19 +22,25 @@ class Adapter(Protocol):
 
     @staticmethod
     def blocks(model: nn.Module) -> list[nn.Module]:
-        """Modules whose output is a hidden state [batch, features], in order: noise and mixing act there."""
+        """Modules whose output is a hidden state [batch, ...], in order: noise and mixing act there."""
 
     @staticmethod
     def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-        """Weights [outputs, inputs] that may be pruned and strengthened: no 1-D ones, no head."""
+        """Weights [outputs, ...] that may be pruned and strengthened; no 1-D ones, norms, embeddings, heads.
+
+        The first dimension counts outputs: a Linear's [out, in], a convolution's [out, in, height, width].
+        """
 
 
-def adapter_class(family: str) -> type[Adapter]:
+def adapter_class(family: str | None) -> type[Adapter]:
     """The adapter of a family. Raises NocturneInputError (`checkpoint.family`)."""
-    module, _, name = family_spec(family).adapter.partition(":")
+    adapter = family_spec(family).adapter
+    if not isinstance(adapter, str):
+        return cast("type[Adapter]", adapter)
+    module, _, name = adapter.partition(":")
     return cast("type[Adapter]", getattr(import_module(module), name))
 
 
 def adapter_of(model: nn.Module) -> type[Adapter]:
-    """The adapter of a model that `load_model` or `new_model` made."""
-    return adapter_class(str(getattr(model, "nocturne_family", None)))
+    """The adapter of a model that `load_model`, `new_model` or `wrap` made."""
+    return adapter_class(getattr(model, "nocturne_family", None))

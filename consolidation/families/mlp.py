@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.placing import ACTIVATIONS, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
 class Mlp(nn.Module):
@@ -29,25 +27,7 @@ class Mlp(nn.Module):
         # no parameters inside: they stay out of the checkpoint, and hooks find one module a hidden state
         self.nocturne_hidden = nn.ModuleList(ACTIVATIONS[config["activation"]]() for _ in names[:-1])
         for name, (width, out) in zip(names, pairwise(config["layers"]), strict=True):
-            self._place(name, nn.Linear(width, out))
-
-    def _place(self, name: str, layer: nn.Module) -> None:
-        *folders, leaf = name.split(".")
-        home: nn.Module = self
-        for folder in folders:
-            if folder not in home._modules:
-                self._add(home, folder, nn.Module(), name)
-            home = cast("nn.Module", home._modules[folder])
-        self._add(home, leaf, layer, name)
-
-    @staticmethod
-    def _add(home: nn.Module, part: str, module: nn.Module, name: str) -> None:
-        if hasattr(home, part):
-            raise NocturneInputError(
-                "checkpoint.config",
-                f"A layer cannot be called {shorten(name)!r}: '{shorten(part)}' is taken. Rename the layer.",
-            )
-        home.add_module(part, module)
+            place(self, name, nn.Linear(width, out))
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.flatten(1)

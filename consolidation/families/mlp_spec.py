@@ -7,19 +7,12 @@ application.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from consolidation.errors import NocturneInputError, shorten
-
-ACTIVATIONS = ("relu", "gelu", "tanh")
-_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
-
-
-def _refuse(sentence: str) -> NocturneInputError:
-    return NocturneInputError("checkpoint.config", sentence)
+from consolidation.errors import shorten
+from consolidation.families.reading import ACTIVATIONS, choice, layer_names, natural, only, refuse
 
 
 class MlpSpec:
@@ -42,40 +35,29 @@ class MlpSpec:
         ]
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(config, Mapping):
-            raise _refuse("An mlp's description must be a JSON object: layers, activation, names.")
-        unknown = sorted(str(key) for key in config if key not in ("layers", "activation", "names"))
-        if unknown:
-            raise _refuse(f"'{shorten(unknown[0])}' is no part of an mlp: layers, activation, names.")
-        layers = self._layers(config.get("layers"))
-        activation = config.get("activation")
-        if activation not in ACTIVATIONS:
-            choices = ", ".join(ACTIVATIONS)
-            raise _refuse(f"The activation is {shorten(activation)!r}; choose one of {choices}.")
-        names = config.get("names", [f"net.{2 * i}" for i in range(len(layers) - 1)])
-        if not isinstance(names, list | tuple) or len(names) != len(layers) - 1:
-            raise _refuse(f"An mlp of {len(layers)} widths needs {len(layers) - 1} layer names.")
-        for name in names:
-            if not isinstance(name, str) or len(name) > 200 or not _NAME.fullmatch(name):
-                raise _refuse(f"{shorten(name)!r} cannot name a layer; use letters, digits, _ and dots.")
-        if len(set(names)) != len(names):
-            raise _refuse("Two layers of the mlp have the same name; each needs its own.")
-        return {"layers": layers, "activation": activation, "names": list(names)}
+        given = only(config, ("layers", "activation", "names"), self.name)
+        layers = self._layers(given.get("layers"))
+        names = given.get("names", [f"net.{2 * i}" for i in range(len(layers) - 1)])
+        return {
+            "layers": layers,
+            "activation": choice(given.get("activation"), "The activation", ACTIVATIONS),
+            "names": layer_names(names, len(layers) - 1, self.name),
+        }
 
     def _layers(self, layers: object) -> list[int]:
         if not isinstance(layers, list | tuple):
-            raise _refuse("An mlp's layers must be a list of widths, from input to output.")
+            raise refuse("An mlp's layers must be a list of widths, from input to output.")
         least, most = self.limits["layers"]
         if not least + 1 <= len(layers) <= most + 1:
-            raise _refuse(f"An mlp has {least} to {most} layers; this one describes {len(layers) - 1}.")
+            raise refuse(f"An mlp has {least} to {most} layers; this one describes {len(layers) - 1}.")
         low, high = self.limits["width"]
         for width in layers:
             if isinstance(width, bool) or not isinstance(width, int) or not low <= width <= high:
-                raise _refuse(f"A layer's width is {shorten(width)}; allowed: whole numbers {low} to {high}.")
+                raise refuse(f"A layer's width is {shorten(width)}; allowed: whole numbers {low} to {high}.")
         parameters = sum((a + 1) * b for a, b in pairwise(layers))
         if parameters > self.limits["parameters"][1]:
             most = self.limits["parameters"][1]
-            raise _refuse(f"The mlp would have {parameters} parameters; at most {most} fit.")
+            raise refuse(f"The mlp would have {parameters} parameters; at most {most} fit.")
         return list(layers)
 
     def expected_shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -89,7 +71,7 @@ class MlpSpec:
     def infer_config(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
         """Widths and names when weight and bias pairs form a chain; the activation stays open."""
         weights = [name for name in shapes if name.endswith(".weight") and len(shapes[name]) == 2]
-        names = sorted((name.removesuffix(".weight") for name in weights), key=_natural)
+        names = sorted((name.removesuffix(".weight") for name in weights), key=natural)
         layers: list[int] = []
         for name in names:
             out, width = shapes[f"{name}.weight"]
@@ -105,9 +87,3 @@ class MlpSpec:
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["layers"][-1])
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key in which net.10 follows net.9."""
-    parts = re.split(r"(\d+)", name)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

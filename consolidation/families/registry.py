@@ -1,16 +1,21 @@
 """The families that Nocturne knows: names, limits and checks; torch-free, so the web may import them.
 
 A new family is one description file (like `mlp_spec`), one adapter file (like `mlp`) and one line in
-FAMILIES.
+FAMILIES; from a notebook, `register(spec)`. A module that needs no file is wrapped: `families.wrap`.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.cnn_spec import CnnSpec
 from consolidation.families.mlp_spec import MlpSpec
+from consolidation.families.module_spec import ModuleSpec
+from consolidation.families.vision_spec import VisionSpec
 
 Config = dict[str, Any]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -23,21 +28,27 @@ class FamilySpec(Protocol):
         name: the value of `nocturne.family` in a checkpoint's metadata.
         title: for people.
         limits: {"layers": (least, most), "width": (...), "parameters": (...)}.
-        fields: the form that asks for what a file does not tell: [{name, label, kind, choices, help}].
-        adapter: "module:Class" of the adapter (torch).
+        fields: the form that asks for what a file does not tell: [{name, label, kind, help}], kind "choice"
+            with choices, or "text" with a placeholder.
+        adapter: "module:Class" of the adapter (torch), or the class itself.
     """
 
     name: str
     title: str
     limits: dict[str, tuple[int, int]]
     fields: list[dict[str, Any]]
-    adapter: str
+
+    @property
+    def adapter(self) -> str | type[Any]: ...
 
     def validate_config(self, config: Mapping[str, Any]) -> Config:
         """A clean copy. Raises NocturneInputError (`checkpoint.config`)."""
 
-    def expected_shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Every tensor the checkpoint must hold, by name."""
+    def expected_shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
+        """Every tensor the checkpoint must hold, by name, BatchNorm's buffers among them.
+
+        None: only the family's library knows; `load_model` compares them with the model it has built.
+        """
 
     def infer_config(self, shapes: Shapes) -> Config | None:
         """What the tensors tell of the config, perhaps not all of it; None: not this family."""
@@ -49,22 +60,66 @@ class FamilySpec(Protocol):
         """Classes."""
 
 
-FAMILIES: dict[str, FamilySpec] = {spec.name: spec for spec in (MlpSpec(),)}
+FAMILIES: dict[str, FamilySpec] = {spec.name: spec for spec in (MlpSpec(), CnnSpec(), VisionSpec())}
+_BUILT_IN = frozenset(FAMILIES)
+_IN_PROCESS: dict[str, FamilySpec] = {spec.name: spec for spec in (ModuleSpec(),)}
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def family_spec(name: object) -> FamilySpec:
     """The family by its name. Raises NocturneInputError (`checkpoint.family`)."""
-    if isinstance(name, str) and name in FAMILIES:
-        return FAMILIES[name]
+    for known in (FAMILIES, _IN_PROCESS):
+        if isinstance(name, str) and name in known:
+            return known[name]
+    said = "The model does not say its family" if name is None else f"The model family is {shorten(name)!r}"
     raise NocturneInputError(
         "checkpoint.family",
-        f"The model family is {shorten(name)!r}; Nocturne knows {', '.join(FAMILIES)}. Choose one of these.",
+        f"{said}; Nocturne knows {', '.join(FAMILIES)}. Choose one of these, add your own with "
+        "consolidation.families.registry.register(spec), or use any PyTorch module in place by "
+        "consolidation.wrap(module, width, classes).",
     )
 
 
+def register(spec: FamilySpec) -> None:
+    """Makes a family known to this process: checkpoints of it can be loaded, saved and put to sleep.
+
+    Registering a name again replaces it, so that a notebook's cell can be run twice.
+
+    Raises:
+        NocturneInputError: `family.name` when the name is one of Nocturne's own, or no name.
+    """
+    if not _NAME.fullmatch(spec.name) or spec.name in _BUILT_IN or spec.name in _IN_PROCESS:
+        raise NocturneInputError(
+            "family.name",
+            f"A family cannot be called {shorten(spec.name)!r}. Take a name of small letters, digits, _ and -"
+            f" that is not one of {', '.join(sorted({*_BUILT_IN, *_IN_PROCESS}))}.",
+        )
+    FAMILIES[spec.name] = spec
+
+
+def parameter_count(family: object, config: Mapping[str, Any]) -> int | None:
+    """Numbers in a checkpoint of this config; None when only the family's library knows."""
+    shapes = family_spec(family).expected_shapes(config)
+    return None if shapes is None else sum(math.prod(shape) for shape in shapes.values())
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor counts batches (BatchNorm): a whole number, no weight."""
+    return name.rpartition(".")[2] == "num_batches_tracked"
+
+
 def check_shapes(spec: FamilySpec, config: Mapping[str, Any], shapes: Shapes) -> None:
-    """Raises NocturneInputError (`checkpoint.shapes`) naming the first tensor that does not fit."""
+    """Raises NocturneInputError (`checkpoint.shapes`) naming the first tensor that does not fit.
+
+    A family whose library alone knows the shapes passes: see `compare_shapes`.
+    """
     expected = spec.expected_shapes(config)
+    if expected is not None:
+        compare_shapes(expected, shapes)
+
+
+def compare_shapes(expected: Shapes, shapes: Shapes) -> None:
+    """Raises NocturneInputError (`checkpoint.shapes`) naming the first tensor that does not fit."""
     for name, shape in expected.items():
         if name not in shapes:
             raise NocturneInputError(

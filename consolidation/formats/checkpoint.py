@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from consolidation.errors import shorten
-from consolidation.families.registry import FAMILIES, FamilySpec, check_shapes, family_spec
+from consolidation.families.registry import FAMILIES, FamilySpec, check_shapes, family_spec, is_counter
 from consolidation.formats import limits
 from consolidation.formats.dtypes import FLOATS, has_non_finite
 from consolidation.formats.output import DigestWriter, new_file
@@ -57,6 +57,8 @@ def inspect_checkpoint(
     spec, described = describe(header, family=family, config=config)
     check_shapes(spec, described, header.shapes())
     for name, entry in header.tensors.items():
+        if is_counter(name) and entry.dtype == "I64" and entry.shape == ():
+            continue
         if entry.dtype not in FLOATS:
             raise refuse(
                 "tensor.dtype",
@@ -102,14 +104,17 @@ def describe(
         spec = _known(name)
         base = _config_json(header.metadata[CONFIG_KEY])
     else:
-        spec, base = _infer(header, name)
-    full = {**base, **told}
+        spec, base = _infer(header, name, told)
+    # the form shows the fields of every family: those of the others are not for this one
+    others = {field["name"] for other in FAMILIES.values() for field in other.fields}
+    own = {field["name"] for field in spec.fields}
+    full = {**base, **{key: value for key, value in told.items() if key in own or key not in others}}
     for field in spec.fields:
         if field["name"] not in full:
             raise refuse(
                 "checkpoint.config_missing",
                 f"The file does not tell the {field['label'].lower()} of this {spec.title.lower()}. "
-                f"Choose it in the form: {', '.join(field.get('choices', []))}.",
+                f"Say it in the form: {_answers(field)}.",
                 field=field["name"],
             )
     return spec, spec.validate_config(full)
@@ -125,12 +130,19 @@ def _known(name: str | None) -> FamilySpec:
     )
 
 
-def _infer(header: Header, name: str | None) -> tuple[FamilySpec, dict[str, Any]]:
+def _answers(field: Mapping[str, Any]) -> str:
+    return ", ".join(field["choices"]) if "choices" in field else f"for example {field['placeholder']}"
+
+
+def _infer(header: Header, name: str | None, told: Mapping[str, Any]) -> tuple[FamilySpec, dict[str, Any]]:
     candidates = [_known(name)] if name else list(FAMILIES.values())
     for spec in candidates:
         base = spec.infer_config(header.shapes())
         if base is not None:
             return spec, dict(base)
+    if name and {field["name"] for field in candidates[0].fields} <= set(told):
+        # all is told, so the tensors need not be recognised; their shapes are compared all the same
+        return candidates[0], {}
     raise refuse(
         "checkpoint.family_unknown",
         f"The {len(header.tensors):,} tensors of this file (the first is "
