@@ -1,0 +1,1 @@
+"""The rivals of a night, and the night itself, behind one small protocol (`method.Method`)."""

@@ -1,0 +1,124 @@
+"""The protocol of a continual-learning method, what most of them share, and where each is found."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+
+import torch
+from torch.nn import functional
+
+from consolidation.baselines.compute import Cost, in_chunks
+from consolidation.errors import NocturneInputError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from consolidation.baselines.setting import Setting, TaskData
+
+METHODS = {
+    "finetune": "consolidation.baselines.finetune:Finetune",
+    "joint": "consolidation.baselines.joint:Joint",
+    "er": "consolidation.baselines.er:ExperienceReplay",
+    "ewc": "consolidation.baselines.ewc:OnlineEwc",
+    "derpp": "consolidation.baselines.derpp:DarkReplay",
+    "derpp-thin": "consolidation.baselines.derpp:ThinDarkReplay",
+    "pnn": "consolidation.baselines.pnn:ProgressiveNets",
+    "sleep": "consolidation.baselines.sleep:Sleep",
+    "sleep-literal": "consolidation.baselines.sleep:LiteralSleep",
+}
+
+
+class Method(Protocol):
+    """Learns tasks in turn; every random draw follows from the setting's seed.
+
+    Attributes:
+        cost: passes and steps so far. scored: whether `logits` means anything yet (joint: only at the end).
+    """
+
+    name: ClassVar[str]
+    cost: Cost
+    scored: bool
+
+    def learn(self, task: int, data: TaskData) -> None:
+        """Learns the next task, number `task` from 0."""
+
+    def logits(self, x: Tensor, task: int) -> Tensor:
+        """[n, outputs] for inputs [n, width] of task `task`; only methods with task ids look at it."""
+
+    def stored_bytes(self) -> int:
+        """Bytes kept between tasks beside the model itself."""
+
+    def parameter_count(self) -> int:
+        """Weights of the model as it is now."""
+
+
+def make_method(name: str, setting: Setting) -> Method:
+    """Raises NocturneInputError (`benchmark.method`) for an unknown name; a method may refuse the setting."""
+    if name not in METHODS:
+        raise NocturneInputError(
+            "benchmark.method", f"No method is called {shorten(name)!r}; there are {', '.join(METHODS)}."
+        )
+    module, cls = METHODS[name].split(":")
+    return cast("Method", getattr(import_module(module), cls)(setting))
+
+
+class Learner:
+    """A single model with plain SGD; subclasses say what a step descends."""
+
+    name: ClassVar[str] = ""
+    stores_logits: ClassVar[bool] = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.cost, self.scored = setting, Cost(), True
+        self.model = setting.build(setting.seed)
+        self.parameters: list[Tensor] = list(self.model.parameters())
+        self.shuffles = setting.generator(1)
+        self.capacity = setting.capacity(logits=self.stores_logits, beside=self.beside_bytes())
+        self.hyper = setting.hyper(self.name, self.capacity)
+
+    def beside_bytes(self) -> int:
+        """Bytes that this method stores beside memories; they come out of a budget in bytes."""
+        return 0
+
+    def stored_bytes(self) -> int:
+        return 0
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters)
+
+    def logits(self, x: Tensor, task: int) -> Tensor:
+        return in_chunks(self.model, x, 1024)
+
+    def batches(self, data: TaskData) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """(rows, x float32 [b, width], y [b]) through all epochs, shuffled anew in each."""
+        self.model.train()
+        inputs = self.setting.inputs(data.raw())
+        for _ in range(self.setting.epochs):
+            order = torch.randperm(len(data), generator=self.shuffles)
+            for rows in torch.split(order, self.setting.batch):
+                yield rows, inputs.index_select(0, rows), data.y.index_select(0, rows)
+
+    def learn(self, task: int, data: TaskData) -> None:
+        for _, x, y in self.batches(data):
+            self.cost.fb += len(y)
+            self.descend(functional.cross_entropy(self.model(x), y))
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of plain SGD, in place.
+
+        Raises:
+            NocturneInputError: `benchmark.diverged` when the loss is no finite number.
+        """
+        gradients = torch.autograd.grad(loss, self.parameters)
+        if not torch.isfinite(loss.detach()):
+            raise NocturneInputError(
+                "benchmark.diverged",
+                f"The loss of {self.name} stopped being a finite number at step {self.cost.steps + 1}; take "
+                f"a lower learning rate than {self.hyper.lr:g}.",
+            )
+        with torch.no_grad():
+            torch._foreach_add_(self.parameters, gradients, alpha=-self.hyper.lr)
+        self.cost.steps += 1

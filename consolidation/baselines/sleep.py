@@ -1,0 +1,109 @@
+"""Synaptic Sleep Replay beside its rivals: wake as fine-tuning does, keep memories, sleep once a task.
+
+The memories of a task are class-balanced, with the fp16 logits of the model that had just learned it; older
+sets are cut down to an equal share. The Fisher of the last night is kept (fp16, its bytes counted) and
+weighs the model before waking when the two are merged.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from consolidation.baselines.compute import NightMeter, forward_only
+from consolidation.baselines.method import Learner
+from consolidation.memory.selection import select_class_balanced
+from consolidation.memory.store import Records
+from consolidation.recipe import preset
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from consolidation.baselines.setting import Setting, TaskData
+    from consolidation.recipe import SleepRecipe
+    from consolidation.weights import Fisher
+
+
+class Sleep(Learner):
+    """One night of a preset after each task."""
+
+    name = "sleep"
+    stores_logits = True
+    preset_name = "night"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.memories: list[Records] = []
+        self.fisher: Fisher | None = None
+
+    def beside_bytes(self) -> int:
+        """The Fisher's, 2 a weight; nothing when the preset does not merge."""
+        merges = self.recipe(0, 1).merge > 0
+        return 2 * self.parameter_count() if merges else 0
+
+    def recipe(self, task: int, examples: int) -> SleepRecipe:
+        """This night's recipe: the preset, what the wake was, and the setting's changes."""
+        given: dict[str, Any] = {
+            "wake_examples": examples, "min_gain": 0.0, "seed": 1000 * self.setting.seed + task,
+            "wake_lr": self.setting.hyper(self.name, 1).lr,
+        }  # fmt: skip
+        return preset(self.preset_name, **(given | (self.setting.recipe or {})))
+
+    def learn(self, task: int, data: TaskData) -> None:
+        before = copy.deepcopy(self.model)
+        super().learn(task, data)
+        self.keep(task, data)
+        self.night(task, data, before)
+
+    def keep(self, task: int, data: TaskData) -> None:
+        """Cuts older sets down to their new share, and keeps as much of the newest task."""
+        shares = [len(part) for part in np.array_split(np.arange(self.capacity), task + 1)]
+        self.memories = [
+            old.take(select_class_balanced(old.y, share, self.setting.seed))
+            for old, share in zip(self.memories, shares, strict=False)
+            if share
+        ]
+        if not shares[-1]:
+            return
+        rows = torch.from_numpy(select_class_balanced(data.y.numpy(), shares[-1], self.setting.seed + task))
+        raw = data.raw(rows)
+        z = forward_only(self.cost, self.model, self.setting.inputs(raw))
+        kept = Records(
+            task=data.name,
+            x=raw.numpy(),
+            y=data.y.index_select(0, rows).numpy(),
+            z=z.half().numpy(),
+            classes=self.setting.outputs,
+            transform=self.setting.transform,
+        )
+        self.memories.append(kept)
+
+    def night(self, task: int, data: TaskData, before: nn.Module) -> None:
+        from consolidation.cycle import sleep
+
+        recipe = self.recipe(task, len(data) * self.setting.epochs)
+        newest = len(self.memories[-1])
+        with NightMeter(self.model, recipe, newest, self.setting.outputs) as meter:
+            report = sleep(
+                self.model, self.memories, [], recipe, reference=before, reference_fisher=self.fisher,
+                on_event=meter,
+            )  # fmt: skip
+        meter.add_to(self.cost, report)
+        self.fisher = report.fisher
+
+    def stored_bytes(self) -> int:
+        records = sum(
+            self.setting.record_bytes(torch.from_numpy(np.array(kept.x)), logits=True)
+            for kept in self.memories
+        )
+        return records + self.beside_bytes()
+
+
+class LiteralSleep(Sleep):
+    """The article's reading: labels only, significance by the Fisher alone, no merging, no averaging."""
+
+    name = "sleep-literal"
+    preset_name = "literal"

@@ -1,0 +1,94 @@
+"""What a benchmark is: tasks in turn, test sets, a model, and the figures its protocol fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from consolidation.errors import NocturneInputError, shorten
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from consolidation.baselines.setting import Hyper, TaskData
+    from consolidation.memory.store import Transform
+
+PROTOCOLS = {
+    "permuted-mnist": "consolidation.benchmarks.permuted_mnist:make",
+    "permuted-digits": "consolidation.benchmarks.permuted_digits:make",
+    "split-cifar": "consolidation.benchmarks.split_cifar:make",
+}
+
+
+class TestSet(Protocol):
+    """x float32 [n, width] and y int64 [n] of task `index`."""
+
+    def __call__(self, index: int) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line may change of a protocol."""
+
+    data: Path | None = None
+    download: bool = False
+    tasks: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A protocol, its data loaded.
+
+    Attributes:
+        scenario: "domain-incremental" or "class-incremental". model, data: what they are, for people.
+        train: task index -> TaskData. test: task index -> inputs and labels.
+    """
+
+    name: str
+    scenario: str
+    tasks: int
+    train: Callable[[int], TaskData]
+    test: TestSet
+    build: Callable[[int], nn.Module]
+    outputs: int
+    epochs: int
+    batch: int
+    replay_batch: int
+    transform: Transform
+    hyper: Callable[[str, int], Hyper]
+    model: str
+    data: str
+
+    @property
+    def class_incremental(self) -> bool:
+        return self.scenario == "class-incremental"
+
+
+def open_benchmark(name: str, options: Options, seed: int) -> Benchmark:
+    """The benchmark with its tasks as `seed` draws them.
+
+    Raises:
+        NocturneInputError: `benchmark.name`, `benchmark.data`, `benchmark.tasks`.
+    """
+    if name not in PROTOCOLS:
+        raise NocturneInputError(
+            "benchmark.name", f"No benchmark is called {shorten(name)!r}; there are {', '.join(PROTOCOLS)}."
+        )
+    module, maker = PROTOCOLS[name].split(":")
+    made: Benchmark = getattr(import_module(module), maker)(options, seed)
+    return made
+
+
+def task_count(asked: int | None, default: int, most: int) -> int:
+    """Raises NocturneInputError (`benchmark.tasks`)."""
+    count = default if asked is None else asked
+    if not 2 <= count <= most:
+        raise NocturneInputError(
+            "benchmark.tasks", f"The number of tasks is {count}; this benchmark takes 2 to {most}."
+        )
+    return count

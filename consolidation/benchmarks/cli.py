@@ -1,0 +1,188 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from consolidation.baselines.method import METHODS
+from consolidation.baselines.setting import CODECS
+from consolidation.benchmarks import ablation, table
+from consolidation.benchmarks.benchmark import PROTOCOLS
+from consolidation.benchmarks.claims import claims_page
+from consolidation.benchmarks.plot import compute_plot
+from consolidation.benchmarks.pool import run_all
+from consolidation.benchmarks.protocols import published
+from consolidation.benchmarks.results import is_row_of, read_rows
+from consolidation.benchmarks.run import RowSpec
+from consolidation.errors import NocturneInputError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXAMPLES = """examples:
+  python -m consolidation.benchmarks permuted-digits --methods finetune,er,sleep --seeds 2 --json digits.json
+  python -m consolidation.benchmarks permuted-mnist --data data --methods finetune,er,derpp,sleep \\
+      --buffer 500 --seeds 5 --workers 2 --json mnist-500.json --markdown mnist-500.md --svg mnist-500.svg
+  python -m consolidation.benchmarks permuted-mnist --data data --methods er,derpp,sleep \\
+      --buffer-bytes 1590000 --codec deflate --seeds 5 --json mnist-bytes.json
+  python -m consolidation.benchmarks split-cifar --data data --model cnn --buffer 500 --json cifar.json
+  python -m consolidation.benchmarks ablation --data data --tasks 20 --seeds 3 --json ablation.json
+  python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out docs/claims.md
+
+A run that was cut off goes on when the same command is given again: rows in the JSON file are kept."""
+DEFAULT_METHODS = "finetune,er,derpp,sleep"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m consolidation.benchmarks", epilog=EXAMPLES,
+        description="Continual-learning benchmarks: Synaptic Sleep Replay and its rivals on the same data.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = made.add_argument
+    add("name", choices=[*PROTOCOLS, "ablation", "claims"], help="a benchmark, ablation, or claims")
+    add("--data", type=Path, help="folder with the data sets; see each one's sentence when a file is missing")
+    add("--download", action="store_true", help="fetch what is missing into --data from its public place")
+    add("--methods", default=DEFAULT_METHODS, help=f"from {', '.join(METHODS)} (default {DEFAULT_METHODS})")
+    budget = made.add_mutually_exclusive_group()
+    budget.add_argument("--buffer", type=int, help="memories in all (default 500)")
+    budget.add_argument("--buffer-bytes", type=int, help="bytes for all that a method stores between tasks")
+    add(
+        "--codec",
+        choices=CODECS,
+        default="float32",
+        help="how memories are stored (default float32, as published)",
+    )
+    add("--tasks", type=int, help="how many tasks (default: the protocol's)")
+    add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn (small)")
+    add("--task-ids", action="store_true", help="tell methods the task of each test example")
+    add("--seeds", type=int, default=1, help="seeds 0 to K-1 (default 1)")
+    add("--ratio", type=float, default=1.15, help="compute of derpp-thin over fine-tuning (default 1.15)")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change the night's recipe")
+    add("--only", action="append", help="ablation: only switches whose label holds this word")
+    add("--workers", type=int, default=1, help="rows computed side by side (default 1)")
+    add("--json", type=Path, help="results file; rows already in it are kept")
+    add("--markdown", type=Path, help="write the table there")
+    add("--svg", type=Path, help="write accuracy against compute there")
+    add("--results", type=Path, nargs="+", default=[], help="claims: results files to judge by")
+    add("--out", type=Path, help="claims: the page to write (default: the terminal)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0; 2 for bad input, with its sentence; 130 after Ctrl-C."""
+    console = Console(stderr=True)
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.name == "claims":
+            _claims(arguments)
+        else:
+            _benchmark(arguments, console)
+    except NocturneInputError as error:
+        console.print(error.message, style="red", markup=False, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("Stopped. Rows that were finished are kept; the same command goes on from there.")
+        return 130
+    return 0
+
+
+def _claims(arguments: argparse.Namespace) -> None:
+    rows = [row for path in arguments.results for row in _existing(path)]
+    page = claims_page(rows)
+    if arguments.out:
+        arguments.out.write_text(page, encoding="utf-8")
+    else:
+        print(page)
+
+
+def _existing(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise NocturneInputError(
+            "benchmark.results", f"There is no results file {shorten(path.name)}; run one first."
+        )
+    return read_rows(path)
+
+
+def _recipe(changes: Sequence[str]) -> dict[str, Any]:
+    """{"noise": 0.1} from ["noise=0.1"]; values are JSON, or else words."""
+    found: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    if arguments.json is None:
+        raise NocturneInputError(
+            "benchmark.results", "Name the results file with --json; a run goes on from it."
+        )
+    if arguments.seeds < 1 or arguments.workers < 1:
+        raise NocturneInputError("benchmark.seeds", "Seeds and workers are counted from 1.")
+    buffer = arguments.buffer
+    if buffer is None and arguments.buffer_bytes is None:
+        buffer = 500
+    if (buffer or arguments.buffer_bytes or 0) < 1:
+        raise NocturneInputError("benchmark.buffer", "The memories' budget must be 1 or more.")
+    methods = [word.strip() for word in arguments.methods.split(",") if word.strip()]
+    for method in methods:
+        if method not in METHODS:
+            raise NocturneInputError(
+                "benchmark.method",
+                f"No method is called {shorten(method)!r}; there are {', '.join(METHODS)}.",
+            )
+    switches = arguments.name == "ablation"
+    base = RowSpec(
+        benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
+        tasks=arguments.tasks, model=arguments.model, buffer=buffer, buffer_bytes=arguments.buffer_bytes,
+        codec=arguments.codec, task_ids=arguments.task_ids, ratio=arguments.ratio,
+        recipe=_recipe(arguments.set),
+    )  # fmt: skip
+    if switches:
+        wanted = ablation.specs(base, arguments.seeds, ablation.chosen(arguments.only))
+    else:
+        wanted = {method: [base.like(method, seed) for seed in range(arguments.seeds)] for method in methods}
+    rows = run_all(
+        [spec for found in wanted.values() for spec in found], arguments.json, data=arguments.data,
+        download=arguments.download, workers=arguments.workers, console=console,
+    )  # fmt: skip
+    groups = {
+        label: [row for row in rows if any(is_row_of(row, spec) for spec in found)]
+        for label, found in wanted.items()
+    }
+    _show(arguments, groups, ablation.DEFAULT if switches else "er")
+
+
+def _show(arguments: argparse.Namespace, groups: dict[str, list[dict[str, Any]]], against: str) -> None:
+    first = next(iter(groups.values()))[0]
+    about = first["settings"]["protocol"]
+    budget = (
+        f"{arguments.buffer_bytes:,} bytes"
+        if arguments.buffer_bytes
+        else f"{arguments.buffer or 500} memories"
+    )
+    title = f"{arguments.name}: {about['tasks']} tasks, {about['model']}, {budget}, {arguments.codec}"
+    anchors = published(first["settings"]["benchmark"], about["tasks"])
+    parts = {"": about["scenario"]}
+    if "acc_task_il" in first:
+        parts["_task_il"] = "task-incremental (the same runs, told the task)"
+    pages = []
+    out = Console()
+    out.width = max(out.width, 140)  # a table cut to a narrow screen says nothing
+    for suffix, scenario in parts.items():
+        found = table.lines(groups, anchors, suffix=suffix, against=against)
+        out.print(table.rich_table(f"{title}, {scenario}", found, against))
+        pages.append(table.markdown_table(f"{title}, {scenario}", found, against))
+        if arguments.svg and not suffix:
+            arguments.svg.write_text(compute_plot(title, found), encoding="utf-8")
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(pages), encoding="utf-8")

@@ -1,0 +1,128 @@
+"""The table of a results file: one line a method, for the terminal and as Markdown. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from consolidation.benchmarks.statistics import Difference, Spread, paired_difference, spread
+
+Rows = Sequence[Mapping[str, Any]]
+HEADS = (
+    "method", "ACC %", "forgetting", "vs ER [95 % CI]", "compute", "wall clock", "steps", "bytes stored",
+    "seeds", "published",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One method's figures over its seeds; percent points, ratios to fine-tuning."""
+
+    label: str
+    acc: Spread | None
+    forgetting: Spread | None
+    to_er: Difference | None
+    compute: float
+    wall: float | None
+    steps: float
+    bytes: float
+    seeds: int
+    published: float | None
+
+
+def by_seed(rows: Rows, name: str) -> dict[int, float]:
+    """{seed: value} of one figure, where it is known."""
+    return {int(row["seed"]): float(row[name]) for row in rows if row.get(name) is not None}
+
+
+def group(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by method, in order of first appearance."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(str(row["method"]), []).append(row)
+    return found
+
+
+def lines(
+    groups: Mapping[str, Rows],
+    anchors: Mapping[str, Mapping[int | None, float]],
+    *,
+    suffix: str = "",
+    against: str = "er",
+) -> list[Line]:
+    """One line a group. `suffix` "_task_il" takes the figures with task ids; `against` names the group that
+    differences are taken to."""
+    other = by_seed(groups.get(against, ()), f"acc{suffix}")
+    plain = spread([float(row["seconds"]) for row in groups.get("finetune", ())])
+    made = []
+    for label, rows in groups.items():
+        acc = by_seed(rows, f"acc{suffix}")
+        published = anchors.get(str(rows[0]["method"]), {}) if not suffix else {}
+        buffer = rows[0]["settings"].get("buffer")
+        seconds = sum(float(row["seconds"]) for row in rows) / len(rows)
+        made.append(
+            Line(
+                label=label,
+                acc=spread(list(acc.values())),
+                forgetting=spread(list(by_seed(rows, f"forgetting{suffix}").values())),
+                to_er=paired_difference(acc, other) if label != against else None,
+                compute=sum(float(row["compute_ratio"]) for row in rows) / len(rows),
+                wall=seconds / plain.mean if plain and plain.mean > 0 else None,
+                steps=sum(float(row["steps"]) for row in rows) / len(rows),
+                bytes=sum(float(row["bytes"]) for row in rows) / len(rows),
+                seeds=len(rows),
+                published=published.get(None, published.get(buffer)),
+            )
+        )
+    return made
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    return (
+        line.label,
+        plus_minus(line.acc),
+        plus_minus(line.forgetting),
+        interval(line.to_er),
+        f"{line.compute:.2f}",
+        f"{line.wall:.2f}" if line.wall is not None else "-",
+        f"{line.steps:,.0f}",
+        f"{line.bytes:,.0f}",
+        str(line.seeds),
+        f"{line.published:.1f}" if line.published is not None else "-",
+    )
+
+
+def plus_minus(found: Spread | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.sd is not None else "")
+
+
+def interval(found: Difference | None) -> str:
+    if found is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.mean:+.2f} (one seed)"
+    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def heads(against: str = "er") -> tuple[str, ...]:
+    return tuple(f"vs {against} [95 % CI]" if h.startswith("vs ER") and against != "er" else h for h in HEADS)
+
+
+def rich_table(title: str, found: Sequence[Line], against: str = "er") -> Table:
+    table = Table(title=title)
+    for index, head in enumerate(heads(against)):
+        table.add_column(head, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for line in found:
+        table.add_row(*cells(line))
+    return table
+
+
+def markdown_table(title: str, found: Sequence[Line], against: str = "er") -> str:
+    rows = [f"### {title}", "", f"| {' | '.join(heads(against))} |", "|---|" + "---:|" * (len(HEADS) - 1)]
+    rows += [f"| {' | '.join(cells(line))} |" for line in found]
+    return "\n".join(rows) + "\n"
