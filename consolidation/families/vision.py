@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LAYERS = (nn.Linear, nn.Conv2d)
+NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 class VisionAdapter:
@@ -34,7 +35,7 @@ class VisionAdapter:
             return [module for module in model.modules() if isinstance(module, BasicBlock)]
         heads = _heads(model)
         parts = [part for part in _opened(model) if not heads.intersection(part.modules())]
-        parts = [part for part in parts if any(True for _ in part.parameters())]
+        parts = [p for p in parts if any(True for _ in p.parameters()) and not isinstance(p, NORMS)]
         return [part for part in parts if any(True for _ in part.children())] or parts
 
     @staticmethod

@@ -1,33 +1,32 @@
 """Synaptic significance: the diagonal of the Fisher information, per sample.
 
-F_i = E_x E_{y ~ p(y|x)} (d log p(y|x) / d theta_i)^2. For a Linear layer with input a and output gradient g
-of one sample the squared gradient of its weight is (g^2)(a^2)^T, so a whole batch costs one matrix product
-and no loop (Goodfellow 2015). Squaring a batch's mean gradient instead is about 1/batch too small.
+F_i = E_x E_{y ~ p(y|x)} (d log p(y|x) / d theta_i)^2 (Kirkpatrick et al. 2017; sampled and true labels:
+Kunstner et al. 2019). Squares are formed sample by sample, in eval mode, in float32; squaring a batch's mean
+gradient instead is about 1/batch too small.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.memory.sampling import Sampler, gather
+from consolidation.memory.store import Records
+from consolidation.phases.per_sample import add_by_rules, add_plainly, choose_ways, recorded_layers
 from consolidation.weights import Fisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from consolidation.memory.store import Records
-
-CHUNK = 256
+TRIED = 2  # samples on which the rules are compared with plain autograd
 
 
 def estimate_fisher(
     model: nn.Module,
-    sets: list[Records],
+    sets: Records | list[Records],
     *,
     samples: int,
     labels: str,
@@ -36,34 +35,60 @@ def estimate_fisher(
     seed: int = 0,
     before_chunk: Callable[[], None] | None = None,
 ) -> Fisher:
-    """Fisher over `samples` memories, spread evenly over the sets, each used at most once.
+    """Fisher over `samples` records, spread evenly over the sets, each used at most once.
+
+    Any model of any family: see `squares` and `per_sample`. O(n) in the parameters; extra memory is one
+    chunk's activations and at most `per_sample.GRADIENTS` gradients, or one sample's.
 
     Args:
+        sets: memories, one set or several, or the awake data before it is discarded.
         labels: "sampled" from the model's own p(y|x), "true" (empirical Fisher), or "exact" (all classes,
-        weighted). before_chunk: called before each chunk (to ask for a stop).
+            weighted).
+        generator: of the sampled labels.
+        seed: of the choice of records.
+        before_chunk: called before each chunk (to ask for a stop).
     """
-    total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    sets = [sets] if isinstance(sets, Records) else sets
     groups = _choose(sets, samples, seed)
     count = sum(len(rows) for _, rows in groups)
     training = model.training
     model.eval()
-    with _layers(model) as seen:
-        for index, rows in groups:
-            for place in range(0, len(rows), CHUNK):
-                if before_chunk:
-                    before_chunk()
-                batch = gather(sets, [(index, rows[place : place + CHUNK])], sets[index].classes, device)
-                seen.clear()
+    try:
+        tensors = _squares(model, sets, groups, labels, generator, device, before_chunk)
+    finally:
+        model.train(training)
+    return Fisher({name: tensor.div_(count) for name, tensor in tensors.items()}, count, labels)
+
+
+def _squares(
+    model: nn.Module,
+    sets: list[Records],
+    groups: list[tuple[int, Any]],
+    labels: str,
+    generator: torch.Generator,
+    device: torch.device,
+    before_chunk: Callable[[], None] | None,
+) -> dict[str, Tensor]:
+    parameters = dict(model.named_parameters())
+    total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
+    first, rows = groups[0]
+    few = gather(sets, [(first, rows[:TRIED])], sets[first].classes, device)
+    ways = choose_ways(model, few.x, few.y)
+    plain = {name: total[name] for name in ways.plain}
+    by_rules = {id(p): total[name] for name, p in parameters.items() if name not in plain}
+    for index, rows in groups:
+        for place in range(0, len(rows), ways.chunk):
+            if before_chunk:
+                before_chunk()
+            batch = gather(sets, [(index, rows[place : place + ways.chunk])], sets[index].classes, device)
+            with recorded_layers(ways.layers) as seen:
                 logits = model(batch.x)
-                for targets, weights in _targets(logits.detach(), batch.y, labels, generator):
-                    loss = functional.cross_entropy(logits, targets, reduction="sum")
-                    outputs = [output for _, _, output in seen]
-                    gradients = torch.autograd.grad(loss, outputs, retain_graph=True)
-                    for (layer, a, _), g in zip(seen, gradients, strict=True):
-                        _add(total, names, layer, a.detach(), g, weights)
-    model.train(training)
-    return Fisher({name: tensor / count for name, tensor in total.items()}, count, labels)
+            for targets, weights in _targets(logits.detach(), batch.y, labels, generator):
+                loss = functional.cross_entropy(logits, targets, reduction="sum")
+                add_by_rules(by_rules, seen, loss, weights, len(targets))
+                if plain:
+                    add_plainly(model, plain, batch.x, targets, weights)
+    return total
 
 
 def _choose(sets: list[Records], samples: int, seed: int) -> list[tuple[int, Any]]:
@@ -92,42 +117,3 @@ def _targets(
         return
     for label in range(logits.shape[1]):
         yield torch.full_like(truth, label), p[:, label]
-
-
-@contextmanager
-def _layers(model: nn.Module) -> Iterator[list[tuple[nn.Linear, Tensor, Tensor]]]:
-    """Inside, each pass through a Linear layer is noted as (layer, input, output).
-
-    Raises TypeError for a model with parameters outside Linear layers: their squares would be missing.
-    """
-    linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    covered = {id(p) for layer in linear for p in layer.parameters()}
-    if any(id(p) not in covered for p in model.parameters()):
-        raise TypeError("the per-sample Fisher is implemented for models made of Linear layers")
-    seen: list[tuple[nn.Linear, Tensor, Tensor]] = []
-
-    def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-        if any(layer is module for layer, _, _ in seen):
-            raise TypeError("a layer used twice in one pass has no per-sample square of this form")
-        seen.append((cast("nn.Linear", module), args[0], output))
-
-    handles = [layer.register_forward_hook(hook) for layer in linear]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _add(
-    total: dict[str, Tensor],
-    names: dict[int, str],
-    layer: nn.Linear,
-    a: Tensor,
-    g: Tensor,
-    weights: Tensor | None,
-) -> None:
-    squares = g.square() if weights is None else g.square() * weights[:, None]
-    total[names[id(layer.weight)]] += squares.T @ a.square()
-    if layer.bias is not None:
-        total[names[id(layer.bias)]] += squares.sum(0)

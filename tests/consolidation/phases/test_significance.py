@@ -78,14 +78,6 @@ def test_samples_are_spread_over_the_sets_and_counted() -> None:
     assert fisher(model, "true", samples=40).samples == 40  # 17 of the small set, 23 of the other
 
 
-def test_a_layer_that_it_cannot_square_is_refused() -> None:
-    with pytest.raises(TypeError, match="Linear"):
-        estimate_fisher(
-            nn.Sequential(nn.Linear(8, 4), nn.LayerNorm(4)), SETS, samples=5, labels="true",
-            generator=torch.Generator(), device=CPU,
-        )  # fmt: skip
-
-
 def test_half_precision_on_disk_keeps_small_values(tmp_path: object) -> None:
     tensors = {"w": torch.tensor([1e-9, 3e-8, 2e-7]), "b": torch.zeros(2)}
     path = f"{tmp_path}/f.safetensors"

@@ -1,0 +1,163 @@
+"""Which parameters the rules of `squares` are right for, and the plain way for the others.
+
+Plain: the gradient of each sample by itself, through `torch.func.vmap(grad)` where the model allows it and
+sample after sample where not. It is right for whatever autograd can do: weights used twice, parameters
+outside any layer, layers that no rule knows.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
+
+from consolidation.phases.squares import rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+GRADIENTS = 2**24  # numbers of per-sample gradients held at once
+ACTIVATIONS = 2**25  # numbers of layer outputs held at once
+CHUNK = 256
+
+
+class Pass(NamedTuple):
+    """One layer's part in a forward pass."""
+
+    layer: nn.Module
+    a: Tensor
+    output: Tensor
+
+
+@contextmanager
+def recorded_layers(layers: list[nn.Module]) -> Iterator[list[Pass]]:
+    """Inside, each pass through one of the layers is noted.
+
+    The net goes on with a copy of the output, so that nothing done to it in place reaches what is noted.
+    """
+    seen: list[Pass] = []
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        if not args or not isinstance(args[0], Tensor) or not isinstance(output, Tensor):
+            return None
+        seen.append(Pass(module, args[0].detach(), output))
+        return output.clone()
+
+    handles = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def add_by_rules(
+    total: Mapping[int, Tensor], seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
+) -> None:
+    """Adds the squares of the noted layers' parameters to `total` {id(parameter): tensor}, if it is there."""
+    outputs = [one.output for one in seen if one.output.requires_grad]
+    gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
+    found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
+    for one in seen:
+        g, squares = found.get(id(one.output)), rule_of(one.layer)
+        if g is None or squares is None:
+            continue
+        if weights is not None:
+            # a square of sqrt(w) g is w g^2
+            g = (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
+        for name, tensor in squares(one.layer, one.a, g, samples).items():
+            target = total.get(id(one.layer._parameters[name]))
+            if target is not None:
+                target += tensor
+
+
+def add_plainly(
+    model: nn.Module, total: Mapping[str, Tensor], x: Tensor, targets: Tensor, weights: Tensor | None
+) -> None:
+    """Adds sum_n w_n (d loss_n / d theta)^2 to `total` {parameter: tensor}, whatever the model does."""
+    own = {name: p.detach() for name, p in model.named_parameters()}
+    some = {name: own[name] for name in total}
+    rest = {name: p for name, p in own.items() if name not in total} | dict(model.named_buffers())
+
+    def loss(chosen: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
+        logits = functional_call(model, {**rest, **chosen}, (one[None],))
+        return functional.cross_entropy(logits, target[None])
+
+    factors = torch.ones(len(x), device=x.device) if weights is None else weights
+    step = max(1, min(CHUNK, GRADIENTS // max(1, sum(p.numel() for p in some.values()))))
+    for place in range(0, len(x), step):
+        part = slice(place, place + step)
+        try:
+            found = vmap(grad(loss), in_dims=(None, 0, 0))(some, x[part], targets[part])
+        except (RuntimeError, NotImplementedError):  # control flow by values, or an operator vmap cannot do
+            each = [grad(loss)(some, one, t) for one, t in zip(x[part], targets[part], strict=True)]
+            found = {name: torch.stack([one[name] for one in each]) for name in some}
+        for name, gradient in found.items():
+            total[name] += torch.tensordot(factors[part], gradient.float().square(), 1)
+
+
+class Ways(NamedTuple):
+    """How a model's squares are found: `layers` by their rules, `plain` parameters one sample at a time;
+    `chunk` samples a pass."""
+
+    layers: list[nn.Module]
+    plain: list[str]
+    chunk: int
+
+
+def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
+    """Tries the rules on these few samples, and believes them only where plain autograd agrees."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {id(p): torch.zeros(p.shape, device=p.device) for p in model.parameters()}
+    with recorded_layers([layer for layer in model.modules() if rule_of(layer)]) as seen:
+        loss = functional.cross_entropy(model(x), y, reduction="sum")
+    believed: list[nn.Module] = []
+    for one in seen:
+        if _used_elsewhere(model, one.layer, seen):
+            continue
+        try:
+            add_by_rules(found, [one], loss, None, len(x))
+        except (RuntimeError, ValueError, IndexError):  # the rule of a class above, which does not fit
+            continue
+        believed.append(one.layer)
+    expected = _by_loop(model, x, y)
+    right = {
+        names[id(p)]
+        for layer in believed
+        for p in layer._parameters.values()
+        if p is not None and _agree(found[id(p)], expected[names[id(p)]])
+    }
+    width = sum(one.output.numel() for one in seen) // len(x)
+    chunk = max(1, min(CHUNK, ACTIVATIONS // max(1, width)))
+    return Ways(believed, [name for name in expected if name not in right], chunk)
+
+
+def _used_elsewhere(model: nn.Module, layer: nn.Module, seen: list[Pass]) -> bool:
+    """Whether a pass is only one of several uses of the layer or of one of its parameters."""
+    own = {id(p) for p in layer._parameters.values() if p is not None}
+    shared = any(
+        id(p) in own for other in model.modules() if other is not layer for p in other._parameters.values()
+    )
+    return shared or sum(one.layer is layer for one in seen) > 1
+
+
+def _by_loop(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    total = {name: torch.zeros(p.shape, device=p.device) for name, p in model.named_parameters()}
+    for one, target in zip(x, y, strict=True):
+        value = functional.cross_entropy(model(one[None]), target[None])
+        gradients = torch.autograd.grad(value, list(wanted.values()), allow_unused=True)
+        for name, gradient in zip(wanted, gradients, strict=True):
+            if gradient is not None:
+                total[name] += gradient.square()
+    return total
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    if not found.numel():
+        return True
+    return torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
