@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from consolidation.memory.sampling import Sampler, gather
+from consolidation.memory.order import Walk
+from consolidation.memory.sampling import gather
 from consolidation.memory.store import Records
 from consolidation.phases.per_sample import add_by_rules, add_plainly, choose_ways, recorded_layers
 from consolidation.weights import Fisher
@@ -100,8 +101,7 @@ def _choose(sets: list[Records], samples: int, seed: int) -> list[tuple[int, Any
         for i in open_ones:
             more = min(share, len(sets[i]) - quota[i], left)
             quota[i], left = quota[i] + more, left - more
-    walks = Sampler(sets, 1, seed=seed + 1).walks
-    return [(i, walks[i].take(n)) for i, n in enumerate(quota) if n]
+    return [(i, Walk(len(sets[i]), seed + 1, i).take(n)) for i, n in enumerate(quota) if n]
 
 
 def _targets(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from consolidation.memory.sampling import Sampler
+from consolidation.memory.order import Walk
 from consolidation.phases.per_sample import add_plainly, choose_ways
 from consolidation.phases.significance import estimate_fisher
 from consolidation.weights import Fisher, load_fisher, save_fisher
@@ -33,7 +33,7 @@ def fisher(model: nn.Module, mode: str) -> Fisher:
 def brute_force(model: nn.Module, mode: str) -> dict[str, Tensor]:
     """One sample at a time, one backward pass for each label."""
     x, y = batch_of(RECORDS)
-    order = torch.from_numpy(Sampler([RECORDS], 1, seed=1).walks[0].take(len(y)))
+    order = torch.from_numpy(Walk(len(y), 1, 0).take(len(y)))
     x, y = x[order], y[order]
     with torch.no_grad():
         p = functional.softmax(model(x), 1)
@@ -99,7 +99,8 @@ class Tokens(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         places = torch.tensor([0, 1, 2, 3, 0, 4, 2, 2]).expand(len(x), -1)
         h = self.into(x.reshape(-1, 8, 24)) + self.place(places)
-        return self.head(functional.gelu(self.norm(h))).mean(1)
+        logits: Tensor = self.head(functional.gelu(self.norm(h))).mean(1)
+        return logits
 
 
 class Windows(nn.Module):
@@ -111,7 +112,8 @@ class Windows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.inside(x.reshape(-1, 48)))
-        return self.head(h.reshape(len(x), -1))
+        logits: Tensor = self.head(h.reshape(len(x), -1))
+        return logits
 
 
 class Shaken(nn.Module):
@@ -124,7 +126,8 @@ class Shaken(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x)
         h += 0.5
-        return self.last(functional.relu(h, inplace=True))
+        logits: Tensor = self.last(functional.relu(h, inplace=True))
+        return logits
 
 
 def ruled() -> dict[str, nn.Module]:
@@ -164,7 +167,8 @@ class Tied(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.first(x))
-        return self.last(torch.tanh(h @ self.first.weight @ self.first.weight.T))
+        logits: Tensor = self.last(torch.tanh(h @ self.first.weight @ self.first.weight.T))
+        return logits
 
 
 class Twice(nn.Module):
@@ -179,7 +183,8 @@ class Twice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.scale * torch.tanh(self.into(x))
         h = torch.tanh(self.again(torch.tanh(self.again(h))))
-        return self.last(self.mix(h, h))
+        logits: Tensor = self.last(self.mix(h, h))
+        return logits
 
 
 class Choosy(Tied):
