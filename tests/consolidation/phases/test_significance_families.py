@@ -201,7 +201,7 @@ class Choosy(Tied):
         (Tied, ["first.weight"]),
         (Twice, ["scale", "again.weight", "again.bias", "mix.weight", "mix.bias"]),
         (
-            Pictured(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
+            lambda: Pictured(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
             ["layers.0.weight", "layers.0.bias"],
         ),
     ],
