@@ -1,8 +1,4 @@
-"""In what order memories are replayed. A sampler's whole state is a few counters, so a resume is exact.
-
-Each stream walks its records in a shuffled order, a new one every pass, seeded by (seed, stream, pass):
-nothing is drawn twice before all was drawn once, and no generator has to be stored.
-"""
+"""Batches of memories for the replay loop, in the orders of `order.py`."""
 
 from __future__ import annotations
 
@@ -10,13 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from consolidation.memory.order import LossWeights, Rows, Shares
 
 if TYPE_CHECKING:
     from consolidation.memory.store import Records
 
-Rows = NDArray[np.int64]
+MODES = ("task-balanced", "uniform", "loss-weighted", "group-balanced")
+RESIDENT_BYTES = 1 << 28  # float32 inputs and logits of all sets up to this size stay in memory
+FIRST = 4  # draws before that is worth while: a sampler may be made for a few steps only
 
 
 class Batch(NamedTuple):
@@ -30,31 +29,6 @@ class Batch(NamedTuple):
     task: Tensor
 
 
-class Walk:
-    """An endless walk over n records, pass after pass, each in an order of its own."""
-
-    def __init__(self, n: int, *key: int) -> None:
-        self.n, self.key, self.taken = n, key, 0
-        self._pass = -1
-        self._order: Rows = np.empty(0, np.int64)
-
-    def _at(self, number: int) -> Rows:
-        if number != self._pass:
-            self._order = np.random.default_rng((*self.key, number)).permutation(self.n)
-            self._pass = number
-        return self._order
-
-    def take(self, count: int) -> Rows:
-        parts = []
-        while count > 0:
-            number, place = divmod(self.taken, self.n)
-            part = self._at(number)[place : place + count]
-            parts.append(part)
-            self.taken += len(part)
-            count -= len(part)
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
 class Sampler:
     """Draws batches from several sets.
 
@@ -63,47 +37,86 @@ class Sampler:
         batch: records a draw.
         mode: "task-balanced" gives every set the same share of each batch, what is left over going round in
         turn;
-            "uniform" gives every record the same chance.
+            "uniform" gives every record the same chance;
+            "group-balanced" gives every `group` of the records' rights the same share (those without one are
+            a group too);
+            "loss-weighted" draws by the losses that `observe` was last told.
         seed: of the orders.
     """
 
     def __init__(self, sets: list[Records], batch: int, mode: str = "task-balanced", seed: int = 0) -> None:
         self.sets, self.batch, self.mode = sets, batch, mode
-        sizes = [len(records) for records in sets]
-        self.starts = np.cumsum([0, *sizes])
+        self.starts = np.cumsum([0, *(len(records) for records in sets)])
         self.drawn = 0
-        if mode == "uniform":
-            self.walks = [Walk(int(self.starts[-1]), seed, 0)]
-        else:
-            self.walks = [Walk(size, seed, index) for index, size in enumerate(sizes)]
+        self._order = self._ordered(seed)
+        self.walks = self._order.walks if isinstance(self._order, Shares) else []
+        self._resident: Batch | None = None
+        self._rows: Rows = np.empty(0, np.int64)
+
+    def _ordered(self, seed: int) -> Shares | LossWeights:
+        every = np.arange(self.starts[-1])
+        if self.mode == "loss-weighted":
+            return LossWeights(len(every), self.batch, seed)
+        if self.mode == "uniform":
+            return Shares([every], self.batch, seed)
+        if self.mode == "group-balanced":
+            group = np.concatenate([_groups(records) for records in self.sets])
+            return Shares([np.flatnonzero(group == one) for one in np.unique(group)], self.batch, seed)
+        return Shares(np.split(every, self.starts[1:-1]), self.batch, seed)
+
+    def flat(self) -> Rows:
+        """The next batch as rows counted through all sets, int64 [batch]."""
+        self._rows = self._order.rows(self.drawn)
+        self.drawn += 1
+        return self._rows
 
     def draw(self) -> list[tuple[int, Rows]]:
         """The next batch as (set, rows) pairs."""
-        count = len(self.sets)
-        if self.mode == "uniform":
-            flat = self.walks[0].take(self.batch)
-            owner = np.searchsorted(self.starts, flat, side="right") - 1
-            groups = [(i, flat[owner == i] - self.starts[i]) for i in range(count)]
-        else:
-            each, extra = divmod(self.batch, count)
-            first = (self.drawn * extra) % count
-            more = {(first + i) % count for i in range(extra)}
-            groups = [(i, self.walks[i].take(each + (i in more))) for i in range(count)]
-        self.drawn += 1
-        return [(index, rows) for index, rows in groups if len(rows)]
+        return self._grouped(self.flat())
+
+    def _grouped(self, flat: Rows) -> list[tuple[int, Rows]]:
+        owner = np.searchsorted(self.starts, flat, side="right") - 1
+        return [(int(i), flat[owner == i] - self.starts[i]) for i in np.unique(owner)]
 
     def next(self, outputs: int, device: torch.device) -> Batch:
         """The next batch as tensors; `outputs` is the width of the model's logits."""
-        return gather(self.sets, self.draw(), outputs, device)
+        flat = self.flat()
+        size = 4 * int(self.starts[-1]) * (self.sets[0].width + outputs)
+        if size > RESIDENT_BYTES or self.drawn <= FIRST:
+            order = np.argsort(flat, kind="stable")
+            batch = gather(self.sets, self._grouped(flat[order]), outputs, device)
+            back = torch.from_numpy(np.argsort(order)).to(device)
+            return Batch(*(part.index_select(0, back) for part in batch))
+        if self._resident is None or self._resident.z.shape[1] != outputs:
+            groups = [(i, np.arange(len(records))) for i, records in enumerate(self.sets)]
+            self._resident = gather(self.sets, groups, outputs, device)
+        rows = torch.from_numpy(flat).to(device)
+        return Batch(*(part.index_select(0, rows) for part in self._resident))
+
+    def observe(self, losses: Tensor) -> None:
+        """Tells the loss of each record of the batch drawn last, [batch]; only "loss-weighted" listens."""
+        if isinstance(self._order, LossWeights):
+            self._order.observe(self._rows, losses.detach().float().cpu().numpy())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"drawn": self.drawn, "taken": [walk.taken for walk in self.walks]}
+        """JSON."""
+        if isinstance(self._order, LossWeights):
+            return {"drawn": self.drawn, "sets": len(self.sets)} | self._order.state_dict()
+        return {"drawn": self.drawn, "sets": len(self.sets)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError when the state is of another number of sets."""
+        """Raises ValueError when the state is of another number of sets or records."""
+        if int(state["sets"]) != len(self.sets):
+            raise ValueError("the sampler's state is of another number of sets")
+        if isinstance(self._order, LossWeights):
+            self._order.load_state_dict(state)
         self.drawn = int(state["drawn"])
-        for walk, taken in zip(self.walks, state["taken"], strict=True):
-            walk.taken = int(taken)
+
+
+def _groups(records: Records) -> Rows:
+    """int64 [N]; -1 for records without a group."""
+    group = records.rights.group
+    return np.full(len(records), -1, np.int64) if group is None else np.asarray(group, np.int64)
 
 
 def gather(sets: list[Records], groups: list[tuple[int, Rows]], outputs: int, device: torch.device) -> Batch:

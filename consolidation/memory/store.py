@@ -1,34 +1,39 @@
 """Records: examples of one task in one safetensors file, memory-mapped. Torch-free (numpy only).
 
-Tensors: x [N, ...] in its source's own precision, y int64 [N], z float16 [N, C] (stored logits,
-optional), id uint8 [N, 16]. Metadata
-"nocturne.records": {"version", "task", "classes", "transform": {"scale", "mean", "sd"}}.
-The model is given (x * scale - mean) / sd.
+x [N, ...] in its source's own precision or packed by a codec, y [N], z float16 [N, C] (stored logits,
+optional), id uint8 [N, 16], and what is known of each record besides (`rights.py`). The file's form is in
+`files.py`. The model is given (x * scale - mean) / sd.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.memory.codecs import Packed, smallest_label_dtype
+from consolidation.memory.files import (
+    broken,
+    map_tensors,
+    packed_tensors,
+    read_packed,
+    read_rights,
+    rights_tensors,
+    write_tensors,
+)
+from consolidation.memory.files import flush_to_disk as flush_to_disk
+from consolidation.memory.rights import Rights
 
 Array = NDArray[Any]
-KEY = "nocturne.records"
-MAX_HEADER = 1 << 20
-DTYPES = {
-    "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "I32": "<i4", "I64": "<i8",
-    "F16": "<f2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
+HALF_MOST = 65504  # the largest float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,10 @@ class Records:
     """A set of examples of one task.
 
     Attributes:
-        x: [N, ...]; y: int64 [N]; z: float16 [N, classes] or None; ids: uint8 [N, 16]. Read-only when opened.
+        y: int64 [N]; z: float16 [N, classes] or None; ids: uint8 [N, 16]. Read-only when opened.
+        packed: the inputs in a codec, or None when they lie as they are.
+        rights: owner, licence, purpose, source, group, expiry and tombstone of the records.
+        gone: uint8 [M, 16], ids of records that were deleted and whose content is no longer here.
         task, classes, transform: of the whole set.
     """
 
@@ -83,21 +91,28 @@ class Records:
         self,
         *,
         task: str,
-        x: Array,
+        x: Array | Packed,
         y: Array,
         classes: int,
         z: Array | None = None,
         ids: NDArray[np.uint8] | None = None,
         transform: Transform | None = None,
+        rights: Rights | None = None,
+        gone: NDArray[np.uint8] | None = None,
     ) -> None:
         self.task, self.classes = task, int(classes)
-        self.x, self.y, self.z = x, y, z
+        self.packed = x if isinstance(x, Packed) else None
+        self._x: Array | None = None if isinstance(x, Packed) else x
+        self.shape = x.shape
+        self.y, self.z = y, z
         self.transform = transform or Transform()
+        self.rights = rights or Rights()
+        self.gone = np.zeros((0, 16), np.uint8) if gone is None else gone
         self._check()
-        self.ids = record_ids(x, y) if ids is None else ids
+        self.ids = record_ids(self.x, y) if ids is None else ids
 
     def _check(self) -> None:
-        name, n = shorten(self.task), len(self.x)
+        name, n = shorten(self.task), self.shape[0]
         if n == 0:
             raise NocturneInputError("records.empty", f"The set '{name}' has no records; add some.")
         if self.y.shape != (n,) or (self.z is not None and self.z.shape != (n, self.classes)):
@@ -114,51 +129,152 @@ class Records:
                 f"The records of '{name}' hold label {wrong}; with {self.classes} classes labels run 0 to "
                 f"{self.classes - 1}.",
             )
+        self.rights.check(self.task, n)
 
     def __len__(self) -> int:
-        return len(self.x)
+        return self.shape[0]
 
     @property
     def width(self) -> int:
         """Numbers per record."""
-        return int(np.prod(self.x.shape[1:], dtype=np.int64))
+        return int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def x(self) -> Array:
+        """[N, ...]; packed inputs are unpacked anew at each call. Raises `records.format`."""
+        return self.raw(slice(None))
+
+    def raw(self, rows: Any = slice(None)) -> Array:
+        """[n, ...]: the stored numbers of some rows. Raises `records.format` when they do not unpack."""
+        if self._x is not None:
+            return self._x if isinstance(rows, slice) and rows == slice(None) else self._x[rows]
+        assert self.packed is not None  # noqa: S101  one of the two is there
+        try:
+            return self.packed[rows]
+        except ValueError as error:
+            raise broken(str(error)) from error
 
     def inputs(self, rows: Any = slice(None)) -> NDArray[np.float32]:
         """float32 [n, width]: what the model is given for these rows."""
-        raw = np.asarray(self.x[rows], dtype=np.float32).reshape(-1, self.width)
+        raw = np.asarray(self.raw(rows), dtype=np.float32).reshape(-1, self.width)
         t = self.transform
         return (raw * np.float32(t.scale) - np.float32(t.mean)) / np.float32(t.sd)
 
+    @property
+    def bytes(self) -> dict[str, int]:
+        """What a byte budget counts: {x, y, z, table, total}; the inputs as they are packed, labels in the
+        narrowest type, logits as float16, tables with their offsets. Ids and rights are not counted."""
+        n = len(self)
+        table = 0 if self.packed is None else self.packed.table.nbytes + self.packed.offsets.nbytes
+        x = self.packed.nbytes if self.packed is not None else n * self.width * self.x.dtype.itemsize
+        y = n * smallest_label_dtype(self.classes).itemsize
+        z = 0 if self.z is None else 2 * self.z.size
+        return {"x": x, "y": y, "z": z, "table": table, "total": x + y + z + table}
+
+    # ------------------------------------------------------------ other sets from this one
+
+    def _changed(self, **changes: Any) -> Records:
+        now: dict[str, Any] = {
+            "task": self.task, "x": self.packed if self._x is None else self._x, "y": self.y, "z": self.z,
+            "ids": self.ids, "classes": self.classes, "transform": self.transform, "rights": self.rights,
+            "gone": self.gone,
+        }  # fmt: skip
+        return Records(**(now | changes))
+
     def take(self, rows: NDArray[Any]) -> Records:
-        """A copy in memory of some rows (an index or a boolean array)."""
-        return Records(
-            task=self.task,
-            x=np.ascontiguousarray(self.x[rows]),
+        """A copy in memory of some rows (an index or a boolean array), unpacked."""
+        return self._changed(
+            x=np.ascontiguousarray(self.raw(rows)),
             y=np.ascontiguousarray(self.y[rows]),
             z=None if self.z is None else np.ascontiguousarray(self.z[rows]),
             ids=np.ascontiguousarray(self.ids[rows]),
-            classes=self.classes,
-            transform=self.transform,
+            rights=self.rights.take(rows),
         )
+
+    def encoded(self, codec: str) -> Records:
+        """The same set with its inputs packed; "raw" unpacks. Ids stay, even where the codec is lossy.
+
+        Raises:
+            NocturneInputError: `memories.codec`.
+        """
+        return self._changed(x=self.x if codec == "raw" else Packed.of(self.x, codec))
+
+    def with_logits(self, z: Array, classes: int) -> Records:
+        """The same records with logits [N, classes]."""
+        return self._changed(z=np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16), classes=classes)
+
+    def with_rights(self, **changes: Any) -> Records:
+        """The same records with some fields of `Rights` set."""
+        return self._changed(rights=replace(self.rights, **changes))
+
+    def tombstoned(self, ids: NDArray[np.uint8]) -> Records:
+        """This set with the records of these ids (uint8 [n, 16]) marked as deleted; `save` removes them."""
+        doomed = {row.tobytes() for row in np.ascontiguousarray(ids)}
+        marked = np.array([row.tobytes() in doomed for row in np.ascontiguousarray(self.ids)], np.bool_)
+        if self.rights.tombstone is not None:
+            marked |= self.rights.tombstone
+        return self.with_rights(tombstone=marked)
+
+    def live(self, now: float | None = None) -> Records | None:
+        """The records that may be used at `now` (seconds since 1970; now): neither deleted nor expired.
+
+        None when there are none.
+        """
+        alive = self.rights.alive(len(self), time.time() if now is None else now)
+        if alive.all():
+            return self
+        return self.take(np.flatnonzero(alive)) if alive.any() else None
+
+    def compact(self) -> Records:
+        """Without the content of deleted records; their ids move to `gone`.
+
+        Raises:
+            NocturneInputError: `records.empty` when all are deleted.
+        """
+        dead = self.rights.tombstone
+        if dead is None or not dead.any():
+            return self
+        if dead.all():
+            raise NocturneInputError(
+                "records.empty",
+                f"Every record of '{shorten(self.task)}' is deleted, so nothing is left; delete the set.",
+            )
+        left = self.take(np.flatnonzero(~dead))
+        gone = np.concatenate([self.gone, self.ids[dead]])
+        left = left._changed(rights=replace(left.rights, tombstone=None), gone=gone)
+        if self.packed is None:
+            return left
+        # a lossy set keeps its levels, or they would move; a dictionary may hold what was deleted
+        table = None if self.packed.codec.lossless else self.packed.table.tobytes()
+        return left._changed(x=Packed.of(left.x, self.packed.codec.name, table))
 
     # ------------------------------------------------------------ files
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Records:
-        """Maps a record file read-only; nothing is copied.
+        """Maps a record file read-only; nothing is copied but, in version 2, the labels.
 
         Raises:
             NocturneInputError: `records.format` and the codes of a bad set.
         """
-        tensors, meta = _map(Path(path))
-        if not {"x", "y", "id"} <= set(tensors) or tensors["y"].dtype != np.int64:
-            raise _broken("it lacks x, y or id")
-        ids = tensors["id"]
-        if ids.dtype != np.uint8 or ids.shape != (len(tensors["x"]), 16):
-            raise _broken("its ids do not line up")
+        tensors, meta = map_tensors(Path(path))
+        version = meta["version"]
+        if "y" not in tensors or "id" not in tensors or not {"x", "x.data"} & set(tensors):
+            raise broken("it lacks x, y or id")
+        y, ids = tensors["y"], tensors["id"]
+        if y.dtype.kind not in "ui" or (version == 1 and (y.dtype != np.int64 or "x" not in tensors)):
+            raise broken("it lacks x, y or id")
+        rows = y.size
+        x: Array | Packed = tensors["x"] if "x" in tensors else read_packed(tensors, meta, rows)
+        if ids.dtype != np.uint8 or ids.shape != (x.shape[0] if x.shape else -1, 16):
+            raise broken("its ids do not line up")
+        gone = tensors.get("gone")
+        if gone is not None and (gone.dtype != np.uint8 or gone.ndim != 2 or gone.shape[1] != 16):
+            raise broken("its ids do not line up")
         return cls(
             task=meta["task"], classes=meta["classes"], transform=Transform.from_json(meta.get("transform")),
-            x=tensors["x"], y=tensors["y"], z=tensors.get("z"), ids=ids,
+            x=x, y=y if y.dtype == np.int64 else y.astype(np.int64), z=tensors.get("z"), ids=ids,
+            rights=read_rights(tensors, meta) if version == 2 else None, gone=gone,
         )  # fmt: skip
 
     @staticmethod
@@ -177,72 +293,30 @@ class Records:
         return made.save(path)
 
     def save(self, path: str | os.PathLike[str]) -> Records:
-        """Writes this set to `path`, whole or not at all (fsync, then rename), and opens it."""
-        tensors = {"x": self.x, "y": self.y, "id": self.ids}
-        if self.z is not None:
-            tensors["z"] = np.clip(self.z, -65504, 65504).astype(np.float16)
-        transform = self.transform.to_json()
-        meta = {"version": 1, "task": self.task, "classes": self.classes, "transform": transform}
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        try:
-            flat = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-            save_file(flat, partial, metadata={KEY: json.dumps(meta, sort_keys=True)})
-            flush_to_disk(partial)
-            partial.replace(target)
-            flush_to_disk(target.parent)
-        finally:
-            partial.unlink(missing_ok=True)
-        return Records.open(target)
+        """Writes this set to `path` without its deleted records, whole or not at all, and opens it."""
+        this = self.compact()
+        meta = {"task": this.task, "classes": this.classes, "transform": this.transform.to_json()}
+        columns, words = rights_tensors(this.rights)
+        tensors: dict[str, Array] = {"id": this.ids, **columns}
+        if this.z is not None:
+            tensors["z"] = np.clip(this.z, -HALF_MOST, HALF_MOST).astype(np.float16)
+        if len(this.gone):
+            tensors["gone"] = this.gone
+        if this.packed is None and this.rights.empty and not len(this.gone):
+            tensors |= {"x": this.x, "y": np.asarray(this.y, np.int64)}
+            write_tensors(Path(path), tensors, meta | {"version": 1})
+            return Records.open(path)
+        told: dict[str, Any] = {}
+        if this.packed is None:
+            tensors["x"] = this.x
+        else:
+            found, told = packed_tensors(this.packed)
+            tensors |= found
+        tensors["y"] = np.asarray(this.y).astype(smallest_label_dtype(this.classes))
+        write_tensors(Path(path), tensors, meta | {"version": 2, "words": words} | told)
+        return Records.open(path)
 
 
-def flush_to_disk(path: Path) -> None:
-    """fsync of a file or a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _broken(why: str) -> NocturneInputError:
-    return NocturneInputError(
-        "records.format", f"This is not a record file of Nocturne: {why}. Convert the records again."
-    )
-
-
-def _map(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The tensors as read-only memory maps and the set's own metadata."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, MAX_HEADER):
-            raise _broken("its header is damaged")
-        raw = file.read(length)
-    try:
-        header = json.loads(raw)
-        meta = json.loads(header.pop("__metadata__")[KEY])
-        good = isinstance(meta["task"], str) and isinstance(meta["classes"], int) and meta["version"] == 1
-        tensors = {name: _one(path, 8 + length, size, item) for name, item in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, NocturneInputError):
-            raise
-        raise _broken("its header cannot be read") from error
-    if not good or meta["classes"] < 1:
-        raise _broken("its metadata is incomplete")
-    return tensors, meta
-
-
-def _one(path: Path, start: int, size: int, item: Any) -> Array:
-    dtype = np.dtype(DTYPES[item["dtype"]])
-    shape = tuple(int(length) for length in item["shape"])
-    begin, end = item["data_offsets"]
-    count = 1
-    for length in shape:
-        count *= length
-    inside = 0 <= begin <= end <= size - start
-    if min(shape, default=1) < 0 or not inside or end - begin != count * dtype.itemsize:
-        raise _broken("it ends early, or its sizes do not agree")
-    if count == 0:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", start + begin, shape)
+def live_sets(sets: list[Records], now: float | None = None) -> list[Records]:
+    """The sets without expired and deleted records; a set of which nothing is left is left out."""
+    return [left for records in sets if (left := records.live(now)) is not None]

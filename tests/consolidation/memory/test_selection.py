@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consolidation.memory.selection import Reservoir, select_class_balanced, select_reservoir
+from consolidation.memory.reservoir import Reservoir
+from consolidation.memory.selection import select_class_balanced, select_reservoir
 
 
 def test_every_item_is_kept_with_the_same_chance() -> None:
