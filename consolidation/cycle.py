@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe
 
 
+BORROWED = (
+    "There are no probes: proposals are judged on the memories themselves, which can show harm but no gain."
+)
+
+
 def sleep(
     model: nn.Module,
     memories: list[Records],
@@ -40,6 +45,7 @@ def sleep(
     *,
     reference: nn.Module | None = None,
     reference_fisher: Fisher | Mapping[str, Tensor] | None = None,
+    awake: Records | None = None,
     history: Iterable[Row | Mapping[str, Any]] | None = None,
     workdir: str | Path | None = None,
     stop: Stop | None = None,
@@ -68,15 +74,17 @@ def sleep(
     check_fit(model, memories, "memories")
     check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")
+    if awake is not None:
+        awake = day_sample(model, awake, probes, recipe)
     require_finite(model)
     model.to(where)
     reference = _same_kind(model, reference, where)
     f_ref = _fisher_tensors(model, reference_fisher, where)
-    held_out = Probes(probes, where)
-    newest = learned_stages(rows, held_out.tasks).newest or memories[-1].task
+    held_out = Probes(probes, where, memories)
+    newest = awake.task if awake else learned_stages(rows, held_out.tasks).newest or memories[-1].task
     beside = reference.state_dict() if reference else {}
-    identity = fingerprint("sleep", recipe.to_json(), model, [*memories, *probes])
-    identity += tensors_digest(beside) + tensors_digest(f_ref or {})
+    identity = fingerprint("sleep", recipe.to_json(), model, [*memories, *probes, *([awake] if awake else [])])
+    identity += f"\nreference {tensors_digest(beside)}{tensors_digest(f_ref or {})}"
 
     run = Run(
         model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None),
@@ -90,6 +98,8 @@ def sleep(
             run.stream.log(
                 "warning", f"{shared} memories are in the probes too; they are left out of the night."
             )
+        if held_out.borrowed:
+            run.stream.log("warning", BORROWED)
         for entry in run.stages():
             match entry.stage:
                 case "wake probe":

@@ -169,6 +169,11 @@ class Stream:
         """How much of the current entry is done, 0 to 1."""
         self._within = fraction
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens; a hot loop need not make values that nobody reads."""
+        return self._listener is not None
+
     def emit(self, cls: type[Event], **values: Any) -> None:
         self.number += 1
         if self._listener is not None:

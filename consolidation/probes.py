@@ -18,11 +18,13 @@ from consolidation.errors import NocturneInputError, shorten
 from consolidation.objectives.classification import correct
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from consolidation.memory.store import Records
 
 WATCH_MOST = 200
 WATCH_SHARE = 0.4
-CHUNK = 1024
+CHUNK = 256
 Bits = NDArray[np.bool_]
 
 
@@ -47,14 +49,27 @@ def split(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.flatnonzero(watch), np.flatnonzero(~watch)
 
 
+def lowest(records: Records, most: int) -> NDArray[np.int64]:
+    """Sorted rows of the at most `most` records with the lowest ids."""
+    keys = records.ids[:, :8].copy().view(">u8").ravel()
+    return np.sort(np.argsort(keys, kind="stable")[:most])
+
+
 class Probes:
     """The probes of all tasks, in task order.
+
+    Args:
+        stand_in: without any probe, watch is borrowed from these memories, at most 200 a set, the same ones
+        at each call: what is rehearsed proves nothing, but a proposal that breaks it is bad for certain.
+
+    Attributes:
+        borrowed: whether it is so.
 
     Raises:
         NocturneInputError: `probes.duplicate` for two probes of one task; `probes.too_small`.
     """
 
-    def __init__(self, sets: list[Records], device: torch.device) -> None:
+    def __init__(self, sets: list[Records], device: torch.device, stand_in: Sequence[Records] = ()) -> None:
         self.tasks = [records.task for records in sets]
         for task in self.tasks:
             if self.tasks.count(task) > 1:
@@ -64,13 +79,17 @@ class Probes:
         self._sets = sets
         self._rows = [split(records) for records in sets]
         self._device = device
+        self.borrowed = not sets and bool(stand_in)
+        self._watch = [(records, rows[0]) for records, rows in zip(sets, self._rows, strict=True)]
+        if self.borrowed:
+            self._watch = [(records, lowest(records, WATCH_MOST)) for records in stand_in]
 
     def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Bits]:
         """{task: bool [n]} correctness on watch; `weights` stand in for the model's own when given."""
-        return {
-            records.task: self._answers(model, records, rows[0], weights)
-            for records, rows in zip(self._sets, self._rows, strict=True)
-        }
+        found: dict[str, list[Bits]] = {}
+        for records, rows in self._watch:  # borrowed sets may be several to a task
+            found.setdefault(records.task, []).append(self._answers(model, records, rows, weights))
+        return {task: np.concatenate(bits) for task, bits in found.items()}
 
     def proof(self, model: nn.Module) -> dict[str, Bits]:
         """{task: bool [n]} correctness on proof. Only for the first and the last stage."""

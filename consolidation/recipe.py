@@ -85,16 +85,21 @@ class SleepRecipe(_Recipe):
     min_gain: float = _number(0.0005, 0.0, 1.0, "early stop under this watch gain a chunk; 0: off")
     # the replay step
     batch: int = _whole(64, 1, 65_536, "memories a step")
+    micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float | None = _number(None, 1e-9, 100.0, "learning rate; empty: from the wake's", optional=True)
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")
     clip: float = _number(5.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
-    sampling: str = _choice("task-balanced", ("task-balanced", "uniform"), "which memories a batch holds")
+    sampling: str = _choice(
+        "task-balanced",
+        ("task-balanced", "uniform", "loss-weighted", "group-balanced"),
+        "which memories a batch holds",
+    )
     ce: float = _number(0.5, 0.0, 100.0, "weight of the labels")
     distill: float = _number(0.5, 0.0, 100.0, "weight of the stored logits")
     distill_loss: str = _choice("mse", ("mse", "kl"), "how stored logits are matched")
     temperature: float = _number(2.0, 0.1, 100.0, "temperature of the KL")
-    reconstruct: str = _choice("off", ("off", "consistency"), "the denoising objective")
+    reconstruct: str = _choice("off", ("off", "consistency", "linear-decoder"), "the denoising objective")
     reconstruct_weight: float = _number(0.1, 0.0, 100.0, "weight of the denoising objective")
     noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms")
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
@@ -135,7 +140,19 @@ class WakeRecipe(_Recipe):
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")
     clip: float = _number(0.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
     memories: int = _whole(200, 0, 10**9, "records to keep, with their logits, for later nights")
-    selection: str = _choice("class-balanced", ("class-balanced", "reservoir"), "which records are kept")
+    selection: str = _choice(
+        "class-balanced",
+        ("class-balanced", "reservoir", "ring", "herding", "max-loss"),
+        "which records are kept",
+    )
+    memory_bytes: int | None = _whole(
+        None, 1, 10**15, "most bytes of the records kept; empty: no limit", optional=True
+    )
+    codec: str = _choice(
+        "raw",
+        ("raw", "deflate", "columns", "q4", "q2", "q1"),
+        "how kept inputs are packed; q4, q2 and q1 are lossy",
+    )
     confidence: float = _number(0.95, 0.5, 0.999, "of the interval on the gain")
     seed: int = _whole(0, 0, 2**31 - 1, "of every random stream")
     snapshot_every_s: float = _number(15.0, 0.0, 86_400.0, "seconds between snapshots; 0: not by time")

@@ -16,7 +16,7 @@ from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, S
 from consolidation.families.adapter import adapter_of
 from consolidation.fit import io_widths
 from consolidation.probes import Bits, Probes, pack, scores, unpack
-from consolidation.snapshot import environment, read_snapshot, write_snapshot
+from consolidation.snapshot import environment, read_snapshot, unlike, write_snapshot
 
 if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe, WakeRecipe
@@ -130,9 +130,9 @@ class Run:
     # ------------------------------------------------------------ probes
 
     def probe_watch(self, when: str, weights: dict[str, Tensor] | None = None) -> dict[str, float]:
-        """Scores on watch, and the event."""
+        """Scores on watch, and the event; borrowed from the memories they are no probe, and make none."""
         found = scores(self.probes.watch(self.model, weights))
-        if found:
+        if found and not self.probes.borrowed:
             self.stream.emit(Probe, split="watch", when=when, scores=found)
         return found
 
@@ -189,7 +189,12 @@ class Run:
             return
         tensors, state = found
         if state["identity"] != self._identity:
-            self.stream.log("warning", "The snapshot in the work folder is of another run; starting anew.")
+            other = " and ".join(unlike(self._identity, str(state["identity"])))
+            self.stream.log(
+                "warning",
+                f"The snapshot in the work folder is of another run: its {other} differ from this one's. It is "
+                "not used; starting anew.",
+            )
             return
         self.model.load_state_dict(_part(tensors, "model/"))
         for name, generator in self.generators.items():
@@ -202,10 +207,13 @@ class Run:
         if state["loop"] is not None:
             self._pending = (_part(tensors, "loop/"), state["loop"])
         self.stream.log("info", f"Resumed from the snapshot at step {self.stream.step}.")
-        if state["environment"] != environment():
+        now, then = environment(), state["environment"]
+        if changed := [
+            f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
+        ]:
             self.stream.log(
                 "warning",
-                "Threads, processor or PyTorch differ from the snapshot's: the last bits may differ.",
+                f"Not the machine that the snapshot was taken on ({'; '.join(changed)}): the last bits may differ.",
             )
 
     def take_pending(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

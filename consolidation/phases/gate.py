@@ -26,7 +26,8 @@ def propose(
     change: Callable[[], dict[str, Any]],
 ) -> bool:
     """Applies `change` to `tensors`; keeps it when the mean watch score falls by no more than `tolerance` and
-    no task by more than `task_tolerance`, else puts the old bits back. Without probes nothing is tried.
+    no task by more than `task_tolerance`, else puts the old bits back. Without probes the memories stand in
+    for watch.
 
     Args:
         change: works in place and returns facts for the decision's detail.
@@ -36,7 +37,7 @@ def propose(
     """
     before = run.probe_watch("during")
     if not before:
-        _decide(run, name, False, "Not tried: without probes nobody could tell whether it hurts.", {})
+        _decide(run, name, False, "Not tried: without probes or memories nobody could tell if it hurts.", {})
         return False
     undo = Undo(run.folder, name)
     undo.keep(tensors)
@@ -46,22 +47,30 @@ def propose(
     task, worst = max(falls.items(), key=lambda item: item[1])
     fall = mean(before) - mean(after)
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    on = "" if run.probes.borrowed else " on watch"
+    where = "score on the memories" if run.probes.borrowed else "watch score"
     if not finite:
         reason = "Reverted: it made weights that are not finite numbers."
     elif fall > recipe.tolerance:
-        reason = f"Reverted: the mean watch score fell by {100 * fall:.1f} points."
+        reason = f"Reverted: the mean {where} fell by {100 * fall:.1f} points."
     elif worst > recipe.task_tolerance:
-        reason = f"Reverted: {task} fell by {100 * worst:.1f} points on watch."
+        reason = f"Reverted: {task} fell by {100 * worst:.1f} points{on}."
     else:
         points = round(-100 * fall, 1)
         moved = f"changed by {points:+.1f} points" if points else "did not change"
-        reason = f"Kept: the mean watch score {moved}."
+        reason = f"Kept: the mean {where} {moved}."
     kept = reason.startswith("Kept")
     if not kept:
         undo.restore(tensors)
     undo.forget()
-    _decide(run, name, kept, reason, detail | {"before": before, "after": after})
+    _decide(run, name, kept, reason, detail | {"before": before, "after": after, "worst": worst_of(falls)})
     return kept
+
+
+def worst_of(falls: Mapping[str, float], most: int = 3) -> dict[str, float]:
+    """The tasks that fell furthest, the worst first; those that did not fall are left out."""
+    ranked = sorted(falls.items(), key=lambda item: -item[1])[:most]
+    return {task: fall for task, fall in ranked if fall > 0}
 
 
 def _decide(run: Run, name: str, kept: bool, reason: str, detail: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ def noisy(blocks: list[nn.Module], sigma: float, generator: torch.Generator) -> 
     """
 
     def hook(_module: nn.Module, _args: Any, h: Tensor) -> Tensor:
-        rms = h.detach().flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (h.dim() - 1))
-        eps = torch.randn(h.shape, generator=generator, device=h.device, dtype=h.dtype)
-        return h + sigma * rms * eps
+        flat = h.detach().flatten(1)
+        size = torch.linalg.vector_norm(flat, dim=1, keepdim=True).mul_(sigma / math.sqrt(flat.shape[1]))
+        eps = torch.randn(flat.shape, generator=generator, device=h.device, dtype=h.dtype)
+        return h + eps.mul_(size).view_as(h)
 
     handles = [block.register_forward_hook(hook) for block in blocks] if sigma > 0 else []
     try:

@@ -31,6 +31,11 @@ class _Stateful:
         self.weights, self.lr, self.count = weights, lr, 0
         self._state = {slot: {n: torch.zeros_like(w) for n, w in weights.items()} for slot in slots}
 
+    def _moved(self) -> tuple[list[str], list[Tensor], list[Tensor]]:
+        """Names, weights and gradients of all that the loss reached."""
+        found = [(name, w, w.grad) for name, w in self.weights.items() if w.grad is not None]
+        return [n for n, _, _ in found], [w for _, w, _ in found], [g for _, _, g in found]
+
     def tensors(self) -> dict[str, Tensor]:
         """{slot/weight: tensor}; the very tensors, not copies."""
         return {f"{slot}/{n}": t for slot, group in self._state.items() for n, t in group.items()}
@@ -52,13 +57,13 @@ class Sgd(_Stateful):
     @torch.no_grad()
     def step(self) -> None:
         self.count += 1
-        for name, weight in self.weights.items():
-            if weight.grad is None:
-                continue
-            move = weight.grad
-            if self.momentum:
-                move = self._state["momentum"][name].mul_(self.momentum).add_(weight.grad)
-            weight.sub_(move, alpha=self.lr)
+        names, weights, grads = self._moved()
+        if self.momentum:
+            speed = [self._state["momentum"][name] for name in names]
+            torch._foreach_mul_(speed, self.momentum)
+            torch._foreach_add_(speed, grads)
+            grads = speed
+        torch._foreach_add_(weights, grads, alpha=-self.lr)
 
 
 class AdamW(_Stateful):
@@ -71,12 +76,14 @@ class AdamW(_Stateful):
     def step(self) -> None:
         self.count += 1
         first, second = 1 - 0.9**self.count, 1 - 0.999**self.count
-        for name, weight in self.weights.items():
-            if weight.grad is None:
-                continue
-            mean = self._state["mean"][name].lerp_(weight.grad, 0.1)
-            square = self._state["square"][name].mul_(0.999).addcmul_(weight.grad, weight.grad, value=0.001)
-            weight.addcdiv_(mean, (square / second).sqrt_().add_(1e-8), value=-self.lr / first)
+        names, weights, grads = self._moved()
+        mean = [self._state["mean"][name] for name in names]
+        square = [self._state["square"][name] for name in names]
+        torch._foreach_lerp_(mean, grads, 0.1)
+        torch._foreach_mul_(square, 0.999)
+        torch._foreach_addcmul_(square, grads, grads, value=0.001)
+        for weight, m, s in zip(weights, mean, square, strict=True):  # one scratch tensor at a time
+            weight.addcdiv_(m, (s / second).sqrt_().add_(1e-8), value=-self.lr / first)
 
 
 def make_optimizer(weights: Mapping[str, Tensor], name: str, lr: float, momentum: float) -> Optimizer:
@@ -87,3 +94,19 @@ def make_optimizer(weights: Mapping[str, Tensor], name: str, lr: float, momentum
 def clear_gradients(weights: Mapping[str, Tensor]) -> None:
     for weight in weights.values():
         weight.grad = None
+
+
+@torch.no_grad()
+def gradient_norm(weights: Mapping[str, Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients together, a scalar."""
+    grads = [weight.grad for weight in weights.values() if weight.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    return norm
+
+
+@torch.no_grad()
+def clip_gradients(weights: Mapping[str, Tensor], norm: float, most: float) -> None:
+    """Scales all gradients down to norm `most` (Pascanu et al. 2013) when `norm` is above it; 0: never."""
+    if 0 < most < norm:
+        grads = [weight.grad for weight in weights.values() if weight.grad is not None]
+        torch._foreach_mul_(grads, most / (norm + 1e-6))

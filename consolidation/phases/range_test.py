@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from torch.nn.utils import clip_grad_norm_
-
 from consolidation.memory.sampling import Batch, Sampler
-from consolidation.phases.optimizers import clear_gradients, make_optimizer
+from consolidation.phases.accumulating import descend
+from consolidation.phases.optimizers import clip_gradients, gradient_norm, make_optimizer
 from consolidation.snapshot import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch.nn import Parameter
+
     from consolidation.memory.store import Records
-    from consolidation.phases.training import Terms
+    from consolidation.phases.accumulating import Terms
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
 
@@ -34,23 +35,37 @@ def find_rate(
     undo = Undo(run.folder, "range-test")
     undo.keep(weights)
     losses: dict[float, float | None] = {}
-    for rate in CANDIDATES[recipe.optimizer]:
-        sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 500)
-        optimizer = make_optimizer(weights, recipe.optimizer, rate, recipe.momentum)
-        tail: list[float] = []
-        for step in range(STEPS):
-            run.check_stop()
-            clear_gradients(weights)
-            terms = loss(sampler.next(run.outputs, run.device))
-            terms.loss.backward()  # type: ignore[no-untyped-call]
-            clip_grad_norm_(weights.values(), recipe.clip or math.inf)
-            optimizer.step()
-            if step >= STEPS - STEPS // 4:
-                tail.append(float(terms.loss.detach()))
+    try:
+        for rate in CANDIDATES[recipe.optimizer]:
+            value = _try(run, recipe, memories, loss, weights, rate)
+            losses[rate] = value if math.isfinite(value) else None
+            undo.restore(weights)
+    except BaseException:
         undo.restore(weights)
-        value = sum(tail) / len(tail)
-        losses[rate] = value if math.isfinite(value) else None
-    undo.forget()
+        raise
+    finally:
+        undo.forget()
     finite = {rate: value for rate, value in losses.items() if value is not None}
     best = min(finite, key=lambda rate: finite[rate]) if finite else min(CANDIDATES[recipe.optimizer])
     return best, losses
+
+
+def _try(
+    run: Run,
+    recipe: SleepRecipe,
+    memories: list[Records],
+    loss: Callable[[Batch], Terms],
+    weights: dict[str, Parameter],
+    rate: float,
+) -> float:
+    sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 500)
+    optimizer = make_optimizer(weights, recipe.optimizer, rate, recipe.momentum)
+    tail: list[float] = []
+    for step in range(STEPS):
+        run.check_stop()
+        terms = descend(run, loss, sampler.next(run.outputs, run.device), weights, recipe.micro_batch)
+        clip_gradients(weights, float(gradient_norm(weights)), recipe.clip)
+        optimizer.step()
+        if step >= STEPS - STEPS // 4:
+            tail.append(float(terms.loss))
+    return sum(tail) / len(tail)

@@ -1,8 +1,8 @@
 """NREM replay: noisy rehearsal of memories, held to the logits that were stored when they were made.
 
-L = ce CE(f(x; noise), y) + distill D(f(x; noise), z) + reconstruct sum_l |h_l(clean) - h_l(noisy)|^2 /
-|h_l(clean)|^2
+L = ce CE(f(x; noise), y) + distill D(f(x; noise), z) + reconstruct R(h(clean), h(noisy))
     + anchor 1/2 sum_i F_i (theta_i - theta_ref_i)^2
+R is the denoising objective of `reconstructing`.
 (dark experience replay: Buzzega et al. 2020; elastic weights: Kirkpatrick et al. 2017, Schwarz et al. 2018.)
 """
 
@@ -15,42 +15,45 @@ from torch import Tensor, nn
 
 from consolidation.estimate import replay_budget
 from consolidation.events import Decision
+from consolidation.fit import io_widths
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.objectives.classification import cross_entropy, distillation
+from consolidation.phases.accumulating import Terms
 from consolidation.phases.noise import noisy, recorded
+from consolidation.phases.optimizers import clear_gradients
 from consolidation.phases.range_test import find_rate
-from consolidation.phases.training import LoopPlan, Terms, Training
+from consolidation.phases.reconstructing import LinearDecoders, consistency
+from consolidation.phases.training import LoopPlan, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from consolidation.memory.store import Records
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
 
 
-def rehearsal(logits: Tensor, batch: Batch, recipe: SleepRecipe) -> Terms:
-    """The label and logit terms, means over the batch. One without logits puts both weights on its label."""
-    n = len(batch.y)
+def rehearsal(logits: Tensor, batch: Batch, recipe: SleepRecipe, stored: bool | None = None) -> Terms:
+    """The label and logit terms, means over the batch. One without logits puts both weights on its label.
+
+    Args:
+        stored: whether all records have logits, or none has; None: the batch is asked.
+    """
+    if stored is None:
+        known = bool(batch.stored.all())
+        stored = known if known or not bool(batch.stored.any()) else None
     label = cross_entropy(logits, batch.y)
-    parts = {"ce": label.mean()}
+    ce = label.mean()
+    parts = {"ce": ce}
+    if recipe.distill == 0 or stored is False:
+        return Terms(ce * (recipe.ce + recipe.distill), parts, label.detach())
+    apart = distillation(logits, batch.z, recipe.distill_loss, recipe.temperature)
+    if stored:
+        parts["distill"] = apart.mean()
+        return Terms(recipe.ce * ce + recipe.distill * parts["distill"], parts, label.detach())
+    parts["distill"] = torch.where(batch.stored, apart, 0.0).mean()
     weight = torch.where(batch.stored, recipe.ce, recipe.ce + recipe.distill)
-    loss = (weight * label).mean()
-    if recipe.distill > 0 and bool(batch.stored.any()):
-        kept = batch.stored
-        apart = distillation(logits[kept], batch.z[kept], recipe.distill_loss, recipe.temperature)
-        parts["distill"] = apart.sum() / n
-        loss = loss + recipe.distill * parts["distill"]
-    return Terms(loss, parts)
-
-
-def consistency(clean: list[Tensor], noised: list[Tensor]) -> Tensor:
-    """sum over blocks of the batch mean of |clean - noised|^2 / |clean|^2."""
-    terms = [
-        ((a - b).flatten(1).square().sum(1) / a.flatten(1).square().sum(1).clamp_min(1e-12)).mean()
-        for a, b in zip(clean, noised, strict=True)
-    ]
-    return torch.stack(terms).sum()
+    return Terms((weight * label).mean() + recipe.distill * parts["distill"], parts, label.detach())
 
 
 def elastic(
@@ -62,33 +65,52 @@ def elastic(
 
 
 class ReplayLoss:
-    """What one batch of memories costs in this night."""
+    """What one batch of memories costs in this night.
 
-    def __init__(self, run: Run, recipe: SleepRecipe, reference: nn.Module | None) -> None:
+    Args:
+        memories: told whether all have logits, or none, the loss need not ask each batch.
+
+    Attributes:
+        extra: weights trained beside the model's (the linear decoders), often none.
+    """
+
+    def __init__(
+        self, run: Run, recipe: SleepRecipe, reference: nn.Module | None, memories: Sequence[Records] = ()
+    ) -> None:
         self.run, self.recipe = run, recipe
         self.blocks = run.adapter.blocks(run.model)
-        self.fisher = {
-            n.removeprefix("reference/"): t for n, t in run.kept.items() if n.startswith("reference/")
-        }
+        self.denoise = recipe.reconstruct != "off" and bool(self.blocks)
+        self.decoders: LinearDecoders | None = None
+        if self.denoise and recipe.reconstruct == "linear-decoder":
+            self.decoders = LinearDecoders(run.model, self.blocks, io_widths(run.model)[0], run.device)
+        self.extra = self.decoders.weights if self.decoders else {}
+        have = {records.z is not None for records in memories}
+        self.stored = have.pop() if len(have) == 1 else None
+        self.fisher: dict[str, Tensor] = {}
+        if recipe.anchor > 0:
+            kept = run.kept.items()
+            self.fisher = {n.removeprefix("reference/"): t for n, t in kept if n.startswith("reference/")}
+        self.weights = dict(run.model.named_parameters())
         self.reference = {n: p.detach() for n, p in reference.named_parameters()} if reference else {}
 
     def __call__(self, batch: Batch) -> Terms:
         run, recipe, model = self.run, self.recipe, self.run.model
-        denoise = recipe.reconstruct == "consistency" and self.blocks
-        clean: list[Tensor] = []
-        if denoise:
+        if not self.denoise:
+            with noisy(self.blocks, recipe.noise, run.generators["noise"]):
+                terms = rehearsal(model(batch.x), batch, recipe, self.stored)
+        else:
             with torch.no_grad(), recorded(self.blocks) as clean:
                 model(batch.x)
-        with noisy(self.blocks, recipe.noise, run.generators["noise"]), recorded(self.blocks) as noised:
-            terms = rehearsal(model(batch.x), batch, recipe)
-        loss, parts = terms.loss, dict(terms.parts)
-        if denoise:
-            parts["reconstruct"] = consistency(clean, noised)
-            loss = loss + recipe.reconstruct_weight * parts["reconstruct"]
-        if recipe.anchor > 0 and self.fisher:
-            parts["anchor"] = elastic(dict(model.named_parameters()), self.reference, self.fisher)
-            loss = loss + recipe.anchor * parts["anchor"]
-        return Terms(loss, parts)
+            with noisy(self.blocks, recipe.noise, run.generators["noise"]), recorded(self.blocks) as noised:
+                terms = rehearsal(model(batch.x), batch, recipe, self.stored)
+            apart = consistency(clean, self.decoders(noised) if self.decoders else noised)
+            terms.parts["reconstruct"] = apart
+            terms = terms._replace(loss=terms.loss + recipe.reconstruct_weight * apart)
+        if self.fisher:
+            pull = elastic(self.weights, self.reference, self.fisher)
+            terms.parts["anchor"] = pull
+            terms = terms._replace(loss=terms.loss + recipe.anchor * pull)
+        return terms
 
 
 def zero_masks(run: Run) -> dict[str, Tensor]:
@@ -110,15 +132,18 @@ def replay(run: Run, recipe: SleepRecipe, memories: list[Records], reference: nn
     if budget.steps == 0:
         run.stream.log("info", "The budget of this replay is under one step; nothing is replayed.")
         return
-    loss = ReplayLoss(run, recipe, reference)
+    loss = ReplayLoss(run, recipe, reference, memories)
     rate = learning_rate(run, recipe, memories, loss)
+    clear_gradients(loss.extra)
     seed = recipe.seed + 1000 * run.entry.round
     plan = LoopPlan(
         steps=budget.steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
         noise=recipe.noise, average=recipe.average, min_gain=recipe.min_gain,
+        micro=recipe.micro_batch,
     )  # fmt: skip
     masks = {n.removeprefix("mask/"): t for n, t in run.kept.items() if n.startswith("mask/")}
-    Training(run, plan, Sampler(memories, recipe.batch, recipe.sampling, seed), loss, masks).go()
+    sampler = Sampler(memories, recipe.batch, recipe.sampling, seed)
+    Training(run, plan, sampler, loss, masks, extra=loss.extra).go()
 
 
 def learning_rate(run: Run, recipe: SleepRecipe, memories: list[Records], loss: ReplayLoss) -> float:

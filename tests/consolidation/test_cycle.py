@@ -187,15 +187,27 @@ def test_mapped_and_loaded_records_give_the_same_bits(tmp_path: Path) -> None:
     assert bits(loaded.model) == bits(mapped.model)
 
 
-def test_without_probes_nothing_is_proven_and_nothing_pruned() -> None:
-    world, heard = make_world(), Recorder()
+def test_without_probes_the_memories_judge_proposals_and_nothing_is_proven() -> None:
+    world, heard = make_world(min_gain=1.0, passes=40.0), Recorder()
     world.probes = []
     report = run(world, on_event=heard)
     assert report.verdict == "unchanged"
     assert "no probes" in report.reasons[0]
-    assert {d["name"]: d["kept"] for d in heard.of("decision")} == {
-        "merge": True, "prune": False, "strengthen": False, "dream": False,
-    }  # fmt: skip
+    assert not heard.of("probe")
+    assert [log["level"] for log in heard.of("log") if "no probes" in log["message"]] == ["warning"]
+    decisions = {d["name"]: d for d in heard.of("decision")}
+    assert set(decisions) == {"merge", "prune", "strengthen", "dream"}  # and no early stop
+    assert "score on the memories" in decisions["prune"]["reason"]
+    assert set(decisions["prune"]["detail"]["before"]) == set(TASKS)
+
+
+def test_without_probes_a_proposal_that_breaks_the_memories_is_taken_back() -> None:
+    world, heard = make_world(passes=30.0, prune=0.9, prune_cap=1.0, dream=0.0), Recorder()
+    world.probes = []
+    run(world, on_event=heard)
+    [prune] = [d for d in heard.of("decision") if d["name"] == "prune"]
+    assert not prune["kept"]
+    assert prune["reason"].startswith("Reverted")
 
 
 def test_a_memory_that_is_in_a_probe_is_left_out() -> None:

@@ -132,13 +132,23 @@ def test_the_clock_and_the_numbers_go_on_after_a_resume(tmp_path: Path) -> None:
     assert any("Resumed" in log["message"] for log in second.of("log"))
 
 
-def test_a_snapshot_of_another_run_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["recipe", "model", "records"])
+def test_a_snapshot_of_another_run_is_told_by_what_differs_and_not_used(other: str, tmp_path: Path) -> None:
+    """A dead run's snapshot stays in the folder when a run with other inputs begins there."""
+    world = make_world(**({"seed": 4} if other == "recipe" else {}))
+    if other == "model":
+        world.model = new_model("mlp", CONFIG, 5)
+    if other == "records":
+        world.memories[0] = make_records(0, 40, 8, logits=True)
     with pytest.raises(Stopped):
-        night({"seed": 4}, tmp_path, stop_after(30))
+        sleep(
+            world.model, world.memories, world.probes, world.recipe, reference=world.reference,
+            workdir=tmp_path, stop=stop_after(30),
+        )  # fmt: skip
     heard = Recorder()
     found, _ = night({}, tmp_path, listener=heard)
     assert found == night({})[0]
-    assert "another run" in heard.of("log")[0]["message"]
+    assert f"of another run: its {other} differ" in heard.of("log")[0]["message"]
 
 
 def test_a_damaged_snapshot_falls_back_to_its_predecessor(tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_other_threads_are_told(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     heard = Recorder()
     night({}, tmp_path, listener=heard)
-    assert any("last bits may differ" in log["message"] for log in heard.of("log"))
+    assert any("threads 1 then, 2 now" in log["message"] for log in heard.of("log"))
 
 
 def test_a_wake_resumes_too(tmp_path: Path) -> None:

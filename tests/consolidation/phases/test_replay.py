@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
 from consolidation.memory.sampling import Batch
-from consolidation.phases.replay import consistency, elastic, rehearsal
+from consolidation.phases.accumulating import out_of_memory
+from consolidation.phases.reconstructing import LinearDecoders, consistency
+from consolidation.phases.replay import elastic, rehearsal
 from consolidation.recipe import preset
 from tests.consolidation.helpers import Recorder, bits, hooks, make_world
+
+if TYPE_CHECKING:
+    from consolidation.events import Event
+    from tests.consolidation.helpers import World
 
 G = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 4, generator=G)
@@ -64,6 +72,130 @@ def test_consistency_is_relative_per_sample_and_summed_over_blocks() -> None:
     clean = [torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0], [1.0]])]
     noised = [torch.tensor([[3.0, 9.0], [1.0, 2.0]]), torch.tensor([[2.0], [0.0]])]
     assert float(consistency(clean, noised)) == pytest.approx((25 / 25 + 4 / 1) / 2 + (0 + 1) / 2)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 4, 3, 3), (5, 6, 4)])
+def test_a_linear_decoder_is_one_matrix_a_block_and_begins_as_the_identity(shape: tuple[int, ...]) -> None:
+    """[n, width], [n, width, h, w] and [n, positions, width]."""
+    block = nn.Unflatten(1, shape[1:])
+    model = nn.Sequential(block)
+    decoders = LinearDecoders(model, [block], math.prod(shape[1:]), torch.device("cpu"))
+    h = torch.randn(shape, generator=G)
+    assert torch.equal(decoders([h])[0], h)
+    matrix, offset = decoders.weights["0/matrix"], decoders.weights["0/offset"]
+    with torch.no_grad():
+        matrix.normal_(generator=G)
+        offset.normal_(generator=G)
+    axes = {2: "ni,oi->no", 4: "nihw,oi->nohw", 3: "npi,oi->npo"}[len(shape)]
+    bias = offset.reshape(-1, 1, 1) if len(shape) == 4 else offset
+    assert torch.allclose(decoders([h])[0], torch.einsum(axes, h, matrix) + bias, atol=1e-5)
+
+
+def test_linear_decoders_learn_beside_the_model_and_are_not_in_it() -> None:
+    """Under heavy noise the best linear guess shrinks the state, so a trained decoder denoises better."""
+    losses = {}
+    for how in ("consistency", "linear-decoder"):
+        world, heard = make_world(reconstruct=how, noise=1.0, passes=60.0, dream=0.0, merge=0.0), Recorder()
+        names = set(world.model.state_dict())
+        sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+        assert set(world.model.state_dict()) == names
+        losses[how] = [step["reconstruct"] for step in heard.of("step")]
+    assert losses["linear-decoder"][0] == losses["consistency"][0]
+    ends = {how: sum(values[-50:]) for how, values in losses.items()}
+    assert ends["linear-decoder"] < 0.9 * ends["consistency"]
+
+
+@pytest.mark.parametrize("micro", [1, 5, 16])
+def test_micro_batches_take_the_step_of_the_whole_batch(micro: int) -> None:
+    """Also with memories that have no logits, an anchor and the denoising term; without noise, which would
+    be drawn in another order."""
+    settings = {
+        "noise": 0.0, "reconstruct": "consistency", "anchor": 0.5, "passes": 4.0, "dream": 0.0, "prune": 0.0,
+        "eta": 0.0, "sampling": "uniform",
+    }  # fmt: skip
+    ends = []
+    for size in (0, micro):
+        world, heard = make_world(micro_batch=size, **settings), Recorder()
+        sleep(
+            world.model, world.memories, world.probes, world.recipe, reference=world.reference, on_event=heard
+        )  # fmt: skip
+        ends.append((world.model.state_dict(), heard.of("step")))
+    (whole, steps), (parts, same) = ends
+    for name, tensor in whole.items():
+        assert torch.allclose(tensor, parts[name], rtol=0, atol=1e-6), name
+    for a, b in zip(steps, same, strict=True):
+        for term in ("loss", "ce", "distill", "reconstruct", "anchor", "grad_norm"):
+            assert b[term] == pytest.approx(a[term], abs=1e-5), term
+
+
+class Narrow(nn.Module):
+    """An activation that runs out of memory above `room` records."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def forward(self, h: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and len(h) > self.room:
+            raise torch.OutOfMemoryError(f"{len(h)} records")
+        return h.relu()
+
+
+def narrow(world: World, room: int) -> None:
+    cast("nn.ModuleList", world.model.nocturne_hidden)[0] = Narrow(room)
+
+
+def test_out_of_memory_halves_once_and_goes_on() -> None:
+    world, heard = make_world(passes=2.0, dream=0.0, lr=None, fisher_samples=8), Recorder()
+    narrow(world, 8)
+    report = sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    assert report.steps == 15
+    [told] = [log for log in heard.of("log") if "ran out of memory" in log["message"]]
+    assert told["message"].startswith(
+        "NREM replay ran out of memory with 16 records at a time; it goes on with 8"
+    )
+
+
+def test_out_of_memory_twice_is_one_sentence_and_the_weights_come_back() -> None:
+    world = make_world(passes=2.0, dream=0.0, merge=0.0)
+    before = bits(world.model)
+    narrow(world, 3)
+    with pytest.raises(NocturneInputError, match=r"with 8 records at a time.*micro_batch to 4") as caught:
+        sleep(world.model, world.memories, world.probes, world.recipe)
+    assert caught.value.code == "cycle.out_of_memory"
+    assert bits(world.model) == before
+    assert hooks(world.model) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error: Exception, is_it: bool) -> None:
+    assert out_of_memory(error) is is_it
+
+
+def test_a_weight_that_is_not_finite_after_the_last_step_is_named() -> None:
+    """No further loss would show it. (A fault of the machine: no finite step makes one.)"""
+    world = make_world(passes=1.0, merge=0.0)
+    before = bits(world.model)
+
+    def strike(event: Event) -> None:
+        if event.kind == "step" and event.step == 8:
+            with torch.no_grad():
+                world.model.get_parameter("a.1.weight")[3, 2] = math.inf
+
+    with pytest.raises(
+        NocturneInputError, match=r"In NREM replay tensor a\.1\.weight stopped being"
+    ) as caught:
+        sleep(world.model, world.memories, world.probes, world.recipe, on_event=strike)
+    assert caught.value.code == "cycle.diverged"
+    assert bits(world.model) == before
 
 
 def test_all_terms_appear_in_the_events_when_asked_for() -> None:
