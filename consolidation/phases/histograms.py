@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # and after, and two nights, can be laid over each other.
 SIGNIFICANCE_EDGES: Final = tuple(n / 2 for n in range(-36, 5))
 WEIGHT_EDGES: Final = tuple(n / 4 for n in range(-24, 9))
-_AT_ONCE: Final = 1 << 22
+_AT_ONCE: Final = 1 << 20
 
 
 def log_histogram(tensors: Iterable[Tensor], edges: Sequence[float]) -> tuple[list[int], int]:

@@ -1,74 +1,84 @@
-"""Exactly k of the least salient weights, in O(n), for tensors of any size.
+"""Exactly k of the least salient weights, in O(n), for tensors of any size and any number of them.
 
-A histogram of log saliency over 2048 bins finds the bin that the k-th smallest lies in; a second pass takes
-all below it and, from inside it, the smallest that are still missing. `torch.quantile` refuses more than
-2^24 numbers.
+The bits of a positive float32, read as a whole number, grow with the float, nearly as its logarithm. So the
+first 11 of them are a log-histogram of 2048 bins, eight to each doubling. It tells which bin the k-th
+smallest lies in; a second histogram divides that bin by the next 11 bits, a third by the last 9, and then the
+k-th smallest is known to the bit: a radix selection. Tensors are read in blocks, so the extra memory is a
+block's. (`torch.quantile` refuses more than 2^24 numbers.)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
 BINS = 2048
+DIGITS = ((20, 11), (9, 11), (0, 9))  # (how far to shift, how many bits), from the first bit behind the sign
+BLOCK = 1 << 20  # numbers looked at together
 
 
-def select_lowest(
-    saliency: Mapping[str, Callable[[], Tensor]], eligible: Mapping[str, Callable[[], Tensor]], k: int
-) -> dict[str, Tensor]:
-    """{tensor: bool mask} with exactly min(k, eligible) true entries, the least salient; ties by place.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the chosen end: every saliency whose bits are below `key`, and the first `ties` of those equal
+    to it, by their place."""
+
+    key: int
+    ties: int
+
+
+def keys(values: Tensor) -> Tensor:
+    """int32, ordered as the float32 values >= 0 are."""
+    return values.abs().view(torch.int32)
+
+
+def find_cut(blocks: Callable[[], Iterator[Tensor]], k: int) -> Cut:
+    """The cut that takes exactly min(k, n).
 
     Args:
-        saliency: makes a tensor's saliencies >= 0; called three times, so that only one is held at a time.
-        eligible: makes the mask of the entries that may be chosen.
+        blocks: makes an iterator over the saliencies >= 0 (float32) of all eligible weights, in the same
+            order each time; it is run through three times.
     """
-    chosen = {name: torch.zeros_like(eligible[name]()) for name in saliency}
-    low, high, zeros, count = float("inf"), float("-inf"), 0, 0
-    for name, make in saliency.items():
-        values = make()[eligible[name]()]
-        positive = values[values > 0]
-        zeros += values.numel() - positive.numel()
-        count += values.numel()
-        if positive.numel():
-            low, high = min(low, float(positive.min().log())), max(high, float(positive.max().log()))
-    k = min(k, count)
-    if k <= 0:
-        return chosen
-    width = (high - low) / BINS or 1.0
-
-    def bins(values: Tensor) -> Tensor:
-        """Bin 0 holds the zeros, bins 1 to BINS the rest by size."""
-        place = ((values.log() - low) / width).floor().clamp(0, BINS - 1).long() + 1
-        return torch.where(values > 0, place, torch.zeros_like(place))
-
-    histogram = torch.zeros(BINS + 1, dtype=torch.long)
-    for name, make in saliency.items():
-        histogram += torch.bincount(bins(make()[eligible[name]()]), minlength=BINS + 1).cpu()
-    upto = histogram.cumsum(0)
-    edge = int(torch.searchsorted(upto, k))
-    missing = k - (int(upto[edge - 1]) if edge else 0)
-    inside: list[tuple[str, Tensor, Tensor]] = []
-    for name, make in saliency.items():
-        values, allowed = make().flatten(), eligible[name]().flatten()
-        place = bins(values.clamp_min(0))
-        chosen[name].view(-1)[allowed & (place < edge)] = True
-        at = torch.nonzero(allowed & (place == edge)).squeeze(1)
-        inside.append((name, at, values[at]))
-    _take(chosen, inside, missing)
-    return chosen
+    key, missing = 0, k
+    for level, (shift, bits) in enumerate(DIGITS):
+        histogram = torch.zeros(1 << bits, dtype=torch.int64)
+        for values in blocks():
+            place = keys(values)
+            if level:
+                place = place[(place >> (shift + bits)) == key]
+            place = (place >> shift) & ((1 << bits) - 1)
+            histogram += torch.bincount(place.flatten(), minlength=1 << bits).cpu()
+        upto = histogram.cumsum(0)
+        if level == 0:
+            missing = max(0, min(k, int(upto[-1])))
+            if missing == 0:
+                return Cut(0, 0)
+        edge = int(torch.searchsorted(upto, missing))
+        missing -= int(upto[edge - 1]) if edge else 0
+        key = (key << bits) | edge
+    return Cut(key, missing)
 
 
-def _take(chosen: dict[str, Tensor], inside: list[tuple[str, Tensor, Tensor]], missing: int) -> None:
-    """Marks the `missing` smallest of the edge bin."""
-    values = torch.cat([value for _, _, value in inside])
-    picked = torch.zeros(len(values), dtype=torch.bool, device=values.device)
-    picked[torch.sort(values, stable=True).indices[:missing]] = True
-    start = 0
-    for name, at, value in inside:
-        chosen[name].view(-1)[at[picked[start : start + len(value)]]] = True
-        start += len(value)
+class Chooser:
+    """Marks what lies below a cut, block by block, in the order in which the cut was found."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.key, self.left = cut.key, cut.ties
+
+    def __call__(self, values: Tensor, eligible: Tensor | None = None) -> Tensor:
+        """bool, of the shape of `values`; only what is `eligible` (bool) is ever marked."""
+        place = keys(values).contiguous()
+        chosen = place < self.key
+        if self.left:
+            equal = place == self.key
+            if eligible is not None:
+                equal &= eligible
+            at = torch.nonzero(equal.flatten()).squeeze(1)[: self.left]
+            self.left -= len(at)
+            chosen.view(-1)[at] = True
+        return chosen if eligible is None else chosen.logical_and_(eligible)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +9,7 @@ from torch import Tensor
 from consolidation.cycle import sleep
 from consolidation.families.adapter import adapter_of
 from consolidation.phases.downscaling import prune, prune_count, strengthen
-from consolidation.phases.selecting import select_lowest
+from consolidation.phases.selecting import Chooser, find_cut
 from tests.consolidation.helpers import Recorder, bits, make_world
 
 
@@ -34,17 +32,16 @@ def test_exactly_k_and_the_lowest(seed: int, k: int, kind: str) -> None:
     elif kind == "ties":
         values = torch.randint(0, 5, (120,), generator=generator).float()
     allowed = torch.rand(120, generator=generator) < 0.9
-    parts = {"a": slice(0, 50), "b": slice(50, 120)}
-    chosen = select_lowest(
-        {name: partial(values.__getitem__, part) for name, part in parts.items()},
-        {name: partial(allowed.__getitem__, part) for name, part in parts.items()},
-        k,
-    )
-    mask = torch.cat([chosen["a"], chosen["b"]])
+    parts = (slice(0, 50), slice(50, 120))
+    choose = Chooser(find_cut(lambda: (values[part][allowed[part]] for part in parts), k))
+    mask = torch.cat([choose(values[part], allowed[part]) for part in parts])
     assert int(mask.sum()) == min(k, int(allowed.sum()))
     assert not bool((mask & ~allowed).any())
     if mask.any() and (allowed & ~mask).any():
-        assert float(values[mask].max()) <= float(values[allowed & ~mask].min())
+        most = float(values[mask].max())
+        assert most <= float(values[allowed & ~mask].min())
+        tied = torch.nonzero(allowed & (values == most)).squeeze(1)
+        assert mask[tied].tolist() == sorted(mask[tied].tolist(), reverse=True)  # by place
 
 
 def test_prune_zeroes_exactly_k_by_optimal_brain_damage() -> None:
@@ -81,6 +78,49 @@ def test_strengthening_keeps_every_rows_norm() -> None:
     for place in top.tolist():
         row = growth.view(12, 9)[place // 9]
         assert growth[place] == pytest.approx(float(row.max()), rel=1e-5)
+
+
+def test_outputs_may_be_columns_and_kernels() -> None:
+    """A convolution keeps each output channel's norm, a transposed matrix (GPT-2's Conv1D) each column's."""
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        "conv": torch.randn(6, 3, 3, 3, generator=generator).to(memory_format=torch.channels_last),
+        "columns": torch.randn(9, 12, generator=generator),
+    }
+    fisher = {name: torch.rand(w.shape, generator=generator) for name, w in weights.items()}
+    before = {name: w.clone() for name, w in weights.items()}
+    strengthen(weights, fisher, "obd", 0.25, 0.05, {"columns": 1})
+    for name, inputs in (("conv", (1, 2, 3)), ("columns", (0,))):
+        assert not torch.equal(weights[name], before[name])
+        old, new = (torch.linalg.vector_norm(w[name], dim=inputs) for w in (before, weights))
+        assert torch.allclose(old, new, rtol=1e-5)
+    assert prune(weights, fisher, "fisher", 100, {"columns": 1})["pruned"] == 100
+    assert sum(int((w == 0).sum()) for w in weights.values()) == 100
+
+
+def test_columns_are_the_rows_of_the_transposed() -> None:
+    one, other = tensors(3, (14, 11)), tensors(3, (14, 11))
+    other = {"w0": other["w0"].T.contiguous()}
+    fisher = {"w0": torch.rand(14, 11, generator=torch.Generator().manual_seed(1))}
+    turned = {"w0": fisher["w0"].T.contiguous()}
+    prune(one, fisher, "obd", 31)
+    prune(other, turned, "obd", 31, {"w0": 1})
+    assert torch.equal(one["w0"], other["w0"].T)
+    strengthen(one, fisher, "obd", 0.3, 0.05)
+    strengthen(other, turned, "obd", 0.3, 0.05, {"w0": 1})
+    assert torch.allclose(one["w0"], other["w0"].T, rtol=1e-5)
+
+
+def test_blocks_do_not_change_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = ((40, 30), (7, 30))
+    whole, blocks = tensors(0, *shapes), tensors(0, *shapes)
+    fisher = {name: tensor.abs() for name, tensor in tensors(1, *shapes).items()}
+    for weights, size in ((whole, 1 << 20), (blocks, 64)):
+        monkeypatch.setattr("consolidation.phases.downscaling.BLOCK", size)
+        prune(weights, fisher, "obd", 333)
+        strengthen(weights, fisher, "obd", 0.2, 0.05)
+    for name, weight in whole.items():
+        assert torch.equal(weight, blocks[name])
 
 
 def test_a_refused_proposal_restores_the_bits() -> None:
