@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from consolidation.baselines.storage import PUBLISHED, total_bytes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,7 +34,8 @@ class ReplayBuffer:
         width = setting.sample.shape[1]
         self.x = torch.zeros(capacity, width, dtype=torch.uint8)
         self.y = torch.zeros(capacity, dtype=torch.long)
-        dtype = torch.float32 if setting.codec == "float32" else torch.float16
+        self.names = np.full(capacity, "", dtype=object)
+        dtype = torch.float32 if setting.codec == PUBLISHED else torch.float16
         self.z = torch.zeros(capacity if logits else 0, setting.outputs, dtype=dtype)
         self.seen = 0
         self._rng = np.random.default_rng((setting.seed, 2))
@@ -54,7 +57,8 @@ class ReplayBuffer:
         into = torch.tensor(list(last))
         items = torch.tensor(list(last.values()))
         chosen = rows.index_select(0, items)
-        self.x[into] = data.raw(chosen)
+        self.x[into] = self.setting.storage.given_back(data.raw(chosen))
+        self.names[list(last)] = data.name
         self.y[into] = data.y.index_select(0, chosen)
         if self.keeps_logits and logits is not None:
             self.z[into] = logits.detach().index_select(0, items).to(self.z.dtype)
@@ -68,4 +72,6 @@ class ReplayBuffer:
         return Memories(x, self.y.index_select(0, chosen), self.z.index_select(0, chosen).float())
 
     def stored_bytes(self) -> int:
-        return self.setting.record_bytes(self.x[: len(self)], logits=self.keeps_logits)
+        """Packed task by task, as a night's memories are."""
+        sets = [self.x[torch.from_numpy(self.names == name)] for name in sorted(set(self.names) - {""})]
+        return total_bytes(self.setting.storage, sets, logits=self.keeps_logits)

@@ -35,10 +35,12 @@ class Method(Protocol):
     """Learns tasks in turn; every random draw follows from the setting's seed.
 
     Attributes:
+        needs_task_ids: whether `logits` looks at the task.
         cost: passes and steps so far. scored: whether `logits` means anything yet (joint: only at the end).
     """
 
     name: ClassVar[str]
+    needs_task_ids: ClassVar[bool]
     cost: Cost
     scored: bool
 
@@ -69,6 +71,7 @@ class Learner:
     """A single model with plain SGD; subclasses say what a step descends."""
 
     name: ClassVar[str] = ""
+    needs_task_ids: ClassVar[bool] = False
     stores_logits: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from consolidation.errors import NocturneInputError, shorten
+from consolidation.baselines.storage import Storage
+from consolidation.errors import NocturneInputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from consolidation.memory.store import Transform
-
-CODECS = ("float32", "uint8", "deflate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +60,8 @@ class Setting:
         build: a fresh model from a seed. outputs: its logits. tasks: how many will come.
         hyper: (method, records in the buffer) -> Hyper.
         buffer: memories in records, or `buffer_bytes` in bytes: exactly one of them.
-        codec: how memories are stored: "float32" (as published), "uint8", "deflate". All three give the very
-            numbers back, as the source is uint8; they differ in bytes.
-        sample: uint8 [m, width] records to tell the mean size of a deflated one by.
+        codec: how memories are stored, see `storage`.
+        sample: uint8 [m, width] records to tell the size of a packed one by.
         task_ids: whether methods are told which task a test example is of.
         ratio: compute that `derpp-thin` may spend. recipe: changes to the night's preset.
     """
@@ -87,11 +84,7 @@ class Setting:
     recipe: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise NocturneInputError(
-                "benchmark.codec",
-                f"The codec is {shorten(self.codec)!r}; memories are stored as one of {', '.join(CODECS)}.",
-            )
+        Storage(self.codec, self.outputs)  # refuses an unknown codec
         if (self.buffer is None) == (self.buffer_bytes is None):
             raise NocturneInputError(
                 "benchmark.buffer", "The memories' budget is given in records or in bytes: give one of them."
@@ -109,35 +102,13 @@ class Setting:
         """One random stream a purpose."""
         return torch.Generator().manual_seed((self.seed << 8) + purpose)
 
-    # ------------------------------------------------------------ bytes
-
-    def record_bytes(self, raw: Tensor, *, logits: bool) -> int:
-        """Bytes of these records [n, width] with their labels, and logits where a method stores them.
-
-        float32: 4 a number, 4 a label, 4 a logit. Else: fp16 logits, a label in 1 byte (2 above 256 classes).
-        """
-        n, width = raw.shape
-        if self.codec == "float32":
-            return int(n * (4 * width + 4 + (4 * self.outputs if logits else 0)))
-        beside = (1 if self.outputs <= 256 else 2) + (2 * self.outputs if logits else 0)
-        if self.codec == "uint8":
-            return int(n * (width + beside))
-        return sum(len(zlib.compress(row.tobytes(), 9)) for row in raw.numpy()) + int(n * beside)
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.codec, self.outputs)
 
     def capacity(self, *, logits: bool, beside: int = 0) -> int:
-        """Records that fit the budget. `beside`: bytes of the budget that go to other things.
-
-        Raises:
-            NocturneInputError: `benchmark.buffer` when none fits.
-        """
+        """Records that fit the budget; `beside`: bytes of it that go to other things. See `Storage`."""
         if self.buffer is not None:
             return self.buffer
-        mean = self.record_bytes(self.sample, logits=logits) / len(self.sample)
-        fits = int(((self.buffer_bytes or 0) - beside) / mean)
-        if fits < 1:
-            raise NocturneInputError(
-                "benchmark.buffer",
-                f"{self.buffer_bytes} bytes hold no memory; one takes about {mean:.0f}, and {beside} go to "
-                "what is stored beside. Give more bytes.",
-            )
-        return fits
+        left = (self.buffer_bytes or 0) - beside
+        return self.storage.capacity(left, self.sample, self.tasks, logits=logits)

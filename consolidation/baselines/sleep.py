@@ -8,6 +8,7 @@ weighs the model before waking when the two are merged.
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +16,17 @@ import torch
 
 from consolidation.baselines.compute import NightMeter, forward_only
 from consolidation.baselines.method import Learner
+from consolidation.baselines.storage import total_bytes
 from consolidation.memory.selection import select_class_balanced
 from consolidation.memory.store import Records
 from consolidation.recipe import preset
+from consolidation.weights import Fisher
 
 if TYPE_CHECKING:
     from torch import nn
 
     from consolidation.baselines.setting import Setting, TaskData
     from consolidation.recipe import SleepRecipe
-    from consolidation.weights import Fisher
 
 
 class Sleep(Learner):
@@ -69,7 +71,7 @@ class Sleep(Learner):
         if not shares[-1]:
             return
         rows = torch.from_numpy(select_class_balanced(data.y.numpy(), shares[-1], self.setting.seed + task))
-        raw = data.raw(rows)
+        raw = self.setting.storage.given_back(data.raw(rows))
         z = forward_only(self.cost, self.model, self.setting.inputs(raw))
         kept = Records(
             task=data.name,
@@ -92,14 +94,21 @@ class Sleep(Learner):
                 on_event=meter,
             )  # fmt: skip
         meter.add_to(self.cost, report)
-        self.fisher = report.fisher
+        self.fisher = as_stored(report.fisher) if report.fisher is not None else None
 
     def stored_bytes(self) -> int:
-        records = sum(
-            self.setting.record_bytes(torch.from_numpy(np.array(kept.x)), logits=True)
-            for kept in self.memories
-        )
-        return records + self.beside_bytes()
+        sets = [torch.from_numpy(np.array(kept.x)) for kept in self.memories]
+        return total_bytes(self.setting.storage, sets, logits=True) + self.beside_bytes()
+
+
+def as_stored(fisher: Fisher) -> Fisher:
+    """A Fisher after fp16, each tensor scaled by a power of two (as `weights.save_fisher` does)."""
+    kept = {}
+    for name, tensor in fisher.tensors.items():
+        top = float(tensor.max())
+        power = torch.tensor(math.ceil(math.log2(top)) - 15 if top > 0 else 0)
+        kept[name] = torch.ldexp(torch.ldexp(tensor, -power).half().float(), power)
+    return Fisher(kept, fisher.samples, fisher.labels)
 
 
 class LiteralSleep(Sleep):

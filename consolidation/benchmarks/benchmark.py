@@ -38,6 +38,7 @@ class Options:
     download: bool = False
     tasks: int | None = None
     model: str | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from consolidation.baselines.method import METHODS
-from consolidation.baselines.setting import CODECS
+from consolidation.baselines.storage import NAMES
 from consolidation.benchmarks import ablation, table
 from consolidation.benchmarks.benchmark import PROTOCOLS
 from consolidation.benchmarks.claims import claims_page
@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   python -m consolidation.benchmarks permuted-mnist --data data --methods finetune,er,derpp,sleep \\
       --buffer 500 --seeds 5 --workers 2 --json mnist-500.json --markdown mnist-500.md --svg mnist-500.svg
   python -m consolidation.benchmarks permuted-mnist --data data --methods er,derpp,sleep \\
-      --buffer-bytes 1590000 --codec deflate --seeds 5 --json mnist-bytes.json
+      --buffer-bytes 1590000 --codec columns --seeds 5 --json mnist-bytes.json
   python -m consolidation.benchmarks split-cifar --data data --model cnn --buffer 500 --json cifar.json
   python -m consolidation.benchmarks ablation --data data --tasks 20 --seeds 3 --json ablation.json
   python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out docs/claims.md
@@ -54,12 +54,13 @@ def parser() -> argparse.ArgumentParser:
     budget.add_argument("--buffer-bytes", type=int, help="bytes for all that a method stores between tasks")
     add(
         "--codec",
-        choices=CODECS,
+        choices=NAMES,
         default="float32",
         help="how memories are stored (default float32, as published)",
     )
     add("--tasks", type=int, help="how many tasks (default: the protocol's)")
     add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn (small)")
+    add("--epochs", type=int, help="passes over each task (default: the protocol's)")
     add("--task-ids", action="store_true", help="tell methods the task of each test example")
     add("--seeds", type=int, default=1, help="seeds 0 to K-1 (default 1)")
     add("--ratio", type=float, default=1.15, help="compute of derpp-thin over fine-tuning (default 1.15)")
@@ -126,8 +127,8 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         raise NocturneInputError(
             "benchmark.results", "Name the results file with --json; a run goes on from it."
         )
-    if arguments.seeds < 1 or arguments.workers < 1:
-        raise NocturneInputError("benchmark.seeds", "Seeds and workers are counted from 1.")
+    if arguments.seeds < 1 or arguments.workers < 1 or (arguments.epochs or 1) < 1:
+        raise NocturneInputError("benchmark.count", "Seeds, workers and epochs must be 1 or more.")
     buffer = arguments.buffer
     if buffer is None and arguments.buffer_bytes is None:
         buffer = 500
@@ -143,7 +144,8 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     switches = arguments.name == "ablation"
     base = RowSpec(
         benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
-        tasks=arguments.tasks, model=arguments.model, buffer=buffer, buffer_bytes=arguments.buffer_bytes,
+        tasks=arguments.tasks, model=arguments.model, epochs=arguments.epochs,
+        buffer=buffer, buffer_bytes=arguments.buffer_bytes,
         codec=arguments.codec, task_ids=arguments.task_ids, ratio=arguments.ratio,
         recipe=_recipe(arguments.set),
     )  # fmt: skip

@@ -41,6 +41,7 @@ def make(options: Options, seed: int) -> Benchmark:
 
     return Benchmark(
         name="permuted-digits", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
-        build=build, outputs=digits.CLASSES, epochs=digits.EPOCHS, batch=32, replay_batch=32,
+        build=build, outputs=digits.CLASSES, epochs=options.epochs or digits.EPOCHS, batch=32,
+        replay_batch=32,
         transform=digits.TRANSFORM, hyper=hyper, data="8 x 8 digits (UCI)", model="mlp 64-100-100-10",
     )  # fmt: skip

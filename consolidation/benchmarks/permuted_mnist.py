@@ -110,6 +110,7 @@ def make(options: Options, seed: int) -> Benchmark:
 
     return Benchmark(
         name="permuted-mnist", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
-        build=build, outputs=CLASSES, epochs=1, batch=128, replay_batch=128, transform=transform,
+        build=build, outputs=CLASSES, epochs=options.epochs or 1, batch=128, replay_batch=128,
+        transform=transform,
         hyper=hyper, data="MNIST", model="mlp 784-100-100-10",
     )  # fmt: skip
