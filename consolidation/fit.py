@@ -9,6 +9,7 @@ import numpy as np
 
 from consolidation.errors import NocturneInputError, shorten
 from consolidation.families.registry import family_spec
+from consolidation.memory.store import live_sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +55,23 @@ def io_widths(model: nn.Module) -> tuple[int, int]:
     return spec.input_width(config), spec.outputs(config)
 
 
+def check_batch(model: nn.Module, batch: int) -> None:
+    """Raises NocturneInputError (`cycle.batchnorm_batch`) when a waking batch has too few records for norms.
+
+    A BatchNorm layer takes mean and variance from the batch that it is trained on; one record has none.
+    """
+    for name, module in model.named_modules():
+        # by its class's name, because this file is torch-free and subclasses count
+        batch_norm = any(kind.__name__ == "_BatchNorm" for kind in type(module).__mro__)
+        if batch_norm and batch < 2:
+            raise NocturneInputError(
+                "cycle.batchnorm_batch",
+                f"The model has BatchNorm layers (the first is {shorten(name)}), which learn from the "
+                "differences between the records of a batch, so a batch of 1 cannot be learned from. Take a "
+                "batch of 2 or more.",
+            )
+
+
 def _finite(records: Records, name: str, what: str) -> None:
     for values in (records.x, records.z):
         if values is None or values.dtype.kind != "f":
@@ -77,15 +95,20 @@ def _inputs(records: Records) -> Iterator[bytes]:
 
 
 def without_probes(sets: list[Records], probes: list[Records], what: str) -> tuple[list[Records], int]:
-    """The sets without records that are also in a probe (those would prove nothing), and how many went.
+    """The sets without deleted and expired records and without those that are also in a probe (they would
+    prove nothing), and how many of the latter went.
 
     Raises:
         NocturneInputError: `memories.empty` when nothing is left.
     """
     held_out = {digest for records in probes for digest in _inputs(records)}
+    originals = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
     left, dropped = [], 0
-    for records in sets:
+    for records in live_sets(sets):
         shared = np.array([digest in held_out for digest in _inputs(records)], dtype=np.bool_)
+        if records.packed is not None and not records.packed.codec.lossless:
+            # what was packed lossily is no longer equal to the probe's record, but keeps its id
+            shared |= np.array([row.tobytes() in originals for row in np.asarray(records.ids)], np.bool_)
         dropped += int(shared.sum())
         if shared.all():
             continue

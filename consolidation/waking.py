@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from consolidation.events import Listener, VerdictGiven
-from consolidation.fit import check_fit, io_widths, without_probes
+from consolidation.fit import check_batch, check_fit, without_probes
 from consolidation.guard import judge_wake
+from consolidation.memory.remembering import remember
 from consolidation.memory.sampling import Batch, Sampler
-from consolidation.memory.selection import select
-from consolidation.memory.store import Records
 from consolidation.metrics import Row, rows_from_json
 from consolidation.objectives.classification import cross_entropy
 from consolidation.phases.training import LoopPlan, Terms, Training
@@ -30,11 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from consolidation.memory.store import Records
     from consolidation.recipe import WakeRecipe
 
 PLAN = [Entry("wake probe", 1, 3), Entry("learning", 1, 60), Entry("morning probe", 1, 3)]
-HALF_MOST = 65504.0  # the largest float16
-CHUNK = 1024
 
 
 def wake(
@@ -51,10 +48,12 @@ def wake(
 ) -> Report:
     """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with logits.
 
-    Arguments, events, resume and errors as for `cycle.sleep`.
+    BatchNorm layers are trained on the batches' own statistics; every batch is whole, whatever the number of
+    records. Arguments, events, resume and errors as for `cycle.sleep`; and `cycle.batchnorm_batch`.
     """
     where = torch.device(device)
     rows = rows_from_json(history)
+    check_batch(model, recipe.batch)
     check_fit(model, [data], "training records")
     check_fit(model, probes, "probe records")
     [data], shared = without_probes([data], probes, "training records")
@@ -134,24 +133,3 @@ def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Re
     )
     run.stream.emit(VerdictGiven, verdict=report.verdict, reasons=report.reasons, metrics=report.metrics)
     return report
-
-
-def remember(model: nn.Module, data: Records, recipe: WakeRecipe, device: torch.device) -> Records | None:
-    """The records to keep, with the logits of the model that has just learned them, if any."""
-    if recipe.memories == 0:
-        return None
-    kept = data.take(select(recipe.selection, np.asarray(data.y), recipe.memories, recipe.seed))
-    parts = []
-    with torch.no_grad():
-        for place in range(0, len(kept), CHUNK):
-            logits = model(torch.from_numpy(kept.inputs(slice(place, place + CHUNK))).to(device))
-            parts.append(logits.clamp(-HALF_MOST, HALF_MOST).half().cpu().numpy())
-    return Records(
-        task=kept.task,
-        x=kept.x,
-        y=kept.y,
-        z=np.concatenate(parts),
-        ids=kept.ids,
-        classes=io_widths(model)[1],
-        transform=kept.transform,
-    )

@@ -98,9 +98,16 @@ def register(spec: FamilySpec) -> None:
 
 
 def parameter_count(family: object, config: Mapping[str, Any]) -> int | None:
-    """Numbers in a checkpoint of this config; None when only the family's library knows."""
+    """Weights that a model of this config learns; None when only the family's library knows."""
     shapes = family_spec(family).expected_shapes(config)
-    return None if shapes is None else sum(math.prod(shape) for shape in shapes.values())
+    if shapes is None:
+        return None
+    return sum(math.prod(shape) for name, shape in shapes.items() if not is_statistic(name))
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a tensor is a running statistic of a BatchNorm layer: kept beside the weights, not learned."""
+    return name.rpartition(".")[2] in {"running_mean", "running_var", "num_batches_tracked"}
 
 
 def is_counter(name: str) -> bool:

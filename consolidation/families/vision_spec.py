@@ -63,8 +63,10 @@ class VisionSpec:
         ]
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        own = isinstance(config, Mapping) and config.get("architecture") == OWN
-        given = only(config, _OWN_KEYS if own else _KEYS, self.name)
+        given = only(config, _OWN_KEYS, self.name)
+        own = _architecture(given.get("architecture")) == OWN
+        if not own:
+            only(config, _KEYS, "timm")
         clean: dict[str, Any] = {
             "architecture": _architecture(given.get("architecture")),
             "input": picture(given.get("input")),

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from consolidation.errors import shorten
-from consolidation.families.registry import FAMILIES, FamilySpec, check_shapes, family_spec, is_counter
+from consolidation.families.registry import (
+    FAMILIES,
+    FamilySpec,
+    check_shapes,
+    family_spec,
+    is_counter,
+    is_statistic,
+)
 from consolidation.formats import limits
 from consolidation.formats.dtypes import FLOATS, has_non_finite
 from consolidation.formats.output import DigestWriter, new_file
@@ -82,7 +89,7 @@ def inspect_checkpoint(
             {"name": name, "dtype": entry.dtype, "shape": list(entry.shape)}
             for name, entry in header.tensors.items()
         ],
-        "parameters": sum(entry.elements for entry in header.tensors.values()),
+        "parameters": sum(e.elements for name, e in header.tensors.items() if not is_statistic(name)),
         "non_finite": non_finite,
         "sha256": target.sha256(),
         "size": target.size,

@@ -24,12 +24,13 @@ RESNET: dict[str, Any] = {
 }
 
 
-def picture_records(index: int, count: int, seed: int, *, logits: bool = False) -> Records:
-    """`count` uint8 pictures [8, 8, 3] of task `index`: four patterns, a task's own tint."""
+def picture_records(index: int, count: int, seed: int, *, logits: bool = False, zoom: int = 1) -> Records:
+    """`count` uint8 pictures [8 zoom, 8 zoom, 3] of task `index`: four patterns, a task's own tint."""
     patterns = np.random.default_rng(50 + index).uniform(40, 215, (4, 8, 8, 3))
     rng = np.random.default_rng((seed, index))
     y = rng.integers(0, 4, count)
     x = np.clip(patterns[y] + rng.normal(0, 25, (count, 8, 8, 3)), 0, 255).astype("u1")
+    x = x.repeat(zoom, 1).repeat(zoom, 2)
     z = rng.normal(0, 2, (count, 4)).astype(np.float16) if logits else None
     transform = Transform(scale=1 / 255, mean=0.5, sd=0.25)
     return Records(task=f"tint {index}", x=x, y=y, z=z, classes=4, transform=transform)

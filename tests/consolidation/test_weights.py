@@ -112,6 +112,7 @@ def test_a_config_is_inferred_from_shapes_whatever_the_order() -> None:
     spec = FAMILIES["mlp"]
     config = {"layers": [5, 7, 6, 3], "names": ["net.2", "net.9", "net.10"], "activation": "tanh"}
     shapes = spec.expected_shapes(config)
+    assert shapes is not None
     found = spec.infer_config(dict(sorted(shapes.items())))
     assert found == {"layers": [5, 7, 6, 3], "names": ["net.2", "net.9", "net.10"]}
     assert spec.infer_config(shapes | {"norm.weight": (5,)}) is None
