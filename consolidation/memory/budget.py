@@ -33,8 +33,7 @@ def fit_budget(
 ) -> list[Records]:
     """The sets cut down so that `bytes["total"]` of all is at most `budget_bytes`, in equal shares.
 
-    What a small set leaves over goes to the others. A code's size is known only when it is made, so the
-    number of records is searched for, to within a record or .2 % of the share: a few encodings a set.
+    What a small set leaves over goes to the others.
 
     Args:
         codec: one of `codecs.CODECS`, or "raw"; selection: one of `selection.RULES`.
@@ -48,46 +47,60 @@ def fit_budget(
     left = budget_bytes
     # small sets first: what they leave over is then known
     for place, index in enumerate(sorted(range(len(sets)), key=lambda i: len(sets[i]))):
-        records, share = sets[index], left // (len(sets) - place)
 
-        def kept(count: int, index: int = index, records: Records = records) -> Records:
-            rows: Rows = np.arange(len(records))
-            if count < len(records):
-                rows = select(
-                    selection, np.asarray(records.y), count, seed,
-                    features=None if features is None else features[index],
-                    losses=None if losses is None else losses[index],
-                )  # fmt: skip
-            return records.take(rows).encoded(codec)
+        def pick(count: int, index: int = index) -> Rows:
+            return select(
+                selection, np.asarray(sets[index].y), count, seed,
+                features=None if features is None else features[index],
+                losses=None if losses is None else losses[index],
+            )  # fmt: skip
 
-        best = _most(kept, len(records), share)
-        if best is None:
-            raise NocturneInputError(
-                "memories.budget",
-                f"A budget of {budget_bytes:,} bytes has {share:,} for '{shorten(records.task)}', and one "
-                f"memory of it takes {kept(1).bytes['total']:,}; give more bytes, or choose a denser codec.",
-            )
-        found[index] = best
-        left -= best.bytes["total"]
+        share = left // (len(sets) - place)
+        _, found[index] = fit_rows(sets[index], share, codec, pick, len(sets[index]))
+        left -= found[index].bytes["total"]
     return [found[index] for index in range(len(sets))]
 
 
-def _most(kept: Callable[[int], Records], rows: int, share: int) -> Records | None:
-    """The largest set that fits, found by interpolation between one that fits and one that does not."""
-    low, low_size, high = 0, 0, rows + 1
-    best: Records | None = None
-    guess = min(rows, max(1, share // 64))
+def fit_rows(
+    records: Records, share: int, codec: str, pick: Callable[[int], Rows], most: int
+) -> tuple[Rows, Records]:
+    """The rows kept and the packed set, as many as `share` bytes hold and at most `most`.
+
+    A code's size is known only when it is made, so the number of records is searched for, to within a record
+    or .2 % of the share: a few encodings.
+
+    Args:
+        pick: the rows to keep when `count` of them may be kept.
+
+    Raises:
+        NocturneInputError: `memories.budget` when not even one record fits.
+    """
+
+    def packed(rows: Rows) -> Records:
+        return records.take(rows).encoded(codec)
+
+    most = min(most, len(records))
+    low, high = 0, most + 1
+    best: tuple[Rows, Records] | None = None
+    guess = min(most, max(1, share // 64))
     for _ in range(TRIES):
-        tried = kept(guess)
+        rows = np.arange(len(records)) if guess == len(records) else pick(guess)
+        tried = packed(rows)
         size = tried.bytes["total"]
         if size <= share:
-            low, low_size, best = guess, size, tried
+            low, best = guess, (rows, tried)
         else:
             high = guess
-        spare = share - low_size
-        if high - low <= 1 or (best is not None and (spare < size // guess or spare * 500 < share)):
-            return best
-        each = size / guess
-        # sizes grow a little slower than counts, so the next guess errs on the small side
-        guess = min(max(low + 1, guess + int((share - size) / each)), high - 1)
+        spare = share - size
+        if high - low <= 1 or 0 <= spare < max(size // guess, share // 500):
+            break
+        # what the set has in common is paid once, so the next guess errs on the small side
+        guess = min(max(low + 1, guess + spare * guess // size), high - 1)
+    if best is None:
+        least = packed(pick(1)).bytes["total"]
+        raise NocturneInputError(
+            "memories.budget",
+            f"{share:,} bytes are left for '{shorten(records.task)}', and one memory of it takes {least:,}; "
+            "give more bytes, or choose a denser codec.",
+        )
     return best
