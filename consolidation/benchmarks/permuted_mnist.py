@@ -39,14 +39,15 @@ DERPP = ((320, 0.1, 1.0, 1.0), (1600, 0.2, 1.0, 0.5), (2**62, 0.2, 0.5, 1.0))
 def hyper(method: str, records: int) -> Hyper:
     """Their tuned values; between their three buffer sizes, those of the nearest (by ratio).
 
-    Online EWC: their weight .7 multiplies a Fisher that is scaled down by each sample's own probability and
-    has no factor 1/2; see `baselines.ewc`.
+    Online EWC: their weight .7 belongs to a Fisher of another scale (see `baselines.ewc`). With ours, one
+    seed at their learning rate gave 57.8 (.2), 69.2 (.4), 71.1 (.7), 76.6 (1.5), 78.2 (2.2), 79.6 (3.2), and
+    diverged at 7; 2.2 is far enough from that edge.
     """
     if method.startswith("derpp"):
         _, lr, alpha, beta = next(row for row in DERPP if records <= row[0])
         return Hyper(lr=lr, alpha=alpha, beta=beta)
     if method == "ewc":
-        return Hyper(lr=0.1, weight=0.7, gamma=1.0)
+        return Hyper(lr=0.1, weight=2.2, gamma=1.0)
     return Hyper(lr=0.2)
 
 

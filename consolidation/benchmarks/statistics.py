@@ -14,8 +14,8 @@ T95 = (
 
 
 def t95(freedom: int) -> float:
-    """Above 30 degrees of freedom by the first term of its expansion around the normal's 1.96."""
-    return T95[freedom - 1] if freedom <= len(T95) else 1.95996 + 2.3722 / freedom
+    """Above 30 degrees of freedom by its expansion around the normal's 1.96."""
+    return T95[freedom - 1] if freedom <= len(T95) else 1.95996 + 2.3722 / freedom + 2.8225 / freedom**2
 
 
 class Spread(NamedTuple):

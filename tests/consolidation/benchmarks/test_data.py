@@ -1,0 +1,113 @@
+"""Loaders: what they read, what they refuse, in files written here."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consolidation.benchmarks import permuted_mnist, split_cifar
+from consolidation.benchmarks.benchmark import Options, open_benchmark
+from consolidation.benchmarks.data import download, load_npz
+from consolidation.errors import NocturneInputError
+
+
+def write_binary(folder: Path, per_class: int = 2, classes: int = 100) -> np.ndarray:
+    """cifar-100-binary/ with a few records, told apart by their first byte; returns the fine labels."""
+    target = folder / "cifar-100-binary"
+    target.mkdir(parents=True)
+    fine = np.repeat(np.arange(classes), per_class)
+    records = np.zeros((len(fine), 3074), np.uint8)
+    records[:, 0], records[:, 1] = fine // 5, fine
+    records[:, 2] = np.arange(len(fine)) % 251
+    for part in ("train", "test"):
+        (target / f"{part}.bin").write_bytes(records.tobytes())
+    return fine
+
+
+def test_cifar_100_is_read_from_the_binary_version_by_its_fine_labels(tmp_path: Path) -> None:
+    fine = write_binary(tmp_path)
+    found = split_cifar.read_binary(tmp_path / "cifar-100-binary")
+    assert found["x_train"].shape == (200, 3072)
+    assert (found["y_test"] == fine).all()
+    assert (found["x_train"][:, 0] == np.arange(200) % 251).all()
+
+
+def test_cifar_100_becomes_ten_tasks_of_ten_classes(tmp_path: Path) -> None:
+    write_binary(tmp_path)
+    made = open_benchmark("split-cifar", Options(data=tmp_path, model="cnn"), 0)
+    assert (made.tasks, made.outputs, made.data) == (10, 100, "CIFAR-100")
+    task = made.train(3)
+    assert task.classes == tuple(range(30, 40)) and set(task.y.tolist()) == set(task.classes)
+    assert made.build(0)(made.test(3)[0]).shape == (20, 100)
+
+
+def test_a_cut_off_binary_file_is_refused(tmp_path: Path) -> None:
+    write_binary(tmp_path)
+    path = tmp_path / "cifar-100-binary" / "test.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(NocturneInputError, match=r"test\.bin is missing or cut off"):
+        split_cifar.load(Options(data=tmp_path))
+
+
+def test_python_pickles_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "cifar-100-python").mkdir()
+    with pytest.raises(NocturneInputError, match="binary version"):
+        split_cifar.load(Options(data=tmp_path))
+
+
+def test_the_subset_of_cifar_10_becomes_five_tasks_of_two_classes(tmp_path: Path) -> None:
+    x, y = np.zeros((20, 32, 32, 3), np.uint8), np.repeat(np.arange(10), 2)
+    np.savez(tmp_path / "cifar10_subset.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    made = open_benchmark("split-cifar", Options(data=tmp_path, model="mlp"), 0)
+    assert (made.tasks, made.outputs) == (5, 10) and "subset" in made.data
+
+
+def test_mnist_is_read_from_idx_files_as_from_npz(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8), np.arange(6, dtype=np.uint8)
+    for name in permuted_mnist.FILES:
+        array = x if "images" in name else y
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        (tmp_path / name).write_bytes(gzip.compress(head + array.tobytes()))
+    idx = permuted_mnist.load(Options(data=tmp_path))
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    npz = permuted_mnist.load(Options(data=tmp_path))
+    for name, array in npz.items():
+        assert (idx[name] == array).all() and idx[name].shape == array.shape
+
+
+def test_every_task_of_permuted_mnist_has_a_shuffle_of_its_own_the_first_too(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8), np.arange(40) % 10
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    made = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3), 0)
+    flat = x.reshape(40, -1)
+    seen = [made.train(task).raw().numpy() for task in range(3)]
+    for index, raw in enumerate(seen):
+        assert not (raw == flat).all() and (np.sort(raw, 1) == np.sort(flat, 1)).all()
+        scored = made.test(index)[0].numpy()
+        assert np.allclose(scored, raw / 255, atol=1e-7)  # test images are shuffled as training images are
+    assert not (seen[0] == seen[1]).all()
+    again = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3), 0)
+    assert (again.train(2).raw().numpy() == seen[2]).all()
+    other = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3), 1)
+    assert not (other.train(2).raw().numpy() == seen[2]).all()
+
+
+def test_an_npz_of_something_else_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    with pytest.raises(NocturneInputError, match="must hold x_train"):
+        load_npz(tmp_path / "a.npz")
+    x = np.zeros((3, 2), np.float32)
+    np.savez(tmp_path / "b.npz", x_train=x, y_train=np.arange(3), x_test=x, y_test=np.arange(3))
+    with pytest.raises(NocturneInputError, match="uint8"):
+        load_npz(tmp_path / "b.npz")
+
+
+def test_a_download_with_another_digest_is_thrown_away(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"not what was published")
+    with pytest.raises(NocturneInputError, match="thrown away"):
+        download(source.as_uri(), tmp_path / "kept", "md5", "0" * 32)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
