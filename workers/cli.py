@@ -112,9 +112,18 @@ def sleep(
     recipe: Annotated[
         str, typer.Option(help="A preset (nap, night, deep, paper, literal) or a JSON file.")
     ] = "night",
-    family: Annotated[str | None, typer.Option(help="When the file does not say; for example mlp.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="When the file does not say: mlp, cnn or vision (ResNet-18, timm).")
+    ] = None,
     activation: Annotated[
         str | None, typer.Option(help="When the file does not say; for example relu.")
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What else the file does not say, as NAME=VALUE: input=3x32x32, layout=hwc, pooling=max, "
+            "architecture=timm/vit_tiny_patch16_224, classes=10. May be given several times."
+        ),
     ] = None,
     scale: Annotated[
         float | None,
@@ -146,7 +155,7 @@ def sleep(
             reference=reference,
             recipe=recipe,
             family=family,
-            activation=activation,
+            config=_fields(field or [], activation),
             transform=_transform(scale, mean, sd),
             device=device,
         )
@@ -154,6 +163,17 @@ def sleep(
             return sleep_once(request, on_event=progress)
 
     _finish(work, as_json=as_json, say=_summary)
+
+
+def _fields(given: list[str], activation: str | None) -> dict[str, str]:
+    """NAME=VALUE options as a table. Raises BadParameter for one without a name or value."""
+    fields = {"activation": activation} if activation else {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, for example input=3x32x32.")
+        fields[name.strip()] = value.strip()
+    return fields
 
 
 @app.command()

@@ -28,7 +28,8 @@ _SUFFIXES = {".npz", ".jsonl", ".safetensors"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepRequest:
-    """What the command line was asked. Paths are as given; `transform` None: the files' own."""
+    """What the command line was asked. Paths are as given; `config` is what the checkpoint's file may not
+    say, by the family's field; `transform` None: the files' own."""
 
     checkpoint: Path
     memories: Path
@@ -37,7 +38,7 @@ class SleepRequest:
     reference: Path | None
     recipe: str
     family: str | None
-    activation: str | None
+    config: dict[str, str]
     transform: dict[str, float] | None
     device: str
 
@@ -216,8 +217,9 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
 def _checkpoint(path: Path, request: SleepRequest, out: Path) -> Path:
     if not path.is_file():
         raise NocturneInputError("checkpoint.missing", f"The file {shorten(path.name)!r} does not exist.")
-    config = {"activation": request.activation} if request.activation else None
-    facts = _naming(path, lambda: inspect_checkpoint(path, family=request.family, config=config, out=out))
+    facts = _naming(
+        path, lambda: inspect_checkpoint(path, family=request.family, config=request.config or None, out=out)
+    )
     if facts["non_finite"]:
         raise NocturneInputError(
             "weights.non_finite",

@@ -62,6 +62,7 @@ class CnnSpec:
                 "label": "Pooling",
                 "kind": "choice",
                 "choices": list(POOLINGS),
+                "default": "max",
                 "help": "What halves the picture after each convolution, if anything.",
             },
         ]

@@ -29,6 +29,7 @@ LAYOUT_FIELD: dict[str, Any] = {
     "label": "Order of the numbers",
     "kind": "choice",
     "choices": list(LAYOUTS),
+    "default": "chw",
     "help": "How a record's numbers lie: chw, channel after channel, or hwc, pixel after pixel.",
 }
 

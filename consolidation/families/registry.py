@@ -29,7 +29,7 @@ class FamilySpec(Protocol):
         title: for people.
         limits: {"layers": (least, most), "width": (...), "parameters": (...)}.
         fields: the form that asks for what a file does not tell: [{name, label, kind, help}], kind "choice"
-            with choices, or "text" with a placeholder.
+            with choices, or "text" with a placeholder; "default" is what a description without it means.
         adapter: "module:Class" of the adapter (torch), or the class itself.
     """
 

@@ -30,8 +30,7 @@ OWN = "resnet18"
 TIMM = "timm/"
 STEMS = ("cifar", "imagenet")
 _TIMM_NAME = re.compile(r"timm/[a-z][a-z0-9_]{1,79}")
-_KEYS = ("architecture", "input", "layout", "classes")
-_OWN_KEYS = (*_KEYS, "stem", "width")
+_KEYS = ("architecture", "input", "layout", "classes", "stem", "width")
 
 
 class VisionSpec:
@@ -63,17 +62,15 @@ class VisionSpec:
         ]
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        given = only(config, _OWN_KEYS, self.name)
-        own = _architecture(given.get("architecture")) == OWN
-        if not own:
-            only(config, _KEYS, "timm")
+        given = only(config, _KEYS, self.name)
         clean: dict[str, Any] = {
             "architecture": _architecture(given.get("architecture")),
             "input": picture(given.get("input")),
             "layout": choice(given.get("layout", "chw"), "The layout", LAYOUTS),
             "classes": whole(given.get("classes"), "The number of classes", *self.limits["classes"]),
         }
-        if own:
+        # timm's own ResNet-18 has the tensors of ours, so what they tell of stem and width may come along
+        if clean["architecture"] == OWN:
             clean["stem"] = choice(given.get("stem", "cifar"), "The stem", STEMS)
             clean["width"] = whole(given.get("width", 64), "The width", *self.limits["width"])
         return clean

@@ -107,7 +107,8 @@ def describe(
     """
     told = {key: value for key, value in dict(config or {}).items() if value not in (None, "")}
     name = family or header.metadata.get(FAMILY_KEY)
-    if CONFIG_KEY in header.metadata and name == header.metadata.get(FAMILY_KEY, name):
+    described = CONFIG_KEY in header.metadata and name == header.metadata.get(FAMILY_KEY, name)
+    if described:
         spec = _known(name)
         base = _config_json(header.metadata[CONFIG_KEY])
     else:
@@ -117,7 +118,8 @@ def describe(
     own = {field["name"] for field in spec.fields}
     full = {**base, **{key: value for key, value in told.items() if key in own or key not in others}}
     for field in spec.fields:
-        if field["name"] not in full:
+        # a description may leave out what has a usual value; tensors alone tell nothing of it
+        if field["name"] not in full and not (described and "default" in field):
             raise refuse(
                 "checkpoint.config_missing",
                 f"The file does not tell the {field['label'].lower()} of this {spec.title.lower()}. "

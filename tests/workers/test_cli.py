@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from consolidation.demo import digits
 from consolidation.waking import wake
 from consolidation.weights import load_model, save_model
+from tests.consolidation.formats.files import family_file
 from workers.cli import BAD_INPUT, OK, REJECTED, app
 
 run = CliRunner()
@@ -133,6 +134,25 @@ def test_an_undescribed_file_sleeps_when_the_options_describe_it(night: dict[str
     write_model(night["model"], described=False)
     answer = run.invoke(app, arguments(night, "--json", "--family", "mlp", "--activation", "relu"))
     assert answer.exit_code == OK, answer.output
+
+
+def test_a_convolutional_net_sleeps_from_its_tensors_and_the_options(night: dict[str, Path]) -> None:
+    config = {"input": [1, 8, 8], "convolutions": [4], "norm": True, "activation": "relu", "classes": 10}
+    family_file(night["model"], "cnn", config, described=False)
+    told = (
+        "--field",
+        "input=1x8x8",
+        "--field",
+        "layout=chw",
+        "--field",
+        "pooling=max",
+        "--activation",
+        "relu",
+    )
+    answer = run.invoke(app, arguments(night, "--json", *told))
+    assert answer.exit_code in (OK, REJECTED), answer.output
+    assert "input" in refused(night, "checkpoint.config_missing", *told[2:])
+    assert run.invoke(app, arguments(night, "--field", "input")).exit_code == BAD_INPUT
 
 
 def test_a_truncated_file(night: dict[str, Path]) -> None:

@@ -36,15 +36,24 @@ def panel_words() -> dict[str, str]:
         "announce": _("Uploading {name}, {percent} %"),
         "tensors": _("{n} tensors, {values} values"),
         "described": _("The file says that it is {family}."),
-        "asks": _("The file does not say what lies between its layers, so please tell."),
+        "asks": _("The file does not say all about its model, so please tell."),
         "unreadable": _("This does not look like safetensors. The server will say what it is."),
         "leave": _("An upload is running. It stops when you leave."),
     }
 
 
+def family_choices() -> list[dict[str, str]]:
+    """The families by name and title, the mlp first."""
+    return [{"name": spec.name, "title": spec.title} for spec in FAMILIES.values()]
+
+
 def family_fields() -> list[dict[str, Any]]:
-    """The families with what each asks when a file does not tell."""
-    return [{"name": spec.name, "title": spec.title, "fields": spec.fields} for spec in FAMILIES.values()]
+    """What is asked when a file does not tell; one field for all `families` that ask the same."""
+    fields: dict[str, dict[str, Any]] = {}
+    for spec in FAMILIES.values():
+        for field in spec.fields:
+            fields.setdefault(field["name"], {**field, "families": []})["families"].append(spec.name)
+    return list(fields.values())
 
 
 def recent_uploads(project: Project, *purposes: str) -> list[Upload]:

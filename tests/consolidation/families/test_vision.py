@@ -70,7 +70,6 @@ def test_blocks_are_the_residual_ones_and_the_head_is_never_pruned() -> None:
         ({"stem": "none"}, "cifar, imagenet"),
         ({"width": 4096}, "width"),
         ({"pretrained": True}, "no part"),
-        ({"architecture": "timm/resnet18"}, "'width' is no part of a timm"),
         ({"input": "32x32"}, "3x32x32"),
         ({"classes": "many"}, "classes"),
     ],

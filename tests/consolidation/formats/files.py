@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from consolidation.families.registry import FAMILIES, is_counter
+
 
 def safetensors(path: Path, header: Any, data: bytes = b"", *, length: int | None = None) -> Path:
     """A safetensors file with any header (a dict, or raw bytes) and, if wanted, a false length."""
@@ -64,6 +66,19 @@ def mlp_file(path: Path, layers: tuple[int, ...] = (4, 5, 3), *, described: bool
     config = {"layers": list(layers), "activation": "relu", "names": names}
     metadata = {"nocturne.family": "mlp", "nocturne.config": json.dumps(config)} if described else None
     save_file(mlp_tensors(layers), path, metadata=metadata)
+    return path
+
+
+def family_file(path: Path, family: str, config: dict[str, Any], *, described: bool = True) -> Path:
+    """A checkpoint of any family: small numbers, variances of 1 and a counter, as the description says."""
+    spec = FAMILIES[family]
+    shapes = spec.expected_shapes(spec.validate_config(config))
+    assert shapes is not None
+    rng = np.random.default_rng(7)
+    tensors = {name: rng.uniform(0.1, 0.2, shape).astype("f4") for name, shape in shapes.items()}
+    tensors |= {name: np.array(3, np.int64) for name in shapes if is_counter(name)}
+    metadata = {"nocturne.family": family, "nocturne.config": json.dumps(config)} if described else None
+    save_file(tensors, path, metadata=metadata)
     return path
 
 

@@ -14,8 +14,16 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from consolidation.errors import NocturneInputError
+from consolidation.families.registry import FAMILIES, parameter_count
 from consolidation.formats.checkpoint import inspect_checkpoint
-from tests.consolidation.formats.files import code_of, entry, mlp_file, mlp_tensors, safetensors
+from tests.consolidation.formats.files import (
+    code_of,
+    entry,
+    family_file,
+    mlp_file,
+    mlp_tensors,
+    safetensors,
+)
 
 
 def test_the_copy_holds_the_same_tensors_and_the_description(tmp_path: Path) -> None:
@@ -100,6 +108,85 @@ def test_shapes_that_do_not_match_the_metadata(tmp_path: Path) -> None:
     for word in ("net.0", "5", "6"):
         assert word in caught.value.message
     assert not (tmp_path / "out").exists()
+
+
+CNN: dict[str, Any] = {
+    "input": [3, 8, 8], "convolutions": [4, 6], "norm": True, "activation": "relu", "hidden": [7],
+    "classes": 5,
+}  # fmt: skip
+RESNET: dict[str, Any] = {"architecture": "resnet18", "width": 2, "input": [3, 8, 8], "classes": 5}
+FORM = {"input": "3x8x8", "layout": "chw", "activation": "relu", "pooling": "max"}
+
+
+@pytest.mark.parametrize(("family", "config"), [("cnn", CNN), ("vision", RESNET)])
+def test_a_net_with_norms_is_recognised_and_the_form_tells_the_rest(
+    family: str, config: dict[str, Any], tmp_path: Path
+) -> None:
+    full = FAMILIES[family].validate_config(config)
+    source = family_file(tmp_path / "in", family, full, described=False)
+    # the form's fields of other families come along and are not for this one
+    info = inspect_checkpoint(source, config=FORM, out=tmp_path / "out")
+    assert (info["family"], info["config"]) == (family, full)
+    assert info["parameters"] == parameter_count(family, full)
+    assert {item["dtype"] for item in info["tensors"]} == {"F32", "I64"}
+    before, after = load_file(source), load_file(tmp_path / "out")
+    assert all(np.array_equal(after[name], tensor) for name, tensor in before.items())
+    assert inspect_checkpoint(tmp_path / "out", out=tmp_path / "again")["config"] == full
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "field", "says"),
+    [
+        ("cnn", CNN, "input", "for example 3x32x32"),
+        ("cnn", CNN, "pooling", "max, average, none"),
+        ("vision", RESNET, "input", "for example 3x32x32"),
+        ("vision", RESNET, "layout", "chw, hwc"),
+    ],
+)
+def test_what_the_file_does_not_tell_is_asked(
+    family: str, config: dict[str, Any], field: str, says: str, tmp_path: Path
+) -> None:
+    source = family_file(tmp_path / "in", family, FAMILIES[family].validate_config(config), described=False)
+    told = {name: value for name, value in FORM.items() if name != field}
+    with pytest.raises(NocturneInputError, match=says) as caught:
+        inspect_checkpoint(source, config=told)
+    assert code_of(caught) == "checkpoint.config_missing"
+    assert caught.value.detail["field"] == field
+
+
+def test_a_wrong_picture_size_is_noticed_by_the_first_linear_layer(tmp_path: Path) -> None:
+    source = family_file(tmp_path / "in", "cnn", FAMILIES["cnn"].validate_config(CNN), described=False)
+    with pytest.raises(
+        NocturneInputError, match=r"fc1\.weight is 7 x 24; the description says 7 x 96"
+    ) as caught:
+        inspect_checkpoint(source, config=FORM | {"input": "3x16x16"})
+    assert code_of(caught) == "checkpoint.shapes"
+
+
+def test_a_timm_model_is_taken_by_its_name(tmp_path: Path) -> None:
+    save_file({"blocks.0.weight": np.ones((4, 4), "f4")}, tmp_path / "in")
+    told = {"architecture": "timm/test_vit", "input": "3x32x32", "layout": "chw", "classes": "5"}
+    info = inspect_checkpoint(tmp_path / "in", family="vision", config=told, out=tmp_path / "out")
+    assert info["config"] == {
+        "architecture": "timm/test_vit", "input": [3, 32, 32], "layout": "chw", "classes": 5,
+    }  # fmt: skip
+    with pytest.raises(NocturneInputError) as caught:
+        inspect_checkpoint(tmp_path / "in", family="vision", config=told | {"classes": ""})
+    assert code_of(caught) == "checkpoint.family_unknown"
+
+
+def test_a_counter_is_one_whole_number_and_nothing_else_is(tmp_path: Path) -> None:
+    source = family_file(tmp_path / "in", "cnn", CNN)
+    tensors = load_file(source)
+    meta = {"nocturne.family": "cnn", "nocturne.config": json.dumps(CNN)}
+    for name, value in (
+        ("bn1.num_batches_tracked", np.array(3, np.int32)),
+        ("bn1.running_var", np.ones(4, "i8")),
+    ):
+        save_file(tensors | {name: value}, tmp_path / "bad", metadata=meta)
+        with pytest.raises(NocturneInputError) as caught:
+            inspect_checkpoint(tmp_path / "bad")
+        assert code_of(caught) == "tensor.dtype"
 
 
 BAD: dict[str, tuple[str, dict[str, Any], dict[str, str] | None, dict[str, Any]]] = {

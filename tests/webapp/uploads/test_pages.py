@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.urls import reverse
 
+from consolidation.families.registry import FAMILIES
 from tests.webapp.conftest import logged_in
 from webapp.uploads.models import Upload
 
@@ -23,6 +25,23 @@ def test_the_drop_zone(alice: User, project: Project) -> None:
     assert "style=" not in text
     assert "pickles (.pt, .bin) are never opened" in text
     assert "1.0 GB left" in text
+
+
+def test_the_form_asks_each_thing_once_and_says_for_which_families(alice: User, project: Project) -> None:
+    text = logged_in(alice).get(reverse("checkpoint_upload", args=[project.pk])).content.decode()
+    assert re.findall(r'<option value="(\w+)">[^<]+ \(\w+\)</option>', text) == list(FAMILIES)
+    assert next(iter(FAMILIES)) == "mlp"
+    asked = re.findall(r'data-families="([^"]*)"><label for="f-(\w+)"', text)
+    assert {name: families.split() for families, name in asked} == {
+        "activation": ["mlp", "cnn"],
+        "input": ["cnn", "vision"],
+        "layout": ["cnn", "vision"],
+        "pooling": ["cnn"],
+        "architecture": ["vision"],
+        "classes": ["vision"],
+    }
+    assert len(asked) == 6
+    assert sorted(re.findall(r'data-form="config\.(\w+)"', text)) == sorted(name for _, name in asked)
 
 
 def test_a_viewer_is_told_which_role_it_needs(vera: User, project: Project) -> None:

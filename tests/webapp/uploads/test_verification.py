@@ -18,7 +18,7 @@ from django.utils import timezone
 from safetensors.numpy import load_file
 
 from consolidation.memory.store import Records
-from tests.consolidation.formats.files import array_bytes, mlp_file, mlp_tensors, npz
+from tests.consolidation.formats.files import array_bytes, family_file, mlp_file, mlp_tensors, npz
 from tests.webapp.uploads.conftest import incoming, received
 from webapp.accounts.models import User, Workspace
 from webapp.checkpoints.models import Checkpoint
@@ -75,6 +75,22 @@ def test_a_checkpoint_becomes_the_next_version(
         assert np.array_equal(value, mlp_tensors()[name])
     assert incoming() == []
     assert set(AuditEntry.objects.values_list("verb", flat=True)) >= {"checkpoint_create"}
+
+
+def test_a_convolutional_net_is_asked_what_its_file_does_not_tell(
+    project: Project, alice: User, tmp_path: Path
+) -> None:
+    config = {"input": [1, 8, 8], "convolutions": [4], "norm": True, "activation": "relu", "classes": 3}
+    data = family_file(tmp_path / "cnn", "cnn", config, described=False).read_bytes()
+    upload = received(project, alice, data, config={"activation": "relu", "layout": "chw", "pooling": "max"})
+    assert upload_verify(upload.pk) == "refused"
+    upload.refresh_from_db()
+    assert upload.error_code == "checkpoint.config_missing"
+    assert "3x32x32" in upload.error_message
+    told = {"activation": "relu", "layout": "hwc", "pooling": "max", "input": "1x8x8"}
+    assert upload_verify(received(project, alice, data, config=told).pk) == "ready"
+    checkpoint = Checkpoint.objects.get(project=project)
+    assert (checkpoint.family, checkpoint.config["input"]) == ("cnn", [1, 8, 8])
 
 
 def test_the_next_one_has_the_current_one_as_its_parent(

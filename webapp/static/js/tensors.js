@@ -4,7 +4,7 @@
 const MOST = 16 * 2 ** 20;
 
 /**
- * @typedef {{tensors: number, values: number, family: string|null, described: boolean}} Summary
+ * @typedef {{tensors: number, values: number, family: string|null, described: boolean, looksLike: string}} Summary
  */
 
 /** What the header says, or null when the file does not look like safetensors. @param {File} file @returns {Promise<Summary|null>} */
@@ -20,8 +20,17 @@ export async function summarise(file) {
       values: shapes.reduce((sum, shape) => sum + shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1), 0),
       family: metadata["nocturne.family"] ?? null,
       described: "nocturne.family" in metadata && "nocturne.config" in metadata,
+      looksLike: metadata["nocturne.family"] ?? looksLike(tensors),
     };
   } catch {
     return null;
   }
+}
+
+/** Whose questions to ask; the server decides. @param {Record<string, {shape: number[]}>} tensors */
+function looksLike(tensors) {
+  const kernels = Object.values(tensors).filter((tensor) => tensor.shape.length === 4);
+  if (!kernels.length) return "mlp";
+  const staged = Object.keys(tensors).some((name) => name.startsWith("layer1."));
+  return !staged && kernels.every(({ shape }) => shape[2] === 3 && shape[3] === 3) ? "cnn" : "vision";
 }

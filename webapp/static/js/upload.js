@@ -28,6 +28,7 @@ class Panel {
     this.form = form;
     /** @type {File|null} */
     this.file = null;
+    this.looksLike = "";
     /** @type {AbortController|null} */
     this.running = null;
     this.input = /** @type {HTMLInputElement} */ (this.part("input[type=file]"));
@@ -35,6 +36,7 @@ class Panel {
     this.bar = /** @type {HTMLProgressElement} */ (this.part("[data-bar]"));
     this.token = /** @type {HTMLInputElement} */ (this.part("input[name=csrfmiddlewaretoken]")).value;
     this.input.addEventListener("change", () => this.choose(this.input.files?.[0] ?? null));
+    form.querySelector("[data-family]")?.addEventListener("change", () => this.askFor());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.file && !this.running) void this.run(this.file);
@@ -102,7 +104,19 @@ class Panel {
     } else local.textContent = say("unreadable");
     local.hidden = false;
     this.part("[data-ask]").hidden = !found || found.described;
+    this.looksLike = found?.looksLike ?? "";
+    this.askFor();
     this.part("[data-ask-words]").textContent = say("asks");
+  }
+
+  /** Show the questions of the chosen family, else of the one that the tensors look like. */
+  askFor() {
+    const chosen = this.form.querySelector("[data-family]");
+    const family = (chosen instanceof HTMLSelectElement && chosen.value) || this.looksLike;
+    for (const field of this.form.querySelectorAll("[data-families]")) {
+      if (!(field instanceof HTMLElement)) continue;
+      field.hidden = family !== "" && !(field.dataset.families ?? "").split(" ").includes(family);
+    }
   }
 
   reset() {
