@@ -39,12 +39,13 @@ class NightMeter:
     """Counts one night: replay steps and merging from its events, the Fisher from its report.
 
     Forward-only passes (the clean pass of the denoising objective, gates that score memories) are seen by a
-    hook on the model, so that none is forgotten. Use as a context around `sleep`, with itself as listener.
+    hook on the model, so that none is forgotten. It sees passes with gradients too; where it has seen more of
+    them than the events tell, its count holds. Use as a context around `sleep`, with itself as listener.
     """
 
     def __init__(self, model: nn.Module, recipe: SleepRecipe, newest: int, classes: int) -> None:
         self.model, self.recipe, self.newest, self.classes = model, recipe, newest, classes
-        self.steps, self.merged, self.f = 0, 0, 0
+        self.steps, self.merged, self.f, self.fb = 0, 0, 0, 0
 
     def __enter__(self) -> NightMeter:
         self._handle = self.model.register_forward_hook(self._passed)
@@ -60,7 +61,9 @@ class NightMeter:
             self.merged = min(self.recipe.fisher_samples, self.newest)
 
     def _passed(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not torch.is_grad_enabled():
+        if torch.is_grad_enabled():
+            self.fb += len(inputs[0])
+        else:
             self.f += len(inputs[0])
 
     def add_to(self, cost: Cost, report: Report) -> None:
@@ -68,7 +71,8 @@ class NightMeter:
         rounds = self.recipe.rounds
         samples = self.merged + (report.fisher.samples * rounds if report.fisher is not None else 0)
         backward = self.classes if self.recipe.fisher_labels == "exact" else 1
-        cost.fb += self.steps * self.recipe.batch + samples * (1 + 2 * backward) / 3
+        told = self.steps * self.recipe.batch + samples * (1 + 2 * backward) / 3
+        cost.fb += max(told, self.fb)
         cost.f += self.f
         cost.steps += self.steps
 
