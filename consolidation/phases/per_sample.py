@@ -8,7 +8,7 @@ outside any layer, layers that no rule knows.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GRADIENTS = 2**24  # numbers of per-sample gradients held at once
 ACTIVATIONS = 2**25  # numbers of layer outputs held at once
 CHUNK = 256
+LOOKED_AT = 2**14
 
 
 class Pass(NamedTuple):
@@ -55,10 +56,10 @@ def recorded_layers(layers: list[nn.Module]) -> Iterator[list[Pass]]:
             handle.remove()
 
 
-def add_by_rules(
-    total: Mapping[int, Tensor], seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
-) -> None:
-    """Adds the squares of the noted layers' parameters to `total` {id(parameter): tensor}, if it is there."""
+def squares_by_rules(
+    seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
+) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time."""
     outputs = [one.output for one in seen if one.output.requires_grad]
     gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
     found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
@@ -70,9 +71,7 @@ def add_by_rules(
             # a square of sqrt(w) g is w g^2
             g = (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
         for name, tensor in squares(one.layer, one.a, g, samples).items():
-            target = total.get(id(one.layer._parameters[name]))
-            if target is not None:
-                target += tensor
+            yield cast("nn.Parameter", one.layer._parameters[name]), tensor
 
 
 def add_plainly(
@@ -110,27 +109,26 @@ class Ways(NamedTuple):
 
 
 def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
-    """Tries the rules on these few samples, and believes them only where plain autograd agrees."""
+    """Tries the rules on these few samples, and believes them only where plain autograd agrees.
+
+    Up to LOOKED_AT squares of each parameter are compared, so that extra memory is one sample's gradient.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
-    found = {id(p): torch.zeros(p.shape, device=p.device) for p in model.parameters()}
     with recorded_layers([layer for layer in model.modules() if rule_of(layer)]) as seen:
         loss = functional.cross_entropy(model(x), y, reduction="sum")
     believed: list[nn.Module] = []
+    found: dict[str, Tensor] = {}
     for one in seen:
         if _used_elsewhere(model, one.layer, seen):
             continue
         try:
-            add_by_rules(found, [one], loss, None, len(x))
+            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules([one], loss, None, len(x))}
         except (RuntimeError, ValueError, IndexError):  # the rule of a class above, which does not fit
             continue
+        found |= mine
         believed.append(one.layer)
     expected = _by_loop(model, x, y)
-    right = {
-        names[id(p)]
-        for layer in believed
-        for p in layer._parameters.values()
-        if p is not None and _agree(found[id(p)], expected[names[id(p)]])
-    }
+    right = {name for name, squares in found.items() if _agree(squares, expected[name])}
     width = sum(one.output.numel() for one in seen) // len(x)
     chunk = max(1, min(CHUNK, ACTIVATIONS // max(1, width)))
     return Ways(believed, [name for name in expected if name not in right], chunk)
@@ -147,14 +145,20 @@ def _used_elsewhere(model: nn.Module, layer: nn.Module, seen: list[Pass]) -> boo
 
 def _by_loop(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros(p.shape, device=p.device) for name, p in model.named_parameters()}
+    total = {name: torch.zeros_like(_some(p)) for name, p in model.named_parameters()}
     for one, target in zip(x, y, strict=True):
         value = functional.cross_entropy(model(one[None]), target[None])
         gradients = torch.autograd.grad(value, list(wanted.values()), allow_unused=True)
         for name, gradient in zip(wanted, gradients, strict=True):
             if gradient is not None:
-                total[name] += gradient.square()
+                total[name] += _some(gradient).square()
     return total
+
+
+def _some(values: Tensor) -> Tensor:
+    """At most LOOKED_AT entries, spread over the whole tensor."""
+    flat = values.detach().reshape(-1)
+    return flat[:: max(1, -(-flat.numel() // LOOKED_AT))].float()
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from consolidation.memory.order import Walk
 from consolidation.memory.sampling import gather
 from consolidation.memory.store import Records
-from consolidation.phases.per_sample import add_by_rules, add_plainly, choose_ways, recorded_layers
+from consolidation.phases.per_sample import add_plainly, choose_ways, recorded_layers, squares_by_rules
 from consolidation.weights import Fisher
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def estimate_fisher(
     """Fisher over `samples` records, spread evenly over the sets, each used at most once.
 
     Any model of any family: see `squares` and `per_sample`. O(n) in the parameters; extra memory is one
-    chunk's activations and at most `per_sample.GRADIENTS` gradients, or one sample's.
+    chunk's activations, and at most `per_sample.GRADIENTS` gradients or one sample's.
 
     Args:
         sets: memories, one set or several, or the awake data before it is discarded.
@@ -86,7 +86,9 @@ def _squares(
                 logits = model(batch.x)
             for targets, weights in _targets(logits.detach(), batch.y, labels, generator):
                 loss = functional.cross_entropy(logits, targets, reduction="sum")
-                add_by_rules(by_rules, seen, loss, weights, len(targets))
+                for parameter, squares in squares_by_rules(seen, loss, weights, len(targets)):
+                    if id(parameter) in by_rules:
+                        by_rules[id(parameter)] += squares
                 if plain:
                     add_plainly(model, plain, batch.x, targets, weights)
     return total
