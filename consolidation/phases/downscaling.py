@@ -14,7 +14,7 @@ from torch import Tensor
 from consolidation.events import Histogram
 from consolidation.phases.gate import propose
 from consolidation.phases.histograms import SIGNIFICANCE_EDGES, WEIGHT_EDGES, log_histogram
-from consolidation.phases.selecting import BLOCK, Chooser, find_cut
+from consolidation.phases.selecting import BLOCK, Chooser, find_cut, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,10 +69,10 @@ def prune(
         {"pruned", "sparsity"}.
     """
     axes = outputs or {}
-    cut = find_cut(lambda: (s[w != 0] for w, s in rows(weights, fisher, how, axes)), k)
+    cut = find_cut(lambda: (keys(s, w != 0) for w, s in rows(weights, fisher, how, axes)), k)
     choose, before = Chooser(cut), zero_count(weights)
     for weight, saliency in rows(weights, fisher, how, axes):
-        weight.masked_fill_(choose(saliency, weight != 0), 0.0)
+        weight.masked_fill_(choose(keys(saliency, weight != 0)), 0.0)
     zeros = zero_count(weights)
     return {"pruned": zeros - before, "sparsity": zeros / sum(weight.numel() for weight in weights.values())}
 
@@ -97,12 +97,12 @@ def strengthen(
     """
     axes = outputs or {}
     total = sum(weight.numel() for weight in weights.values())
-    cut = find_cut(lambda: (s for _, s in rows(weights, fisher, how, axes)), total - round(top * total))
+    cut = find_cut(lambda: (keys(s) for _, s in rows(weights, fisher, how, axes)), total - round(top * total))
     choose = Chooser(cut)
     for weight, saliency in rows(weights, fisher, how, axes):
         inputs = tuple(range(1, weight.dim()))
         before = torch.linalg.vector_norm(weight, dim=inputs, keepdim=True)
-        rest = choose(saliency)
+        rest = choose(keys(saliency))
         weight.mul_(saliency.fill_(1.0 + eta).masked_fill_(rest, 1.0))
         after = torch.linalg.vector_norm(weight, dim=inputs, keepdim=True)
         weight.mul_(torch.where(after > 0, before / after, 1.0))

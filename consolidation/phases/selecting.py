@@ -18,45 +18,47 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BINS = 2048
 DIGITS = ((20, 11), (9, 11), (0, 9))  # (how far to shift, how many bits), from the first bit behind the sign
-BLOCK = 1 << 20  # numbers looked at together
+NEVER = 2**31 - 1  # the key of what may not be chosen
+BLOCK = 1 << 18  # numbers looked at together; a megabyte stays in a processor's cache
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where the chosen end: every saliency whose bits are below `key`, and the first `ties` of those equal
-    to it, by their place."""
+    """Where the chosen end: everything whose key is below `key`, and the first `ties` of those equal to it,
+    by their place."""
 
     key: int
     ties: int
 
 
-def keys(values: Tensor) -> Tensor:
-    """int32, ordered as the float32 values >= 0 are."""
-    return values.abs().view(torch.int32)
+def keys(saliency: Tensor, eligible: Tensor | None = None) -> Tensor:
+    """int32, ordered as the float32 values >= 0 are; NEVER where not `eligible` (bool, of the same shape)."""
+    found = saliency.contiguous().abs().view(torch.int32)
+    return found if eligible is None else found.masked_fill_(~eligible, NEVER)
 
 
 def find_cut(blocks: Callable[[], Iterator[Tensor]], k: int) -> Cut:
-    """The cut that takes exactly min(k, n).
+    """The cut that takes exactly k, or all that may be chosen where those are fewer.
 
     Args:
-        blocks: makes an iterator over the saliencies >= 0 (float32) of all eligible weights, in the same
-            order each time; it is run through three times.
+        blocks: makes an iterator over the `keys` of all weights, in the same order each time; it is run
+            through three times.
     """
-    key, missing = 0, k
+    key, missing, never = 0, k, 0
     for level, (shift, bits) in enumerate(DIGITS):
         histogram = torch.zeros(1 << bits, dtype=torch.int64)
-        for values in blocks():
-            place = keys(values)
-            if level:
+        for place in blocks():
+            if level == 0:
+                never += int(torch.count_nonzero(place == NEVER))
+            else:
                 place = place[(place >> (shift + bits)) == key]
-            place = (place >> shift) & ((1 << bits) - 1)
-            histogram += torch.bincount(place.flatten(), minlength=1 << bits).cpu()
+            digit = (place >> shift).bitwise_and_((1 << bits) - 1)
+            histogram += torch.bincount(digit.flatten(), minlength=1 << bits).cpu()
         upto = histogram.cumsum(0)
         if level == 0:
-            missing = max(0, min(k, int(upto[-1])))
-            if missing == 0:
+            missing = min(k, int(upto[-1]) - never)
+            if missing <= 0:
                 return Cut(0, 0)
         edge = int(torch.searchsorted(upto, missing))
         missing -= int(upto[edge - 1]) if edge else 0
@@ -70,15 +72,11 @@ class Chooser:
     def __init__(self, cut: Cut) -> None:
         self.key, self.left = cut.key, cut.ties
 
-    def __call__(self, values: Tensor, eligible: Tensor | None = None) -> Tensor:
-        """bool, of the shape of `values`; only what is `eligible` (bool) is ever marked."""
-        place = keys(values).contiguous()
+    def __call__(self, place: Tensor) -> Tensor:
+        """bool, of the shape of the block's `keys`."""
         chosen = place < self.key
         if self.left:
-            equal = place == self.key
-            if eligible is not None:
-                equal &= eligible
-            at = torch.nonzero(equal.flatten()).squeeze(1)[: self.left]
+            at = torch.nonzero((place == self.key).flatten()).squeeze(1)[: self.left]
             self.left -= len(at)
             chosen.view(-1)[at] = True
-        return chosen if eligible is None else chosen.logical_and_(eligible)
+        return chosen

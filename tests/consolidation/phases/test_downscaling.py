@@ -9,7 +9,7 @@ from torch import Tensor
 from consolidation.cycle import sleep
 from consolidation.families.adapter import adapter_of
 from consolidation.phases.downscaling import prune, prune_count, strengthen
-from consolidation.phases.selecting import Chooser, find_cut
+from consolidation.phases.selecting import Chooser, find_cut, keys
 from tests.consolidation.helpers import Recorder, bits, make_world
 
 
@@ -33,8 +33,8 @@ def test_exactly_k_and_the_lowest(seed: int, k: int, kind: str) -> None:
         values = torch.randint(0, 5, (120,), generator=generator).float()
     allowed = torch.rand(120, generator=generator) < 0.9
     parts = (slice(0, 50), slice(50, 120))
-    choose = Chooser(find_cut(lambda: (values[part][allowed[part]] for part in parts), k))
-    mask = torch.cat([choose(values[part], allowed[part]) for part in parts])
+    choose = Chooser(find_cut(lambda: (keys(values[part], allowed[part]) for part in parts), k))
+    mask = torch.cat([choose(keys(values[part], allowed[part])) for part in parts])
     assert int(mask.sum()) == min(k, int(allowed.sum()))
     assert not bool((mask & ~allowed).any())
     if mask.any() and (allowed & ~mask).any():
