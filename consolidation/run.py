@@ -16,6 +16,7 @@ from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, S
 from consolidation.families.adapter import adapter_of
 from consolidation.fit import io_widths
 from consolidation.probes import Bits, Probes, pack, scores, unpack
+from consolidation.randomness import OwnStream
 from consolidation.snapshot import environment, read_snapshot, unlike, write_snapshot
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Run:
             name: torch.Generator(device=where).manual_seed((seed << 8) + index)
             for index, (name, where) in enumerate(streams.items())
         }
+        self._own_stream = OwnStream((seed << 8) + 255, device)
         self._identity, self._stop = identity, stop
         self._scratch = tempfile.TemporaryDirectory(prefix="nocturne-") if workdir is None else None
         self.folder = Path(self._scratch.name if self._scratch else workdir or "")
@@ -87,11 +89,13 @@ class Run:
     def __enter__(self) -> Run:
         self._training = self.model.training
         self.model.eval()
+        self._own_stream.begin()
         if self.durable:
             self._resume()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._own_stream.end()
         self.model.train(self._training)
         for parameter in self.model.parameters():
             parameter.grad = None
@@ -158,6 +162,7 @@ class Run:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"random/{name}": g.get_state() for name, g in self.generators.items()}
+        tensors |= {f"stream/{name}": state for name, state in self._own_stream.tensors().items()}
         tensors |= {f"kept/{name}": tensor for name, tensor in self.kept.items()}
         if loop is not None:
             tensors |= {f"loop/{name}": tensor for name, tensor in loop.tensors().items()}
@@ -199,6 +204,7 @@ class Run:
         self.model.load_state_dict(_part(tensors, "model/"))
         for name, generator in self.generators.items():
             generator.set_state(tensors[f"random/{name}"])
+        self._own_stream.load(_part(tensors, "stream/"))
         self.kept = {name: tensor.to(self.device) for name, tensor in _part(tensors, "kept/").items()}
         self.facts = state["facts"]
         self.stream.load_state_dict(state["stream"])
