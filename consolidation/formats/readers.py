@@ -19,6 +19,7 @@ from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, sta
         stack.callback(rows.close)
         return _jsonl(rows)
     if kind == "safetensors":
-        return _own(path, read_header(path))
+        return _own(path, read_header(path), limit_bytes)
     raise refuse_kind(kind, wanted="a set of records (npz or JSON Lines)", filename=filename)
 
 
@@ -150,7 +151,7 @@ def _jsonl(rows: Rows) -> Source:
     )
 
 
-def _own(path: Path, header: Header) -> Source:
+def _own(path: Path, header: Header, limit_bytes: int) -> Source:
     """A record file that we wrote once; its ids are computed again, not believed."""
     tensors = header.tensors
     if RECORDS_KEY not in header.metadata:
@@ -161,6 +162,8 @@ def _own(path: Path, header: Header) -> Source:
             "checkpoints have their own page.",
         )
     described = _described(header.metadata[RECORDS_KEY])
+    if described.get("version") == 2:
+        return _packed(path, limit_bytes)
     rows = tensors["y"].elements if "y" in tensors else 0
     fits = (
         set(tensors) - {"z"} == {"x", "y", "id"}
@@ -189,6 +192,47 @@ def _own(path: Path, header: Header) -> Source:
         z=_own_blocks(path, header.data_start, z or tensors["x"]),
         transform=described.get("transform"),
         classes=_class_count(described["classes"]) if "classes" in described else None,
+        place=_row,
+    )
+
+
+def _packed(path: Path, limit_bytes: int) -> Source:
+    """A record file of ours with packed inputs, unpacked. Owners, expiries and groups would be lost."""
+    records = Records.open(path)
+    if not records.rights.empty:
+        raise refuse(
+            "records.metadata",
+            "The records carry owners, licences, groups or expiries, which an upload cannot keep. Save them "
+            "without these first.",
+        )
+    rows, dtype = (
+        len(records),
+        (records.packed.dtype if records.packed else records.x.dtype).newbyteorder("<"),
+    )
+    if rows > limits.ROWS:
+        raise refuse(
+            "records.rows", f"The file has {rows:,} rows; at most {limits.ROWS:,} fit one set. Split it."
+        )
+    size = rows * records.width * dtype.itemsize
+    if size > limit_bytes:
+        raise refuse(
+            "replay.expansion_limit",
+            f"The records unpack to {size:,} bytes and there is room for {limit_bytes:,}. Split the set.",
+        )
+
+    def blocks(array: Callable[[slice], NDArray[Any]]) -> Callable[[int], Iterator[NDArray[Any]]]:
+        return lambda count: (array(slice(place, place + count)) for place in range(0, rows, count))
+
+    z = records.z
+    return Source(
+        labels=np.asarray(records.y),
+        x_dtype=dtype,
+        x_shape=records.shape[1:],
+        x=blocks(records.raw),
+        z_width=None if z is None else z.shape[1],
+        z=blocks(lambda part: np.empty((0, 0)) if z is None else z[part]),
+        transform=records.transform.to_json(),
+        classes=records.classes,
         place=_row,
     )
 

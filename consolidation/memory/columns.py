@@ -18,7 +18,7 @@ from consolidation.memory.rans import BITS, ONE, Decoder, Encoder, Ints
 
 Codes = NDArray[np.uint8]
 MOST_PARENTS = 3
-LEAN = 2  # how many sightings the shorter context counts for
+LEAN = {1: 4, 2: 6, 4: 10, 8: 10}  # how many sightings the shorter context counts for, by bits a number
 LEARN_ROWS = 2048  # rows that the parents are chosen from
 TOGETHER = 1024  # columns among which parents are looked for: the search grows with the square
 
@@ -108,7 +108,7 @@ def choose_parents(values: Codes, bits: int, start: int, total: int) -> Ints:
     near[first] = -np.inf
     while len(placed) < width:  # Prim's tree: the column that is best told by those already placed comes next
         here = int(near.argmax())
-        _greedy(on, here, np.array(placed), parents[here], told[here], index_bits, bits)
+        _greedy(on, here, np.array(placed), parents[here], told[here], index_bits)
         placed.append(here)
         near = np.maximum(near, told[here])
         near[placed] = -np.inf
@@ -118,7 +118,7 @@ def choose_parents(values: Codes, bits: int, start: int, total: int) -> Ints:
 
 def _greedy(
     on: NDArray[np.float32], here: int, earlier: Ints, chosen: Ints, told: NDArray[np.float64],
-    index_bits: int, bits: int,
+    index_bits: int,
 ) -> None:  # fmt: skip
     """Fills `chosen` while one more parent saves more than it costs."""
     rows = len(on)
@@ -142,7 +142,7 @@ def _greedy(
                 - _entropy(size[:half]) - _entropy(size[half:]) + _entropy(size[:half] + size[half:])
             ).sum(0)  # fmt: skip
         top = int(gain.argmax())
-        if gain[top] * (1 if bits == 1 else 1.5) < index_bits + parameter * 2**number * 0.5:
+        if gain[top] < index_bits + parameter * 2**number * 0.5:
             return
         chosen[number] = earlier[top]
         mask = on[:, earlier[top]]
@@ -214,7 +214,7 @@ class _Counts:
     """How often each bit was 1 in each context. Node = own higher bits with a leading 1 (a binary tree)."""
 
     def __init__(self, parents: Ints, bits: int, deep: int) -> None:
-        self.parents, self.bits = parents, bits
+        self.parents, self.bits, self.lean = parents, bits, LEAN[bits]
         self.fan = 1 if bits == 1 else 2  # bits of a parent's feature
         self.nodes = 1 << deep  # nodes told apart per column; those below are pooled over all columns
         width = len(parents)
@@ -242,7 +242,7 @@ class _Counts:
                 if not use.any():
                     break
                 seen = self.tables[k][contexts[k], node]
-                longer = ((seen[..., 1] << 16) + LEAN * p) // (seen[..., 0] + seen[..., 1] + LEAN)
+                longer = ((seen[..., 1] << 16) + self.lean * p) // (seen[..., 0] + seen[..., 1] + self.lean)
                 p = longer if use.all() else np.where(use, longer, p)
         found: Ints = np.clip(p >> (16 - BITS), 1, ONE - 1)
         return found

@@ -189,3 +189,28 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 * 2**20
+
+
+@pytest.mark.parametrize("codec", ["deflate", "columns", "q2"])
+def test_a_packed_set_of_ours_is_read_as_what_it_unpacks_to(codec: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 9, (300, 3, 5)).astype(np.uint8)
+    made = Records(task="a", x=x, y=np.arange(300) % 7, z=np.ones((300, 7), np.float16), classes=7)
+    packed = made.encoded(codec).save(tmp_path / "p")
+    convert(tmp_path / "p")
+    records = Records.open(tmp_path / "out")
+    assert np.array_equal(records.x, packed.x)
+    assert np.array_equal(records.y, made.y)
+    assert records.z is not None
+    assert records.z.shape == (300, 7)
+
+
+def test_a_packed_set_that_unpacks_to_too_much_or_has_rights_is_refused(tmp_path: Path) -> None:
+    made = Records(task="a", x=np.zeros((300, 50), np.uint8), y=np.arange(300) % 7, classes=7)
+    made.encoded("columns").save(tmp_path / "p")
+    with pytest.raises(NocturneInputError) as caught:
+        convert(tmp_path / "p", limit_bytes=9_000)
+    assert code_of(caught) == "replay.expansion_limit"
+    made.with_rights(expiry=np.full(300, 9)).save(tmp_path / "q")
+    with pytest.raises(NocturneInputError) as caught:
+        convert(tmp_path / "q")
+    assert code_of(caught) == "records.metadata"
