@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from consolidation.events import Decision, Event, Step
+from consolidation.events import Decision, Event, StageStarted, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from consolidation.recipe import SleepRecipe
     from consolidation.report import Report
+
+
+TRAINING = ("NREM replay", "REM dreaming")
 
 
 @dataclass
@@ -36,16 +39,17 @@ class Cost:
 
 
 class NightMeter:
-    """Counts one night: replay steps and merging from its events, the Fisher from its report.
+    """Counts one night by a hook on the model, so that no pass is forgotten; gates that score memories count.
 
-    Forward-only passes (the clean pass of the denoising objective, gates that score memories) are seen by a
-    hook on the model, so that none is forgotten. It sees passes with gradients too; where it has seen more of
-    them than the events tell, its count holds. Use as a context around `sleep`, with itself as listener.
+    Per-sample gradients by `vmap` look to a hook like one example, so the Fisher's samples are taken from the
+    recipe and the report where that gives more. Use as a context around `sleep`, with itself as listener.
     """
 
     def __init__(self, model: nn.Module, recipe: SleepRecipe, newest: int, classes: int) -> None:
         self.model, self.recipe, self.newest, self.classes = model, recipe, newest, classes
-        self.steps, self.merged, self.f, self.fb = 0, 0, 0, 0
+        self.steps, self.merged = 0, 0
+        self.fb, self.f, self.trained = 0, 0, 0
+        self._stage = ""
 
     def __enter__(self) -> NightMeter:
         self._handle = self.model.register_forward_hook(self._passed)
@@ -55,24 +59,27 @@ class NightMeter:
         self._handle.remove()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Step):
+        if isinstance(event, StageStarted):
+            self._stage = event.stage
+        elif isinstance(event, Step):
             self.steps += 1
         elif isinstance(event, Decision) and event.name == "merge" and event.kept:
             self.merged = min(self.recipe.fisher_samples, self.newest)
 
     def _passed(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.is_grad_enabled():
-            self.fb += len(inputs[0])
-        else:
+        if not torch.is_grad_enabled():
             self.f += len(inputs[0])
+            return
+        self.fb += len(inputs[0])
+        if self._stage in TRAINING:
+            self.trained += len(inputs[0])
 
     def add_to(self, cost: Cost, report: Report) -> None:
         """Adds the night to `cost`. With exact labels a Fisher sample has one backward pass a class."""
         rounds = self.recipe.rounds
         samples = self.merged + (report.fisher.samples * rounds if report.fisher is not None else 0)
         backward = self.classes if self.recipe.fisher_labels == "exact" else 1
-        told = self.steps * self.recipe.batch + samples * (1 + 2 * backward) / 3
-        cost.fb += max(told, self.fb)
+        cost.fb += max(self.fb, self.trained + samples * (1 + 2 * backward) / 3)
         cost.f += self.f
         cost.steps += self.steps
 

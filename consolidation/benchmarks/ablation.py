@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from consolidation.recipe import preset
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,6 +32,7 @@ SWITCHES = (
     Switch("reconstruction: consistency", {"reconstruct": "consistency"}),
     Switch("reconstruction: linear decoder", {"reconstruct": "linear-decoder"}),
     Switch("without averaging", {"average": 0.0}),
+    Switch("without fresh records", {"fresh": 0}),
     Switch("without merging", {"merge": 0.0}),
     Switch("merging .3", {"merge": 0.3}),
     Switch("codec float32", {}, "float32"),
@@ -46,7 +49,7 @@ SWITCHES = (
     Switch("duration .02", {"duration": 0.02}),
     Switch("duration .05", {"duration": 0.05}),
     Switch("duration .15", {"duration": 0.15}),
-    Switch("duration 1", {"duration": 1.0, "pass_cap": 0.0}),
+    Switch("duration 1", {"duration": 1.0}),
     Switch("duration 10", {"duration": 10.0, "pass_cap": 0.0}),
 )
 
@@ -62,13 +65,19 @@ def chosen(only: Sequence[str] | None) -> list[Switch]:
 
 def specs(base: RowSpec, seeds: int, switches: Sequence[Switch]) -> dict[str, list[RowSpec]]:
     """{label: its rows to run}. A codec matters at equal bytes only, by how many memories fit."""
+    night = preset("night").to_json()
+
+    def changes(switch: Switch) -> dict[str, Any]:
+        """What differs from the night: a switch that is at its default is the default's own row."""
+        return {name: value for name, value in switch.recipe.items() if night[name] != value}
+
     return {
         switch.label: [
             replace(
                 base,
                 method="sleep",
                 seed=seed,
-                recipe=base.recipe | switch.recipe,
+                recipe=base.recipe | changes(switch),
                 codec=switch.codec or base.codec,
             )
             for seed in range(seeds)

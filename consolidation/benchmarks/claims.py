@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from consolidation.benchmarks.statistics import Difference, paired_difference, spread
 from consolidation.benchmarks.table import by_seed, interval, plus_minus
 from consolidation.metrics import Row, forgetting_reduction, retention
+from consolidation.recipe import preset
 
 Rows = Sequence[Mapping[str, Any]]
 SUPPORTED, REFUTED, OPEN, CANNOT = "supported", "not supported", "not measured yet", "not testable here"
@@ -186,10 +187,16 @@ def best_duration(claimed: float) -> Callable[[Rows], Finding]:
 
     def judge(rows: Rows) -> Finding:
         groups: dict[float, dict[int, float]] = {}
-        for row in rows:
-            recipe = row["settings"].get("recipe") or {}
-            if row["method"] == "sleep" and "duration" in recipe and set(recipe) <= {"duration", "pass_cap"}:
-                groups.setdefault(float(recipe["duration"]), {})[int(row["seed"])] = float(row["acc"])
+        nights = [
+            row
+            for row in rows
+            if row["method"] == "sleep"
+            and set(row["settings"].get("recipe") or {}) <= {"duration", "pass_cap"}
+        ]
+        alike = next((_but_recipe(row) for row in nights if _duration(row) == claimed), None)
+        for row in nights:
+            if _but_recipe(row) == alike:
+                groups.setdefault(_duration(row), {})[int(row["seed"])] = float(row["acc"])
         mine = groups.pop(claimed, None)
         if not mine or not groups:
             return _none(f"nights of duration {claimed:g} and of others (the ablation)")
@@ -201,6 +208,15 @@ def best_duration(claimed: float) -> Callable[[Rows], Finding]:
         return Finding(text, SUPPORTED if best else REFUTED)
 
     return judge
+
+
+def _duration(row: Mapping[str, Any]) -> float:
+    found = (row["settings"].get("recipe") or {}).get("duration")
+    return preset("night").duration if found is None else float(found)
+
+
+def _but_recipe(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row["settings"].items() if name != "recipe"}
 
 
 def less_forgetting(benchmark: str, claimed: float) -> Callable[[Rows], Finding]:

@@ -41,10 +41,13 @@ def run_all(
         kept.append(row)
         write_rows(path, kept)
 
-    todo = [spec for spec in specs if found(spec) is None]
+    todo: list[RowSpec] = []
+    for spec in specs:
+        if found(spec) is None and spec not in todo:
+            todo.append(spec)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        rows_bar = bar.add_task("rows", total=len(specs), completed=len(specs) - len(todo))
+        rows_bar = bar.add_task("rows", total=len(todo))
         if workers > 1 and len(todo) > 1:
             _side_by_side(todo, data, download, min(workers, len(todo)), bar, done, rows_bar)
         else:
@@ -57,7 +60,8 @@ def run_all(
                 done(run_row(spec, data, download, tick))
                 bar.remove_task(line)
                 bar.advance(rows_bar)
-    return [row for spec in specs if (row := found(spec)) is not None]
+    rows = [row for spec in specs if (row := found(spec)) is not None]
+    return [row for index, row in enumerate(rows) if row not in rows[:index]]
 
 
 def _side_by_side(

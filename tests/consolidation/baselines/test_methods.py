@@ -140,14 +140,17 @@ def test_thinned_derpp_costs_what_it_was_given() -> None:
 
 
 def test_a_night_is_counted_whole() -> None:
-    method = make_method("sleep", make_setting(recipe={"fisher_samples": 10, "batch": 8}))
+    method = make_method("sleep", make_setting(recipe={"fisher_samples": 10, "batch": 8, "fresh": 0}))
     method.learn(0, task_data(0))
-    # wake 192, replay .15 of it in steps of 8, Fisher of 10 memories; logits of 20 memories forward only
-    steps = round(0.15 * 192 / 8)
-    assert method.cost.fb == 192 + 8 * steps + 10
+    # wake 192, replay .15 of it in steps of 8, Fisher of 10 memories, and the few examples by which the Fisher
+    # learns a model's layers; logits of 20 memories forward only
+    steps, few = round(0.15 * 192 / 8), 8
+    once = 192 + 8 * steps + 10
+    assert once <= method.cost.fb <= once + few
     assert method.cost.f >= 20
     method.learn(1, task_data(1))
-    assert method.cost.fb == 2 * (192 + 8 * steps + 10) + 10  # merging asks for the newest memories' Fisher
+    twice = 2 * once + 10  # merging asks for the newest memories' Fisher too
+    assert twice <= method.cost.fb <= twice + 3 * few
     assert method.cost.steps == 2 * (12 + steps)
 
 
