@@ -1,0 +1,62 @@
+"""The upload form asks of a file what its family needs, and only that."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consolidation.families.registry import FAMILIES
+from tests.consolidation.formats.files import family_file, mlp_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+CNN = {"input": [3, 8, 8], "convolutions": [4], "norm": True, "activation": "relu", "classes": 3}
+RESNET = {"architecture": "resnet18", "width": 2, "input": [3, 8, 8], "classes": 3}
+
+
+def asked(page: Page) -> set[str]:
+    names = page.locator("[data-form^='config.']:visible").evaluate_all(
+        "all => all.map((f) => f.dataset.form)"
+    )
+    return {str(name).removeprefix("config.") for name in names}
+
+
+def test_each_family_is_asked_its_own_questions(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("Pictures")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "upload/")
+    chooser = page.locator("input[type=file]")
+
+    chooser.set_input_files(mlp_file(tmp_path / "mlp.safetensors", described=False))
+    page.locator("[data-ask]").wait_for()
+    assert asked(page) == {"activation"}
+    vision = FAMILIES["vision"].validate_config(RESNET)
+    chooser.set_input_files(family_file(tmp_path / "resnet.safetensors", "vision", vision, described=False))
+    page.get_by_label("Architecture").wait_for()
+    assert asked(page) == {"architecture", "input", "layout", "classes"}
+    cnn = FAMILIES["cnn"].validate_config(CNN)
+    chooser.set_input_files(family_file(tmp_path / "cnn.safetensors", "cnn", cnn, described=False))
+    page.get_by_label("Pooling").wait_for()
+    assert asked(page) == {"input", "layout", "activation", "pooling"}
+    page.get_by_label("Family").select_option("vision")
+    assert "architecture" in asked(page)
+    page.get_by_label("Family").select_option("")
+
+    page.get_by_label("Input size").fill("3x8x8")
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.get_by_text(re.compile(r"\bv1\b")).first.wait_for(timeout=30_000)
+    assert problems == []
