@@ -218,8 +218,9 @@ class _Counts:
         self.fan = 1 if bits == 1 else 2  # bits of a parent's feature
         self.nodes = 1 << deep  # nodes told apart per column; those below are pooled over all columns
         width = len(parents)
+        # ones << 32 | zeros, so that both are fetched at once
         self.tables = [
-            np.zeros((width << (self.fan * k), self.nodes, 2), np.int64) for k in range(MOST_PARENTS + 1)
+            np.zeros((width << (self.fan * k)) * self.nodes, np.int64) for k in range(MOST_PARENTS + 1)
         ]
         self.pooled = np.zeros((1 << bits, 2), np.int64)
         self.has = [parents[:, k] >= 0 for k in range(MOST_PARENTS)]
@@ -241,8 +242,9 @@ class _Counts:
                 use = np.ones(len(columns), np.bool_) if k == 0 else self.has[k - 1][columns]
                 if not use.any():
                     break
-                seen = self.tables[k][contexts[k], node]
-                longer = ((seen[..., 1] << 16) + self.lean * p) // (seen[..., 0] + seen[..., 1] + self.lean)
+                seen = self.tables[k].take(contexts[k] * self.nodes + node)
+                ones, zeros = seen >> 32, seen & 0xFFFFFFFF
+                longer = ((ones << 16) + self.lean * p) // (ones + zeros + self.lean)
                 p = longer if use.all() else np.where(use, longer, p)
         found: Ints = np.clip(p >> (16 - BITS), 1, ONE - 1)
         return found
@@ -258,8 +260,8 @@ class _Counts:
             self.pooled += np.bincount((node << 1 | bit).ravel(), minlength=2 << self.bits).reshape(-1, 2)
             if 1 << plane < self.nodes:
                 for table, context in zip(self.tables, contexts, strict=True):
-                    flat = ((context * self.nodes + node) << 1 | bit).ravel()
-                    np.add.at(table.reshape(-1), flat, 1)
+                    flat = (context * self.nodes + node).ravel()
+                    np.add.at(table, flat, np.where(bit == 1, 1 << 32, 1).ravel())
 
 
 def _walk(coder: Encoder | Decoder, values: Codes, parents: Ints, bits: int) -> None:
