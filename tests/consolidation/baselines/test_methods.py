@@ -142,7 +142,7 @@ def test_thinned_derpp_costs_what_it_was_given() -> None:
 def test_a_night_is_counted_whole() -> None:
     method = make_method("sleep", make_setting(recipe={"fisher_samples": 10, "batch": 8, "fresh": 0}))
     method.learn(0, task_data(0))
-    # wake 192, replay .15 of it in steps of 8, Fisher of 10 memories, and the few examples by which the Fisher
+    # wake 192, replay .15 of it in steps of 8, Fisher of 10 memories, and a few examples by which the Fisher
     # learns a model's layers; logits of 20 memories forward only
     steps, few = round(0.15 * 192 / 8), 8
     once = 192 + 8 * steps + 10
