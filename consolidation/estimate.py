@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe
 
 FLOAT = 4
-RUNTIME_BYTES = 300 * 2**20  # an idle process that has imported PyTorch
+RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
+# Numbers kept a hidden number in a training step (layer, norm, activation, noise, their gradients, the
+# libraries' own buffers), found by running the families; the measured ones are in tests/bench (estimate).
+KEPT_EACH = 5.5
 
 
 class Budget(NamedTuple):
@@ -45,8 +48,18 @@ def dream_steps(recipe: SleepRecipe, memories: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a few real steps told: seconds a step, parameters, hidden numbers a record."""
+
+    seconds_per_step: float
+    parameters: int
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes and steps; `disk_bytes` is the work folder at its fullest plus what is published."""
+    """Bytes and steps; `disk_bytes` is the work folder at its fullest plus what is published; `minutes` only
+    after a dry run, for steps and significance, without probes."""
 
     steps: int
     examples: int
@@ -54,8 +67,9 @@ class Estimate:
     work_bytes: int
     output_bytes: int
     disk_bytes: int
+    minutes: float | None = None
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, int | float | None]:
         return asdict(self)
 
 
@@ -67,6 +81,7 @@ def estimate(
     memories: Sequence[int],
     reference: bool = False,
     snapshots: bool = True,
+    dry_run: DryRun | None = None,
 ) -> Estimate:
     """Analytic estimate of a sleep.
 
@@ -74,37 +89,45 @@ def estimate(
         memories: records in each set.
         reference: whether the model before waking is given.
         snapshots: whether a workdir is used.
+        dry_run: from `dry_run.dry_run`; gives minutes, and the sizes of a model whose tensors only a library
+            knows.
 
     Raises:
-        NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` for a family whose
-            tensors only its library knows.
+        NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` when the sizes of the
+        model's tensors are not known and no dry run is given.
     """
-    spec = family_spec(family)
-    shapes = spec.expected_shapes(config)
-    if shapes is None:
+    shapes = family_spec(family).expected_shapes(config)
+    if shapes is not None:
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        parameters, largest = sum(sizes), max(sizes)
+        hidden = hidden_numbers(family, config)
+    elif dry_run is not None:
+        parameters, largest, hidden = dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
+    else:
         raise NocturneInputError(
             "estimate.shapes",
-            f"The size of this {spec.title} is known to its library only, so the cost cannot be told by "
-            "arithmetic; start the night, its first minute shows the pace.",
+            f"The sizes of this {family} model are not known before it is built, so its memory cannot be "
+            "foretold by arithmetic. Do a dry run of it first.",
         )
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    parameters = sum(sizes.values())
-    weights = FLOAT * parameters
     total = sum(memories)
     steps = recipe.rounds * (replay_budget(recipe, total).steps + dream_steps(recipe, total))
-    slots = 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
+    weights = FLOAT * parameters
     average = int(recipe.average > 0)
-    reshapes = recipe.prune > 0 or recipe.strengthen_top > 0
-    fisher = int(reshapes)
+    slots = _slots(recipe)
     # a snapshot and its predecessor: weights, average, optimiser slots, and the Fisher once there is one;
     # in the replay of a second round, all of them at once
-    together = 1 + average + slots + (fisher if recipe.rounds > 1 else 0)
-    one = weights * max(together, 1 + fisher)
-    undo = weights
-    work = (2 * one if snapshots else 0) + undo
-    activations = FLOAT * recipe.batch * sum(shape[0] for shape in shapes.values() if len(shape) == 2) * 4
-    resident = weights * (2 + average + slots + fisher + (2 if reference else 0)) + activations
-    output = weights + fisher * weights // 2
+    together = 1 + average + slots + int(recipe.rounds > 1)
+    one = weights * max(together, 2)
+    work = (2 * one if snapshots else 0) + weights  # and what a stage is taken back by
+    output = weights + weights // 2  # the Fisher beside it, in half precision
+    at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
+    activations = int(FLOAT * KEPT_EACH * at_once * hidden)
+    resident = _resident(recipe, weights, FLOAT * largest, reference) + activations
+    minutes = None
+    if dry_run is not None:
+        passes = recipe.rounds + (2 if reference and recipe.merge > 0 else 0)
+        in_steps = steps + passes * min(recipe.fisher_samples, total) / recipe.batch
+        minutes = in_steps * dry_run.seconds_per_step / 60
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
@@ -112,4 +135,64 @@ def estimate(
         work_bytes=work,
         output_bytes=output,
         disk_bytes=work + output,
+        minutes=minutes,
     )
+
+
+def _slots(recipe: SleepRecipe) -> int:
+    return 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
+
+
+def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) -> int:
+    """Bytes of tensors as large as the model in the stage that holds most of them."""
+    before = int(reference)
+    scratch = largest if recipe.optimizer == "adamw" else 0
+    # weights, gradients, average, optimiser
+    loop = weights * (2 + int(recipe.average > 0) + _slots(recipe) + before) + scratch
+    kept = weights * int(reference and recipe.anchor > 0)
+    later = recipe.rounds > 1 or recipe.dream > 0
+    stages = [
+        loop + kept + weights * int(later),
+        # weights; sum and mean of squares, a sample's gradient, a batch's squares; the last round's Fisher
+        weights * (5 + before + int(recipe.rounds > 1)) + kept,
+    ]
+    if reference and recipe.merge > 0:
+        stages.append(max(7 * weights, 4 * weights + 5 * largest))
+    return max(stages)
+
+
+def hidden_numbers(family: str, config: Mapping[str, Any]) -> int:
+    """Outputs of all layers for one record; of a family that is not known here, those of dense layers."""
+    spec = family_spec(family)
+    clean = spec.validate_config(config)
+    if family == "cnn":
+        return _cnn_hidden(clean)
+    if family == "vision":
+        return _resnet_hidden(clean)
+    shapes = spec.expected_shapes(clean) or {}
+    return sum(shape[0] for shape in shapes.values() if len(shape) > 1)
+
+
+def _cnn_hidden(config: Mapping[str, Any]) -> int:
+    _, height, width = config["input"]
+    total: int = sum(config["hidden"]) + config["classes"]
+    for channels in config["convolutions"]:
+        total += channels * height * width
+        if config["pooling"] != "none":
+            height, width = height // 2, width // 2
+    return total
+
+
+def _resnet_hidden(config: Mapping[str, Any]) -> int:
+    _, height, width = config["input"]
+    channels: int = config["width"]
+    shrink = 2 if config["stem"] == "imagenet" else 1
+    height, width = math.ceil(height / shrink), math.ceil(width / shrink)
+    total: int = channels * height * width + config["classes"]
+    height, width = math.ceil(height / shrink), math.ceil(width / shrink)  # the stem's pooling
+    for stage in range(4):
+        if stage:
+            height, width = math.ceil(height / 2), math.ceil(width / 2)
+        layers = 4 if stage == 0 else 5  # two blocks of two, and a projection where the size changes
+        total += layers * (channels << stage) * height * width
+    return total

@@ -12,7 +12,7 @@ from torch import Tensor
 from consolidation.errors import NocturneInputError
 from consolidation.events import Decision, Step
 from consolidation.phases.accumulating import Terms, descend
-from consolidation.phases.optimizers import clip_gradients, gradient_norm, make_optimizer
+from consolidation.phases.optimizers import clear_gradients, clip_gradients, gradient_norm, make_optimizer
 from consolidation.probes import mean
 from consolidation.snapshot import Undo
 
@@ -139,6 +139,7 @@ class Training:
                 for name, weight in self.weights.items():
                     weight.copy_(self.averaged[name])
             self._require_finite()
+        clear_gradients(self.moved)  # or they would lie there, as large as the model, through later stages
         self.undo.forget()
         return self.done
 
@@ -208,8 +209,10 @@ class Training:
 
         Stopping waits until averaging has begun, because the average is worth more than the steps saved.
         """
+        if self.run.probes.borrowed:
+            return False
         found = self.run.probe_watch("during", self.averaged or None)
-        if not found or self.plan.min_gain <= 0 or self.run.probes.borrowed:
+        if not found or self.plan.min_gain <= 0:
             return False
         self.watched.append(mean(found))
         begun = self.done - self.average_from if self.plan.average > 0 else self.done

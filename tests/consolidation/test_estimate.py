@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from consolidation.cycle import sleep
-from consolidation.estimate import estimate, replay_budget
+from consolidation.dry_run import dry_run
+from consolidation.errors import NocturneInputError
+from consolidation.estimate import DryRun, estimate, hidden_numbers, replay_budget
+from consolidation.fit import io_widths
+from consolidation.memory.store import Records
 from consolidation.recipe import preset
 from consolidation.weights import new_model, save_fisher, save_model
-from tests.consolidation.helpers import make_world
+from tests.bench.sections.engine_estimate import peak, told
+from tests.consolidation.helpers import bits, hooks, make_world
 
 if TYPE_CHECKING:
     from consolidation.events import Event
@@ -76,3 +82,56 @@ def test_what_the_web_imports_loads_no_torch() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "False"
+
+
+RESNET: dict[str, Any] = {"architecture": "resnet18", "width": 4, "classes": 3}
+CONV: dict[str, Any] = {"convolutions": [6, 4], "activation": "relu", "classes": 5}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mlp": ("mlp", BIG),
+    "cnn": ("cnn", {**CONV, "input": [3, 12, 8]}),
+    "resnet18": ("vision", {**RESNET, "stem": "cifar", "input": [3, 33, 32]}),
+    "resnet18, imagenet stem": ("vision", {**RESNET, "stem": "imagenet", "input": [3, 50, 64]}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_dry_run_tells_sizes_and_minutes_and_changes_nothing(name: str) -> None:
+    """What the arithmetic says of a family's hidden numbers is what a real pass gives."""
+    family, config = MODELS[name]
+    model = new_model(family, config, 0)
+    width, classes = io_widths(model)
+    rng = np.random.default_rng(0)
+    records = Records(
+        task="t", x=rng.integers(0, 256, (20, width), dtype=np.uint8), y=rng.integers(0, classes, 20),
+        classes=classes,
+    )  # fmt: skip
+    recipe = preset("night", batch=8, passes=10.0, fisher_samples=16, reconstruct="linear-decoder")
+    before = bits(model)
+    ran = dry_run(model, [records], recipe)
+    assert bits(model) == before
+    assert hooks(model) == 0
+    assert ran.hidden == hidden_numbers(family, config)
+    assert ran.parameters == sum(p.numel() for p in model.parameters())
+    found = estimate(recipe, family=family, config=config, memories=[20], dry_run=ran)
+    assert found.minutes == pytest.approx((25 + 2) * ran.seconds_per_step / 60)
+    assert estimate(recipe, family=family, config=config, memories=[20]).minutes is None
+
+
+def test_without_known_sizes_a_dry_run_is_asked_for() -> None:
+    config = {
+        "architecture": "timm/vit_tiny_patch16_224",
+        "input": [3, 224, 224],
+        "layout": "chw",
+        "classes": 9,
+    }
+    with pytest.raises(NocturneInputError, match="Do a dry run") as caught:
+        estimate(preset("night"), family="vision", config=config, memories=[10])
+    assert caught.value.code == "estimate.shapes"
+    known = DryRun(0.5, 5_000_000, 100_000)
+    assert estimate(preset("night"), family="vision", config=config, memories=[10], dry_run=known).minutes
+
+
+@pytest.mark.parametrize("case", ["mlp, small", "mlp, 19 M", "cnn"])
+def test_memory_at_its_highest_is_within_a_quarter(case: str) -> None:
+    """Of a process of its own that does a short night."""
+    assert told(case) == pytest.approx(peak(case), rel=0.25)

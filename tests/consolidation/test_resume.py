@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -23,7 +24,7 @@ from consolidation.weights import new_model
 from tests.consolidation.helpers import CONFIG, Recorder, bits, hooks, make_records, make_world, wake_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from consolidation.events import Listener
     from consolidation.report import Report
@@ -92,9 +93,6 @@ def test_broken_at_every_snapshot_by_an_exception_and_resumed_many_times(tmp_pat
     overrides = {"rounds": 2, "snapshot_every_steps": 17}
     whole, _ = night(overrides)
 
-    class Died(Exception):
-        pass
-
     heard: list[dict[str, Any]] = []
 
     def die(event: Any) -> None:
@@ -111,6 +109,62 @@ def test_broken_at_every_snapshot_by_an_exception_and_resumed_many_times(tmp_pat
             continue
         break
     assert found == whole
+
+
+WHOLE: dict[str, Any] = {
+    "passes": 1.0, "dream": 0.3, "rounds": 2, "anchor": 0.1, "reconstruct": "linear-decoder", "lr": None,
+    "prune_mode": "mask", "prune": 0.05, "task_tolerance": 0.0, "tolerance": 0.0, "snapshot_every_steps": 3,
+}  # fmt: skip
+
+
+class Died(Exception):
+    pass
+
+
+def test_broken_at_any_event_and_at_any_question_for_a_stop_it_ends_in_the_same_bits(tmp_path: Path) -> None:
+    """In the middle of every stage: merging, both proposals (kept and taken back), dreams, the range test,
+    the Fisher between two of its chunks. Each piece breaks a few moments further on than the one before."""
+    told: list[str] = []
+    whole, report = night(
+        WHOLE, listener=lambda event: told.append(event.kind), stop=lambda: told.append("asked")
+    )
+    assert {d["kept"] for d in report.decisions} == {True, False}
+    for start in range(3):
+        found = None
+        for moment in range(start, len(told) + 12, 17):
+            left = iter(range(moment % 41 + 3))
+
+            def count(_event: object = None, left: Iterator[int] = left) -> None:
+                if next(left, None) is None:
+                    raise Died
+
+            try:
+                found, again = night(WHOLE, tmp_path / str(start), stop=count, listener=count)
+                break
+            except Died:
+                continue
+        if found is None:
+            found, again = night(WHOLE, tmp_path / str(start))
+        assert found == whole
+        assert again.correct == report.correct
+
+
+@pytest.mark.parametrize("stage", ["merging", "significance", "downscaling", "REM dreaming", "morning probe"])
+def test_broken_in_the_middle_of_a_stage(stage: str, tmp_path: Path) -> None:
+    whole, _ = night(WHOLE)
+    for late in (1, 3):
+        inside = [0]
+        here = [""]
+
+        def strike(event: Any, inside: list[int] = inside, here: list[str] = here, late: int = late) -> None:
+            here[0] = getattr(event, "stage", here[0])
+            inside[0] += here[0] == stage
+            if inside[0] > late:
+                raise Died
+
+        with contextlib.suppress(Died):  # a stage may tell fewer events than that
+            night(WHOLE, tmp_path / str(late), listener=strike)
+        assert night(WHOLE, tmp_path / str(late))[0] == whole
 
 
 def test_the_clock_and_the_numbers_go_on_after_a_resume(tmp_path: Path) -> None:
@@ -219,19 +273,21 @@ CHILD = textwrap.dedent(
 )
 
 
-def test_a_process_killed_with_sigkill_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+def test_a_process_killed_three_times_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     env = os.environ | {"PYTHONPATH": str(root)}
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=env, cwd=root
-    )
-    assert child.stdout is not None
-    for _ in range(7):
-        assert child.stdout.readline() == "snapshot\n"
-    time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    child.stdout.close()
+    rng = random.Random(5)
+    for _kill in range(3):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=env, cwd=root
+        )
+        assert child.stdout is not None
+        for _ in range(rng.randint(2, 6)):
+            assert child.stdout.readline() == "snapshot\n"
+        time.sleep(rng.uniform(0, 0.03))
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        child.stdout.close()
     assert read_snapshot(tmp_path) is not None
     heard = Recorder()
     found, _ = night({"snapshot_every_steps": 5}, tmp_path, listener=heard)
