@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from consolidation.day import day_sample, night_sets, remember_day
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import dream_steps, replay_budget
 from consolidation.events import Listener, VerdictGiven
@@ -74,23 +75,24 @@ def sleep(
     check_fit(model, memories, "memories")
     check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")
-    if awake is not None:
-        awake = day_sample(model, awake, probes, recipe)
+    day = day_sample(model, awake, probes, recipe)
     require_finite(model)
     model.to(where)
     reference = _same_kind(model, reference, where)
     f_ref = _fisher_tensors(model, reference_fisher, where)
     held_out = Probes(probes, where, memories)
-    newest = awake.task if awake else learned_stages(rows, held_out.tasks).newest or memories[-1].task
+    newest = day.task if day else learned_stages(rows, held_out.tasks).newest or memories[-1].task
     beside = reference.state_dict() if reference else {}
-    identity = fingerprint("sleep", recipe.to_json(), model, [*memories, *probes, *([awake] if awake else [])])
+    known = [*memories, *probes, *([day] if day else [])]
+    identity = fingerprint("sleep", recipe.to_json(), model, known)
     identity += f"\nreference {tensors_digest(beside)}{tensors_digest(f_ref or {})}"
 
     run = Run(
         model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None),
         stop=stop, identity=identity, workdir=workdir, device=where, on_event=on_event,
     )  # fmt: skip
-    count = sum(len(records) for records in memories)
+    tasks = [records for records in memories if day is None or records.task != day.task]
+    count = sum(len(records) for records in [*tasks, *([day] if day else [])])
     run.total_steps = recipe.rounds * (replay_budget(recipe, count).steps + dream_steps(recipe, count))
     report: Report | None = None
     with run:
@@ -103,17 +105,17 @@ def sleep(
         for entry in run.stages():
             match entry.stage:
                 case "wake probe":
-                    _evening(run, recipe)
+                    _evening(run, recipe, day)
                 case "merging" if reference is not None:
-                    merging(run, recipe, memories, newest, reference, f_ref)
+                    merging(run, recipe, night_sets(run, memories, day), newest, reference, f_ref)
                 case "NREM replay":
-                    replay(run, recipe, memories, reference)
+                    replay(run, recipe, night_sets(run, memories, day), reference)
                 case "significance":
-                    _significance(run, recipe, memories)
+                    _significance(run, recipe, night_sets(run, memories, day))
                 case "downscaling":
                     downscaling(run, recipe)
                 case "REM dreaming":
-                    dreaming(run, recipe, memories)
+                    dreaming(run, recipe, night_sets(run, memories, day))
                 case "morning probe":
                     report = _morning(run, recipe, rows)
     if report is None:  # the plan always ends with the morning probe
@@ -137,7 +139,9 @@ def night_plan(recipe: SleepRecipe, reference: bool) -> list[Entry]:
     return [*plan, Entry("morning probe", 1, 3)]
 
 
-def _evening(run: Run, recipe: SleepRecipe) -> None:
+def _evening(run: Run, recipe: SleepRecipe, day: Records | None) -> None:
+    if day is not None:
+        remember_day(run, day)
     run.probe_watch("before")
     run.probe_proof("before")
     if recipe.prune_mode == "mask":

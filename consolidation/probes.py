@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WATCH_MOST = 200
 WATCH_SHARE = 0.4
+BORROWED_MOST = 500  # in all: what is asked of memories is paid for, as replay is
 CHUNK = 256
 Bits = NDArray[np.bool_]
 
@@ -59,8 +60,8 @@ class Probes:
     """The probes of all tasks, in task order.
 
     Args:
-        stand_in: without any probe, watch is borrowed from these memories, at most 200 a set, the same ones
-        at each call: what is rehearsed proves nothing, but a proposal that breaks it is bad for certain.
+        stand_in: without any probe, watch is borrowed from these memories, at most 500 in all, the same
+        ones at each call: what is rehearsed proves nothing, but a proposal that breaks it is bad for certain.
 
     Attributes:
         borrowed: whether it is so.
@@ -82,7 +83,8 @@ class Probes:
         self.borrowed = not sets and bool(stand_in)
         self._watch = [(records, rows[0]) for records, rows in zip(sets, self._rows, strict=True)]
         if self.borrowed:
-            self._watch = [(records, lowest(records, WATCH_MOST)) for records in stand_in]
+            each = max(1, BORROWED_MOST // len(stand_in))
+            self._watch = [(records, lowest(records, each)) for records in stand_in]
 
     def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Bits]:
         """{task: bool [n]} correctness on watch; `weights` stand in for the model's own when given."""

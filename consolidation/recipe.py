@@ -88,6 +88,7 @@ class SleepRecipe(_Recipe):
     micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float | None = _number(None, 1e-9, 100.0, "learning rate; empty: from the wake's", optional=True)
+    lr_share: float = _number(1.5, 0.01, 100.0, "times the wake's learning rate, when lr is empty")
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")
     clip: float = _number(5.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
     sampling: str = _choice(
@@ -105,7 +106,8 @@ class SleepRecipe(_Recipe):
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
     average: float = _number(0.5, 0.0, 1.0, "last share of the steps whose weights are averaged")
     # reorganisation
-    merge: float = _number(0.1, 0.0, 100.0, "weight of the reference in the Fisher merge; 0: off")
+    fresh: int = _whole(1000, 0, 10**7, "records of the newest training set used while it is at hand")
+    merge: float = _number(0.15, 0.0, 100.0, "weight of the reference in the Fisher merge; 0: off")
     prune: float = _number(0.02, 0.0, 1.0, "share of prunable weights zeroed a cycle")
     prune_cap: float = _number(0.5, 0.0, 1.0, "largest share that may be zero over all cycles")
     prune_mode: str = _choice("regrow", ("regrow", "mask"), "whether zeroed weights may move again")
@@ -166,8 +168,8 @@ PRESETS: dict[str, SleepRecipe] = {
     "paper": SleepRecipe(preset="paper", duration=10.0, passes=400.0, pass_cap=0.0, min_gain=0.0),
     # the article's reading: labels only, significance by F alone, no distillation, averaging or merging
     "literal": SleepRecipe(
-        preset="literal", ce=1.0, distill=0.0, saliency="fisher", reconstruct="consistency",
-        average=0.0, merge=0.0, prune=0.05, eta=0.05, pass_cap=0.0, min_gain=0.0,
+        preset="literal", ce=1.0, distill=0.0, lr_share=0.5, fresh=0, saliency="fisher",
+        reconstruct="consistency", average=0.0, merge=0.0, prune=0.05, eta=0.05, pass_cap=0.0, min_gain=0.0,
     ),
 }  # fmt: skip
 

@@ -69,6 +69,8 @@ class Run:
         self.facts: dict[str, Any] = {}
         self.kept: dict[str, Tensor] = {}
         self.total_steps = 0
+        # watch scores of the model as it stands, where they are known; one proposal tells them to the next
+        self.standing: dict[str, float] | None = None
         seed = recipe.seed if recipe else 0
         cpu = torch.device("cpu")
         streams = {"noise": device, "labels": device, "dreams": cpu}
@@ -109,6 +111,7 @@ class Run:
         for index in range(self._start, len(self.plan)):
             entry = self.plan[index]
             self.stream.enter(index)
+            self.standing = None
             if self._pending is None:
                 self.snapshot()
             self.check_stop()
@@ -134,7 +137,10 @@ class Run:
     # ------------------------------------------------------------ probes
 
     def probe_watch(self, when: str, weights: dict[str, Tensor] | None = None) -> dict[str, float]:
-        """Scores on watch, and the event; borrowed from the memories they are no probe, and make none."""
+        """Scores on watch, and the event; borrowed from the memories they are no probe: they make no event, and
+        only proposals ask for them."""
+        if self.probes.borrowed and when != "during":
+            return {}
         found = scores(self.probes.watch(self.model, weights))
         if found and not self.probes.borrowed:
             self.stream.emit(Probe, split="watch", when=when, scores=found)

@@ -109,6 +109,10 @@ def sleep(
     reference: Annotated[
         Path | None, typer.Option(help="The model before its last training, for merging.")
     ] = None,
+    awake: Annotated[
+        Path | None,
+        typer.Option(help="What the model has just learned (the last task), while you still have it."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="A preset (nap, night, deep, paper, literal) or a JSON file.")
     ] = "night",
@@ -153,6 +157,7 @@ def sleep(
             probes=probes,
             out=out,
             reference=reference,
+            awake=awake,
             recipe=recipe,
             family=family,
             config=_fields(field or [], activation),

@@ -39,6 +39,7 @@ class Job:
     memories: list[str] = field(default_factory=list)
     probes: list[str] = field(default_factory=list)
     data: str | None = None
+    awake: str | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     work: str
     out: str

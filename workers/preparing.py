@@ -64,6 +64,7 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         memories=records(cycle.memories.order_by("task__position")),
         probes=records(cycle.probes.order_by("task__position")),
         data=records([cycle.data])[0] if cycle.data else None,
+        awake=_awake(cycle),
         history=lineage_history(base) if base else [],
         work=str(work),
         out=str(folder / OUT_DIR),
@@ -110,6 +111,19 @@ def _fisher(cycle: Cycle) -> str | None:
     path = store_path(cycle.project.workspace_id, reference.fisher_sha256)
     # Significance only weighs the merge; without it the engine estimates its own.
     return str(path) if path.is_file() else None
+
+
+def _awake(cycle: Cycle) -> str | None:
+    """The training set that the base has just learned from, while it is here: a night is better for it."""
+    if cycle.kind != Kind.SLEEP or cycle.base is None or cycle.base.cycle is None:
+        return None
+    data = cycle.base.cycle.data  # only a wake has any
+    if data is None:
+        return None
+    try:
+        return str(_verified(cycle.project.workspace_id, data.sha256, "the training set of a task"))
+    except CannotStart:
+        return None
 
 
 def _verified(workspace: UUID, sha256: str, what: str) -> Path:

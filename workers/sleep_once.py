@@ -36,6 +36,7 @@ class SleepRequest:
     probes: Path
     out: Path
     reference: Path | None
+    awake: Path | None
     recipe: str
     family: str | None
     config: dict[str, str]
@@ -65,6 +66,7 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
             f"There is no probe for {shorten(missing[0])!r}. Put a file of the same name into the probes "
             "folder, or take its memories out.",
         )
+    awake = _awake(request.awake, list(proofs))
     with _scratch(request.out) as scratch:
         model_path = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
         reference_path = (
@@ -72,7 +74,7 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
             if request.reference
             else None
         )
-        return _night(request, recipe, model_path, reference_path, sets, proofs, scratch, on_event)
+        return _night(request, recipe, model_path, reference_path, sets, proofs, awake, scratch, on_event)
 
 
 def _night(
@@ -82,6 +84,7 @@ def _night(
     reference_path: Path | None,
     sets: dict[str, Path],
     proofs: dict[str, Path],
+    awake: dict[str, Path],
     scratch: Path,
     on_event: Callable[[Event], None],
 ) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def _night(
         return opened
 
     memories, probes = converted(sets, "memories"), converted(proofs, "probe")
+    day = converted(awake, "awake")
     model = load_model(model_path)
     report = sleep(
         model,
@@ -106,6 +110,7 @@ def _night(
         probes,
         recipe,
         reference=load_model(reference_path) if reference_path else None,
+        awake=day[0] if day else None,
         workdir=scratch / "work",
         device=request.device,
         on_event=on_event,
@@ -212,6 +217,19 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
             "Put one a task into it.",
         )
     return found
+
+
+def _awake(path: Path | None, tasks: list[str]) -> dict[str, Path]:
+    """{newest task: file}; the file's own name says nothing, the newest task is the last one by name."""
+    if path is None:
+        return {}
+    if path.suffix not in _SUFFIXES or not path.is_file():
+        raise NocturneInputError(
+            "cycle.no_awake",
+            f"The training records {shorten(path.name)!r} are no .npz or .jsonl file. Name the file that the "
+            "model has just learned from, or leave --awake out.",
+        )
+    return {tasks[-1]: path}
 
 
 def _checkpoint(path: Path, request: SleepRequest, out: Path) -> Path:

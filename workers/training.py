@@ -109,6 +109,7 @@ def _sleep(
         recipe,
         reference=load_model(job.reference) if job.reference else None,
         reference_fisher=load_fisher(job.reference_fisher) if job.reference_fisher else None,
+        awake=Records.open(job.awake) if job.awake else None,
         history=job.history,
         workdir=job.work,
         stop=stop,

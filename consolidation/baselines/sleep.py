@@ -1,8 +1,9 @@
 """Synaptic Sleep Replay beside its rivals: wake as fine-tuning does, keep memories, sleep once a task.
 
 The memories of a task are class-balanced, with the fp16 logits of the model that had just learned it; older
-sets are cut down to an equal share. The Fisher of the last night is kept (fp16, its bytes counted) and
-weighs the model before waking when the two are merged.
+sets are cut down to an equal share. The night follows the wake at once, so a sample of the newest task's
+training records is still at hand for it, as it is for every method that learns in between. The Fisher of the
+last night is kept (fp16, its bytes counted) and weighs the model before waking when the two are merged.
 """
 
 from __future__ import annotations
@@ -87,14 +88,29 @@ class Sleep(Learner):
         from consolidation.cycle import sleep
 
         recipe = self.recipe(task, len(data) * self.setting.epochs)
-        newest = len(self.memories[-1])
+        awake = self.at_hand(task, data, recipe.fresh)
+        newest = len(awake or self.memories[-1])
         with NightMeter(self.model, recipe, newest, self.setting.outputs) as meter:
             report = sleep(
                 self.model, self.memories, [], recipe, reference=before, reference_fisher=self.fisher,
-                on_event=meter,
+                awake=awake, on_event=meter,
             )  # fmt: skip
         meter.add_to(self.cost, report)
         self.fisher = as_stored(report.fisher) if report.fisher is not None else None
+
+    def at_hand(self, task: int, data: TaskData, most: int) -> Records | None:
+        """Training records of this very task, which every method may see until the next one comes."""
+        if not most:
+            return None
+        order = np.random.default_rng((self.setting.seed, 3, task)).permutation(len(data))
+        rows = torch.from_numpy(order[:most])
+        return Records(
+            task=data.name,
+            x=data.raw(rows).numpy(),
+            y=data.y.index_select(0, rows).numpy(),
+            classes=self.setting.outputs,
+            transform=self.setting.transform,
+        )
 
     def stored_bytes(self) -> int:
         sets = [torch.from_numpy(np.array(kept.x)) for kept in self.memories]

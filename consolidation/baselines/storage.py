@@ -54,7 +54,7 @@ class Storage:
         """uint8 [n, width] as the codec gives it back."""
         if self.lossless or not len(raw):
             return raw
-        return torch.from_numpy(Packed.of(raw.numpy(), self.name, _FULL_RANGE)[:])
+        return torch.from_numpy(codec(self.name).given_back(raw.numpy(), _FULL_RANGE))
 
     def set_bytes(self, raw: Tensor, *, logits: bool) -> int:
         """Bytes of one set uint8 [n, width] with its labels, and logits where a method stores them."""

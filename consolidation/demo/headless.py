@@ -63,6 +63,7 @@ def _run(on_event: Listener | None, workdir: str | Path | None) -> dict[str, Any
         probes,
         digits.sleep_recipe(),
         reference=reference,
+        awake=tasks[-1].train,
         history=history,
         on_event=on_event,
     )

@@ -56,6 +56,10 @@ class Codec(ABC):
         """What all blocks share, at most 32 KiB."""
         return b""
 
+    def given_back(self, x: Array, table: bytes) -> Array:
+        """What a set x packed with this table unpacks to, without packing it."""
+        return x
+
     @abstractmethod
     def pack(self, block: Array, table: bytes) -> bytes:
         """The code of block [n, ...]."""
@@ -172,13 +176,27 @@ class Quantised(Codec):
             raise ValueError("the range of the numbers is damaged")
         return float(low), float(high)
 
-    def pack(self, block: Array, table: bytes) -> bytes:
+    def _levels(self, block: Array, table: bytes) -> NDArray[np.uint8]:
         low, high = self._ends(table)
         top = (1 << self.bits) - 1
         # divided first: the span of two large numbers may be beyond the largest
         share = (block.astype(np.float64) / 2 - low / 2) / ((high / 2 - low / 2) or 1.0)
-        level = np.rint(share * top).astype(np.uint8)
-        return encode_columns(level.reshape(len(block), -1), self.bits)
+        return np.rint(share * top).astype(np.uint8)
+
+    def _values(self, level: NDArray[np.uint8], table: bytes, dtype: np.dtype[Any]) -> Array:
+        low, high = self._ends(table)
+        share = np.arange(1 << self.bits) / ((1 << self.bits) - 1)
+        steps = low * (1 - share) + high * share
+        if dtype.kind in "iu":
+            steps = np.clip(np.rint(steps), low, high)
+        found: Array = steps.astype(dtype)[level]
+        return found
+
+    def given_back(self, x: Array, table: bytes) -> Array:
+        return self._values(self._levels(x, table), table, x.dtype)
+
+    def pack(self, block: Array, table: bytes) -> bytes:
+        return encode_columns(self._levels(block, table).reshape(len(block), -1), self.bits)
 
     def unpack(self, code: bytes, table: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         low, high = self._ends(table)
@@ -189,12 +207,7 @@ class Quantised(Codec):
         elif high > np.finfo(dtype).max or low < np.finfo(dtype).min:
             raise ValueError("the range of the numbers is damaged")
         level = decode_columns(code, shape[0], int(np.prod(shape[1:])), self.bits).reshape(shape)
-        share = np.arange(1 << self.bits) / ((1 << self.bits) - 1)
-        steps = low * (1 - share) + high * share
-        if dtype.kind in "iu":
-            steps = np.clip(np.rint(steps), low, high)
-        found: Array = steps.astype(dtype)[level]
-        return found
+        return self._values(level, table, dtype)
 
 
 @register_codec

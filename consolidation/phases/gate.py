@@ -35,7 +35,7 @@ def propose(
     Returns:
         Whether it was kept.
     """
-    before = run.probe_watch("during")
+    before = run.standing or run.probe_watch("during")
     if not before:
         _decide(run, name, False, "Not tried: without probes or memories nobody could tell if it hurts.", {})
         return False
@@ -60,6 +60,7 @@ def propose(
         moved = f"changed by {points:+.1f} points" if points else "did not change"
         reason = f"Kept: the mean {where} {moved}."
     kept = reason.startswith("Kept")
+    run.standing = after if kept else before
     if not kept:
         undo.restore(tensors)
     undo.forget()

@@ -68,11 +68,12 @@ def merging(
         return
     f_new = fisher(run.model, new)
     run.stream.within(0.7)
-    before = run.probe_watch("during")
+    told = not run.probes.borrowed  # nothing is decided here, so memories need not be asked
+    before = run.probe_watch("during") if told else {}
     merge_weights(
         dict(run.model.named_parameters()), dict(reference.named_parameters()), f_new, f_ref, recipe.merge
     )
-    after = run.probe_watch("during")
+    after = run.probe_watch("during") if told else {}
     detail = {"m": recipe.merge, "before": before, "after": after}
     _decide(run, True, f"Merged with the model before waking, its weight {recipe.merge:g}.", detail)
 

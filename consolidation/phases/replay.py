@@ -147,11 +147,11 @@ def replay(run: Run, recipe: SleepRecipe, memories: list[Records], reference: nn
 
 
 def learning_rate(run: Run, recipe: SleepRecipe, memories: list[Records], loss: ReplayLoss) -> float:
-    """The recipe's; else half of the wake's; else found by a short range test, once a night."""
+    """The recipe's; else a share of the wake's; else found by a short range test, once a night."""
     if recipe.lr is not None:
         return recipe.lr
     if recipe.wake_lr is not None:
-        return recipe.wake_lr / 2
+        return recipe.lr_share * recipe.wake_lr
     if "lr" not in run.facts:
         found, losses = find_rate(run, recipe, memories, loss)
         run.facts["lr"] = found

@@ -146,3 +146,10 @@ def test_a_record_that_unpacks_to_more_than_its_size_is_refused() -> None:
 
 def test_labels_take_the_narrowest_type() -> None:
     assert [smallest_label_dtype(n).itemsize for n in (1, 256, 257, 65_536, 65_537)] == [1, 1, 2, 2, 4]
+
+
+@pytest.mark.parametrize("name", sorted(CODECS))
+def test_what_is_given_back_can_be_told_without_packing(name: str) -> None:
+    x = np.random.default_rng(4).integers(0, 256, (30, 12)).astype(np.uint8)
+    packed = Packed.of(x, name)
+    np.testing.assert_array_equal(packed.codec.given_back(x, packed.table.tobytes()), packed[:])

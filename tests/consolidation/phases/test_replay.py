@@ -245,8 +245,8 @@ def test_without_the_wakes_rate_a_range_test_finds_one_and_changes_nothing_else(
     assert bits(quiet.model) == bits(same.model)
 
 
-def test_half_the_wakes_rate_is_taken_when_it_is_known() -> None:
-    world, heard = make_world(lr=None, wake_lr=0.06), Recorder()
+def test_a_share_of_the_wakes_rate_is_taken_when_it_is_known() -> None:
+    world, heard = make_world(lr=None, wake_lr=0.06, lr_share=0.5), Recorder()
     sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
     assert heard.of("step")[0]["lr"] == pytest.approx(0.03)
 
