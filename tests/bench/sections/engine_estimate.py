@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from consolidation.families.registry import family_spec
 from consolidation.memory.store import Records
 from consolidation.recipe import SleepRecipe, preset
 from consolidation.weights import new_model
+from tests.bench.sections.engine_scaling import resident
 
 PICTURE = {"input": [3, 32, 32], "layout": "chw", "classes": 10}
 SMALL = {"layers": [784, 100, 100, 10], "activation": "relu", "names": ["0", "1", "2"]}
@@ -63,7 +63,7 @@ def alone(name: str) -> None:
             [records(i, 40) for i in range(SETS)], recipe_of(changes), workdir=folder,
             reference=new_model(family, config, 1) if reference else None,
         )  # fmt: skip
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(resident("VmHWM"))  # ru_maxrss would count the parent that it was forked from
 
 
 def peak(name: str) -> int:

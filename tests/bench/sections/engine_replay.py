@@ -7,7 +7,6 @@ more each in a process of its own, for the peak of its memory.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from consolidation.probes import Probes
 from consolidation.recipe import SleepRecipe, preset
 from consolidation.run import Entry, Run
 from consolidation.weights import new_model
+from tests.bench.sections.engine_scaling import resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ def alone(name: str, side: str) -> None:
     """The child of `peak`."""
     torch.set_num_threads(1)
     SIDES[side](name)(3 * MODELS[name][2] + 3)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(resident("VmHWM"))  # ru_maxrss would count the parent that it was forked from
 
 
 def measure() -> dict[str, Any]:
