@@ -31,7 +31,8 @@ def test_a_preset_fills_what_is_not_given() -> None:
         ("batch", 10**9), ("batch", 1.5), ("batch", True),
         ("batch", "64"), ("rounds", 0), ("rounds", 5), ("lr", 0), ("lr", float("inf")),
         ("noise", None), ("distill_loss", "mae"),
-        ("reconstruct", "mirror"), ("micro_batch", -1), ("seed", -1), ("prune", 1.01), ("dream", 0.31), ("passes", -3),
+        ("reconstruct", "mirror"), ("micro_batch", -1), ("seed", -1), ("prune", 1.01),
+        ("dream", 0.31), ("passes", -3),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_refused_by_name(field: str, value: Any) -> None:
