@@ -137,8 +137,8 @@ class Run:
     # ------------------------------------------------------------ probes
 
     def probe_watch(self, when: str, weights: dict[str, Tensor] | None = None) -> dict[str, float]:
-        """Scores on watch, and the event; borrowed from the memories they are no probe: they make no event, and
-        only proposals ask for them."""
+        """Scores on watch, and the event; borrowed from the memories they are no probe: they make no event,
+        and only proposals ask for them."""
         if self.probes.borrowed and when != "during":
             return {}
         found = scores(self.probes.watch(self.model, weights))
@@ -203,8 +203,8 @@ class Run:
             other = " and ".join(unlike(self._identity, str(state["identity"])))
             self.stream.log(
                 "warning",
-                f"The snapshot in the work folder is of another run: its {other} differ from this one's. It is "
-                "not used; starting anew.",
+                f"The snapshot in the work folder is of another run: its {other} differ from this one's. It "
+                "is not used; starting anew.",
             )
             return
         self.model.load_state_dict(_part(tensors, "model/"))
@@ -225,7 +225,8 @@ class Run:
         ]:
             self.stream.log(
                 "warning",
-                f"Not the machine that the snapshot was taken on ({'; '.join(changed)}): the last bits may differ.",
+                f"Not the machine that the snapshot was taken on ({'; '.join(changed)}): the last bits may "
+                "differ.",
             )
 
     def take_pending(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -118,8 +118,10 @@ def fingerprint(kind: str, recipe: Mapping[str, Any], model: nn.Module, sets: It
         if one.z is not None:
             records.update(one.z.tobytes())
     lines = {
-        "recipe": told.hexdigest(), "model": tensors_digest(model.state_dict()), "records": records.hexdigest()
-    }  # fmt: skip
+        "recipe": told.hexdigest(),
+        "model": tensors_digest(model.state_dict()),
+        "records": records.hexdigest(),
+    }
     return "\n".join(f"{name} {value}" for name, value in lines.items())
 
 
