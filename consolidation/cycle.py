@@ -126,7 +126,7 @@ def sleep(
 def night_plan(recipe: SleepRecipe, reference: bool) -> list[Entry]:
     """The stages in order. Merging needs the model before waking, and comes once."""
     plan = [Entry("wake probe", 1, 3)]
-    if reference and (recipe.merge > 0 or recipe.anchor > 0):
+    if reference and (recipe.merge != 0 or recipe.anchor > 0):
         plan.append(Entry("merging", 1, 4))
     for number in range(1, recipe.rounds + 1):
         plan += [

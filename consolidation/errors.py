@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 
@@ -25,6 +26,10 @@ class NocturneInputError(ValueError):
         self.code = code
         self.message = message
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Whole through a process pool; an exception's own way calls the class with the message alone."""
+        return partial(NocturneInputError, **self.detail), (self.code, self.message)
 
     def to_json(self) -> dict[str, Any]:
         """`{"code", "message"}` and, when there is any, `"detail"`."""

@@ -125,7 +125,7 @@ def estimate(
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations
     minutes = None
     if dry_run is not None:
-        passes = recipe.rounds + (2 if reference and recipe.merge > 0 else 0)
+        passes = recipe.rounds + (2 if reference and recipe.merge != 0 else 0)
         in_steps = steps + passes * min(recipe.fisher_samples, total) / recipe.batch
         minutes = in_steps * dry_run.seconds_per_step / 60
     return Estimate(
@@ -156,7 +156,7 @@ def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) 
         # weights; sum and mean of squares, a sample's gradient, a batch's squares; the last round's Fisher
         weights * (5 + before + int(recipe.rounds > 1)) + kept,
     ]
-    if reference and recipe.merge > 0:
+    if reference and recipe.merge != 0:
         stages.append(max(7 * weights, 4 * weights + 5 * largest))
     return max(stages)
 

@@ -104,10 +104,13 @@ class SleepRecipe(_Recipe):
     reconstruct_weight: float = _number(0.1, 0.0, 100.0, "weight of the denoising objective")
     noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms")
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
-    average: float = _number(0.5, 0.0, 1.0, "last share of the steps whose weights are averaged")
+    average: float = _number(0.6, 0.0, 1.0, "last share of the steps whose weights are averaged")
     # reorganisation
     fresh: int = _whole(1000, 0, 10**7, "records of the newest training set used while it is at hand")
-    merge: float = _number(0.15, 0.0, 100.0, "weight of the reference in the Fisher merge; 0: off")
+    merge: float | None = _number(
+        None, 0.0, 100.0, "weight of the reference in the Fisher merge; 0: off; empty: by the memories",
+        optional=True,
+    )  # fmt: skip
     prune: float = _number(0.02, 0.0, 1.0, "share of prunable weights zeroed a cycle")
     prune_cap: float = _number(0.5, 0.0, 1.0, "largest share that may be zero over all cycles")
     prune_mode: str = _choice("regrow", ("regrow", "mask"), "whether zeroed weights may move again")

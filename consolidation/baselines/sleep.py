@@ -44,7 +44,7 @@ class Sleep(Learner):
 
     def beside_bytes(self) -> int:
         """The Fisher's, 2 a weight; nothing when the preset does not merge."""
-        merges = self.recipe(0, 1).merge > 0
+        merges = self.recipe(0, 1).merge != 0
         return 2 * self.parameter_count() if merges else 0
 
     def recipe(self, task: int, examples: int) -> SleepRecipe:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +110,12 @@ def _existing(path: Path) -> list[dict[str, Any]]:
 
 
 def _recipe(changes: Sequence[str]) -> dict[str, Any]:
-    """{"noise": 0.1} from ["noise=0.1"]; values are JSON, or else words."""
+    """{"noise": 0.1} from ["noise=.1"]; values are numbers, none, or else words."""
     found: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
         try:
-            found[name] = json.loads(text)
+            found[name] = None if text.strip().lower() in ("none", "null") else float(text)
         except ValueError:
             found[name] = text
     return found

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from consolidation.events import Decision
+from consolidation.families.registry import is_counter
+from consolidation.memory.sampling import Sampler
 from consolidation.phases.significance import estimate_fisher
 
 if TYPE_CHECKING:
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from consolidation.memory.store import Records
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
+
+
+FEW = 100  # memories a task
+CALIBRATION_BATCH, CALIBRATION_BATCHES = 64, 8
 
 
 def merge_weights(
@@ -35,6 +42,40 @@ def merge_weights(
             total = old + new
             merged = (old * reference[name] + new * theta) / total
             theta.copy_(torch.where(total > 0, merged, theta))
+
+
+def merge_weight(recipe: SleepRecipe, old: list[Records]) -> float:
+    """The recipe's m; else .3 where the old tasks have few memories to be rehearsed by, else .15."""
+    if recipe.merge is not None:
+        return recipe.merge
+    few = sum(len(records) for records in old) < FEW * len({records.task for records in old})
+    return 0.3 if few else 0.15
+
+
+def recalibrate(model: nn.Module, memories: list[Records], outputs: int, device: torch.device) -> None:
+    """The running statistics of BatchNorm, taken anew from the memories, when a model has any.
+
+    Those of the awake model belong to other weights (as with averaged weights: Izmailov et al. 2018).
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    counters = {name: tensor.clone() for name, tensor in model.named_buffers() if is_counter(name)}
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+        norm.train()
+    sampler = Sampler(memories, CALIBRATION_BATCH, seed=0)
+    with torch.no_grad():
+        for _ in range(CALIBRATION_BATCHES):
+            model(sampler.next(outputs, device).x)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+        for name, tensor in model.named_buffers():
+            if name in counters:
+                tensor.copy_(counters[name])
 
 
 def merging(
@@ -66,16 +107,16 @@ def merging(
         run.kept |= {f"reference/{name}": tensor for name, tensor in f_ref.items()}
     if recipe.merge == 0:
         return
+    m = merge_weight(recipe, old)
     f_new = fisher(run.model, new)
     run.stream.within(0.7)
     told = not run.probes.borrowed  # nothing is decided here, so memories need not be asked
     before = run.probe_watch("during") if told else {}
-    merge_weights(
-        dict(run.model.named_parameters()), dict(reference.named_parameters()), f_new, f_ref, recipe.merge
-    )
+    merge_weights(dict(run.model.named_parameters()), dict(reference.named_parameters()), f_new, f_ref, m)
+    recalibrate(run.model, memories, run.outputs, run.device)
     after = run.probe_watch("during") if told else {}
-    detail = {"m": recipe.merge, "before": before, "after": after}
-    _decide(run, True, f"Merged with the model before waking, its weight {recipe.merge:g}.", detail)
+    detail = {"m": m, "before": before, "after": after}
+    _decide(run, True, f"Merged with the model before waking, its weight {m:g}.", detail)
 
 
 def _decide(run: Run, kept: bool, reason: str, detail: dict[str, object] | None = None) -> None:

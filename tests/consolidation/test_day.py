@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def night(world: World, awake: Records | None, **more: Any) -> str:
     model = copy.deepcopy(world.model)
-    sleep(
-        model, world.memories, world.probes, world.recipe, reference=world.reference, awake=awake, **more
-    )
+    sleep(model, world.memories, world.probes, world.recipe, reference=world.reference, awake=awake, **more)
     return tensors_digest(model.state_dict())
 
 
