@@ -51,7 +51,7 @@ def test_a_night_moves_the_weights_and_never_the_statistics(family: str, config:
     model, reference = lived_in(new_model(family, config, 1)), lived_in(new_model(family, config, 2))
     model.train()
     before, still = bits(model), statistics(model)
-    sleep(model, MEMORIES, PROBES, preset("night", **NIGHT), reference=reference)
+    sleep(model, MEMORIES, PROBES, preset("night", **NIGHT, merge=0.0), reference=reference)
     assert statistics(model) == still
     moved = {name for name, data in bits(model).items() if data != before[name]}
     assert moved == {name for name, _ in model.named_parameters()}

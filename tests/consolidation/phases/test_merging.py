@@ -5,9 +5,10 @@ import torch
 
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
-from consolidation.phases.merging import merge_weights
+from consolidation.phases.merging import merge_weight, merge_weights, recalibrate
 from consolidation.weights import new_model
-from tests.consolidation.helpers import CONFIG, Recorder, make_world
+from tests.consolidation.families_helpers import CNN, lived_in, picture_records
+from tests.consolidation.helpers import CONFIG, Recorder, make_records, make_world
 
 
 def test_it_is_the_closed_form() -> None:
@@ -54,3 +55,35 @@ def test_a_fisher_or_a_reference_of_another_model_is_refused() -> None:
     with pytest.raises(NocturneInputError) as caught:
         sleep(world.model, world.memories, world.probes, world.recipe, reference=other)
     assert caught.value.code == "reference.shapes"
+
+
+def test_the_reference_weighs_more_where_memories_are_few() -> None:
+    recipe = make_world().recipe
+    few, many = [make_records(0, 99, 1)], [make_records(0, 60, 1), make_records(0, 40, 2)]
+    assert merge_weight(recipe, few) > merge_weight(recipe, many) > 0
+    assert merge_weight(make_world(merge=0.7).recipe, few) == 0.7
+
+
+def test_running_statistics_are_those_of_the_memories_under_the_merged_weights() -> None:
+    model = lived_in(new_model("cnn", CNN | {"norm": True}, 1)).eval()
+    memories = [picture_records(i, 64, 1) for i in range(2)]
+    seen: list[torch.Tensor] = []
+    norm = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    handle = norm.register_forward_hook(lambda _module, given, _out: seen.append(given[0]))
+    counts = {n: int(b) for n, b in model.named_buffers() if n.endswith("num_batches_tracked")}
+    weights = {n: p.clone() for n, p in model.named_parameters()}
+    recalibrate(model, memories, 4, torch.device("cpu"))
+    handle.remove()
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, torch.cat(seen).mean((0, 2, 3)), atol=1e-5)
+    assert {n: int(b) for n, b in model.named_buffers() if n in counts} == counts
+    assert all(torch.equal(p, weights[n]) for n, p in model.named_parameters())
+    assert not norm.training and norm.momentum is not None
+
+
+def test_a_model_without_batchnorm_is_left_alone() -> None:
+    world = make_world()
+    called: list[int] = []
+    world.model.register_forward_hook(lambda *_: called.append(1))
+    recalibrate(world.model, world.memories, 4, torch.device("cpu"))
+    assert not called
