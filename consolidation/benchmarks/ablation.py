@@ -64,7 +64,7 @@ def chosen(only: Sequence[str] | None) -> list[Switch]:
     ]
 
 
-def specs(base: RowSpec, seeds: int, switches: Sequence[Switch]) -> dict[str, list[RowSpec]]:
+def specs(base: RowSpec, seeds: Sequence[int], switches: Sequence[Switch]) -> dict[str, list[RowSpec]]:
     """{label: its rows to run}. A codec matters at equal bytes only, by how many memories fit."""
     night = preset("night").to_json()
 
@@ -81,7 +81,7 @@ def specs(base: RowSpec, seeds: int, switches: Sequence[Switch]) -> dict[str, li
                 recipe=base.recipe | changes(switch),
                 codec=switch.codec or base.codec,
             )
-            for seed in range(seeds)
+            for seed in seeds
         ]
         for switch in switches
     }

@@ -61,7 +61,8 @@ def parser() -> argparse.ArgumentParser:
     add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn (small)")
     add("--epochs", type=int, help="passes over each task (default: the protocol's)")
     add("--task-ids", action="store_true", help="tell methods the task of each test example")
-    add("--seeds", type=int, default=1, help="seeds 0 to K-1 (default 1)")
+    add("--seeds", type=int, default=1, help="how many seeds (default 1)")
+    add("--first-seed", type=int, default=0, help="the first of them (default 0)")
     add("--ratio", type=float, default=1.15, help="compute of derpp-thin over fine-tuning (default 1.15)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change the night's recipe")
     add("--only", action="append", help="ablation: only switches whose label holds this word")
@@ -126,6 +127,9 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         raise NocturneInputError(
             "benchmark.results", "Name the results file with --json; a run goes on from it."
         )
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    if arguments.first_seed < 0:
+        raise NocturneInputError("benchmark.count", "The first seed must be 0 or more.")
     if arguments.seeds < 1 or arguments.workers < 1 or (arguments.epochs or 1) < 1:
         raise NocturneInputError("benchmark.count", "Seeds, workers and epochs must be 1 or more.")
     buffer = arguments.buffer
@@ -149,9 +153,9 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         recipe=_recipe(arguments.set),
     )  # fmt: skip
     if switches:
-        wanted = ablation.specs(base, arguments.seeds, ablation.chosen(arguments.only))
+        wanted = ablation.specs(base, seeds, ablation.chosen(arguments.only))
     else:
-        wanted = {method: [base.like(method, seed) for seed in range(arguments.seeds)] for method in methods}
+        wanted = {method: [base.like(method, seed) for seed in seeds] for method in methods}
     rows = run_all(
         [spec for found in wanted.values() for spec in found], arguments.json, data=arguments.data,
         download=arguments.download, workers=arguments.workers, console=console,
