@@ -31,6 +31,8 @@ SWITCHES = (
     Switch("without stored logits", {"distill": 0.0, "ce": 1.0}),
     Switch("reconstruction: consistency", {"reconstruct": "consistency"}),
     Switch("reconstruction: linear decoder", {"reconstruct": "linear-decoder"}),
+    Switch("rate half the wake's", {"lr_share": 0.5}),
+    Switch("rate the wake's", {"lr_share": 1.0}),
     Switch("without averaging", {"average": 0.0}),
     Switch("without fresh records", {"fresh": 0}),
     Switch("without merging", {"merge": 0.0}),
