@@ -121,7 +121,7 @@ def _layer_weights(
     head = cast("Any", order[-1]).weight if order else None
     weights = [cast("Any", layer).weight for layer in dict.fromkeys(order)]
     # a weight that two layers share is never pruned
-    return [names[id(w)] for w in weights if w is not head and owners[id(w)] == 1 and id(w) in names]
+    return [names[id(w)] for w in weights if w is not head and owners.get(id(w)) == 1 and id(w) in names]
 
 
 class ModuleAdapter:

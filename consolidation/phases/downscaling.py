@@ -1,7 +1,7 @@
 """Downscaling: prune what matters least, strengthen what matters most; both only as far as watch agrees.
 
 Saliency is F theta^2 (Optimal Brain Damage, LeCun et al. 1990). Only the adapter's prunable tensors are
-touched: never 1-D parameters, norms, embeddings or heads.
+touched: never 1-D parameters, norms, embeddings or heads, and nothing that is frozen.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def output_dims(run: Run, weights: Mapping[str, Tensor]) -> dict[str, int]:
 
 def downscaling(run: Run, recipe: SleepRecipe) -> None:
     """The stage: two proposals, each verified on its own, and what they did to the weights' sizes."""
-    weights: dict[str, Tensor] = dict(run.adapter.prunable(run.model))
+    prunable = run.adapter.prunable(run.model)
+    weights: dict[str, Tensor] = {name: weight for name, weight in prunable.items() if weight.requires_grad}
     fisher = {n.removeprefix("fisher/"): t for n, t in run.kept.items() if n.startswith("fisher/")}
     outputs = output_dims(run, weights)
     if not weights:

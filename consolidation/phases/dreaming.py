@@ -95,7 +95,7 @@ def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records]) -> None:
     rate = learning_rate(run, recipe, memories, ReplayLoss(run, recipe, None))
     plan = LoopPlan(
         steps=steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
-        average=recipe.average,
+        average=recipe.average, micro=recipe.micro_batch,
     )  # fmt: skip
     sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 1000 * run.entry.round + 1)
     masks = {n.removeprefix("mask/"): t for n, t in run.kept.items() if n.startswith("mask/")}

@@ -67,9 +67,11 @@ def recalibrate(model: nn.Module, memories: list[Records], outputs: int, device:
         norm.momentum = None  # the plain mean over the batches
         norm.train()
     sampler = Sampler(memories, CALIBRATION_BATCH, seed=0)
-    with torch.no_grad():
-        for _ in range(CALIBRATION_BATCHES):
-            model(sampler.next(outputs, device).x)
+    try:
+        with torch.no_grad():
+            for _ in range(CALIBRATION_BATCHES):
+                model(sampler.next(outputs, device).x)
+    finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
@@ -87,13 +89,18 @@ def merging(
     reference_fisher: Mapping[str, Tensor] | None,
 ) -> None:
     """The stage. F_new comes from the newest task's memories with the awake model; F_ref is given, or comes
-    from the older tasks' memories with the reference. With an anchor it is kept for the replay.
+    from the older tasks' memories with the reference. With an anchor it is kept for the replay. Weights that
+    are frozen (`requires_grad` false) stay as they are.
     """
     new = [records for records in memories if records.task == newest]
     old = [records for records in memories if records.task != newest]
-    if not new or not (old or reference_fisher):
-        why = "no memories of the newest task" if not new else "no memories of older tasks"
-        _decide(run, False, f"Nothing to merge by: there are {why}.")
+    known = bool(old) or reference_fisher is not None
+    if not known:
+        anchored = " and nothing to hold weights to" if recipe.anchor > 0 else ""
+        _decide(run, False, f"Nothing to merge by{anchored}: there are no memories of older tasks.")
+    elif not new:
+        _decide(run, False, "Nothing to merge by: there are no memories of the newest task.")
+    if not known or (not new and recipe.anchor == 0):
         return
 
     def fisher(model: nn.Module, sets: list[Records]) -> Mapping[str, Tensor]:
@@ -105,14 +112,15 @@ def merging(
     f_ref = reference_fisher if reference_fisher is not None else fisher(reference, old)
     if recipe.anchor > 0:
         run.kept |= {f"reference/{name}": tensor for name, tensor in f_ref.items()}
-    if recipe.merge == 0:
+    if recipe.merge == 0 or not new:
         return
     m = merge_weight(recipe, old)
     f_new = fisher(run.model, new)
     run.stream.within(0.7)
     told = not run.probes.borrowed  # nothing is decided here, so memories need not be asked
     before = run.probe_watch("during") if told else {}
-    merge_weights(dict(run.model.named_parameters()), dict(reference.named_parameters()), f_new, f_ref, m)
+    learning = {name: weight for name, weight in run.model.named_parameters() if weight.requires_grad}
+    merge_weights(learning, dict(reference.named_parameters()), f_new, f_ref, m)
     recalibrate(run.model, memories, run.outputs, run.device)
     after = run.probe_watch("during") if told else {}
     detail = {"m": m, "before": before, "after": after}

@@ -8,7 +8,7 @@ outside any layer, layers that no rule knows.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,10 @@ def recorded_layers(layers: list[nn.Module]) -> Iterator[list[Pass]]:
 def squares_by_rules(
     seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
 ) -> Iterator[tuple[nn.Parameter, Tensor]]:
-    """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time."""
+    """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time.
+
+    Only of parameters that the layer has: a norm may be without, a parametrised weight comes of others.
+    """
     outputs = [one.output for one in seen if one.output.requires_grad]
     gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
     found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
@@ -71,7 +74,9 @@ def squares_by_rules(
             # a square of sqrt(w) g is w g^2
             g = (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
         for name, tensor in squares(one.layer, one.a, g, samples).items():
-            yield cast("nn.Parameter", one.layer._parameters[name]), tensor
+            parameter = one.layer._parameters.get(name)
+            if parameter is not None:
+                yield parameter, tensor
 
 
 def add_plainly(

@@ -39,7 +39,8 @@ def estimate_fisher(
     """Fisher over `samples` records, spread evenly over the sets, each used at most once.
 
     Any model of any family: see `squares` and `per_sample`. O(n) in the parameters; extra memory is one
-    chunk's activations, and at most `per_sample.GRADIENTS` gradients or one sample's.
+    chunk's activations, and at most `per_sample.GRADIENTS` gradients or one sample's. Parameters that are
+    frozen (`requires_grad` false, as a reference's often are) have their significance like all others.
 
     Args:
         sets: memories, one set or several, or the awake data before it is discarded.
@@ -53,10 +54,15 @@ def estimate_fisher(
     groups = _choose(sets, samples, seed)
     count = sum(len(rows) for _, rows in groups)
     training = model.training
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     model.eval()
     try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
         tensors = _squares(model, sets, groups, labels, generator, device, before_chunk)
     finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         model.train(training)
     return Fisher({name: tensor.div_(count) for name, tensor in tensors.items()}, count, labels)
 

@@ -70,6 +70,28 @@ def test_blocks_and_prunable_weights_are_found() -> None:
     assert list(adapter.prunable(chosen)) == ["rows.weight_hh_l0"]
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: (nn.Linear(192, 16), nn.BatchNorm1d(16, affine=False)),
+        lambda: (nn.Linear(192, 16), nn.LayerNorm(16, elementwise_affine=False)),
+        lambda: (nn.utils.parametrizations.weight_norm(nn.Linear(192, 16)),),
+    ],
+)
+def test_norms_without_weights_and_weights_that_are_computed_sleep_too(layers: Any) -> None:
+    torch.manual_seed(0)
+    model = wrap(nn.Sequential(*layers(), nn.ReLU(), nn.Linear(16, 4)), 192, 4)
+    report = sleep(
+        model,
+        [picture_records(0, 30, 1)],
+        [picture_records(0, 20, 2)],
+        preset("night", **SHORT | {"passes": 1}),
+    )
+    assert report.fisher is not None
+    assert report.fisher.tensors.keys() == dict(model.named_parameters()).keys()
+    assert all(bool((tensor > 0).any()) for tensor in report.fisher.tensors.values())
+
+
 def test_a_tied_weight_is_not_pruned_by_itself() -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:

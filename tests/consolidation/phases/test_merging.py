@@ -81,6 +81,47 @@ def test_running_statistics_are_those_of_the_memories_under_the_merged_weights()
     assert not norm.training and norm.momentum is not None
 
 
+def test_a_pass_that_fails_leaves_the_norms_as_they_were() -> None:
+    model = new_model("cnn", CNN | {"norm": True}, 1).eval()
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    too_wide = [make_records(0, 9, 1)]
+    with pytest.raises(RuntimeError):
+        recalibrate(model, too_wide, 4, torch.device("cpu"))
+    assert [norm.momentum for norm in norms] == before != []
+    assert not any(norm.training for norm in norms)
+
+
+def test_a_frozen_reference_merges_like_one_that_could_learn_and_frozen_weights_stay() -> None:
+    ends = []
+    for frozen in (True, False):
+        world = make_world(passes=0, dream=0, prune=0, eta=0)
+        world.reference.requires_grad_(not frozen)
+        sleep(world.model, world.memories, world.probes, world.recipe, reference=world.reference)
+        assert all(p.requires_grad is not frozen for p in world.reference.parameters())
+        ends.append([p.detach().clone() for p in world.model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+    world = make_world(passes=1, prune=0.4, prune_cap=1.0, tolerance=1.0, task_tolerance=1.0)
+    still = world.model.get_parameter("a.0.weight").requires_grad_(False)
+    before, moved = still.clone(), world.model.get_parameter("a.1.weight")
+    sleep(world.model, world.memories, world.probes, world.recipe, reference=world.reference)
+    assert torch.equal(still, before)
+    assert bool((moved == 0).any())
+
+
+def test_the_anchor_holds_without_memories_of_the_newest_task() -> None:
+    world, heard = make_world(anchor=0.5, passes=1), Recorder()
+    sleep(
+        world.model, world.memories[:2], world.probes, world.recipe, reference=world.reference,
+        on_event=heard,
+    )  # fmt: skip
+    [merge] = [d for d in heard.of("decision") if d["name"] == "merge"]
+    assert not merge["kept"]
+    assert "no memories of the newest task" in merge["reason"]
+    assert all(step["anchor"] is not None for step in heard.of("step") if step["stage"] == "NREM replay")
+
+
 def test_a_model_without_batchnorm_is_left_alone() -> None:
     world = make_world()
     called: list[int] = []
