@@ -161,10 +161,14 @@ def _morning(run: Run, recipe: SleepRecipe, rows: list[Row]) -> Report:
     run.probe_watch("after")
     run.probe_proof("after")
     before, after = run.answers("before"), run.answers("after")
-    found = outcome(kind="sleep", history=rows, before=before, after=after, tasks=run.probes.tasks)
+    found = outcome(
+        kind="sleep", history=rows, before=before, after=after, tasks=run.probes.tasks,
+        groups=run.probes.proof_groups(),
+    )  # fmt: skip
     judged = judge_sleep(
         before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after, recipe=recipe,
         finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
+        groups=found.group_scores(),
     )  # fmt: skip
     samples, labels = run.facts["fisher"]
     fisher = {n.removeprefix("fisher/"): t.cpu() for n, t in run.kept.items() if n.startswith("fisher/")}

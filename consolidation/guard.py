@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consolidation.groups import Scores, gap_growth
 from consolidation.metrics import Row, learned_stages, summary
 
 if TYPE_CHECKING:
@@ -103,12 +104,17 @@ def judge_sleep(
     rows_after: Sequence[Row],
     recipe: SleepRecipe,
     finite: bool,
+    groups: Mapping[str, Scores] | None = None,
 ) -> Judgement:
     """Verdict of a sleep.
 
     Gates: weights must be finite; mean retention of the old tasks at least `retention_floor`; the newest
     task may lose at most `newest_drop`; no task's forgetting above `forgetting_budget`, unless the sleep
-    made it smaller: a model that was over its budget in the evening is not refused for having got better.
+    made it smaller: a model that was over its budget in the evening is not refused for having got better;
+    no task's gap between its best and its worst group may grow by more than `group_gap`.
+
+    Args:
+        groups: {"before" | "after": groups.group_scores(...)}, when the probes carry groups.
     """
     tasks = list(before)
     mean, gains = paired_gains(before, after, confidence=recipe.confidence, seed=recipe.seed)
@@ -118,6 +124,8 @@ def judge_sleep(
         return Judgement("unchanged", ["There are no probes, so nothing can be proven."])
     was, now = summary(rows_before, tasks), summary(rows_after, tasks)
     failed = _gates(was, now, learned_stages(rows_after, tasks).newest, gains, recipe)
+    if groups and (unequal := gap_growth(groups["before"], groups["after"], recipe.group_gap)):
+        failed.append(unequal)
     if mean.high < 0:
         failed.append(f"The mean score on proof fell: {mean.words(recipe.confidence)}.")
     if failed:

@@ -100,6 +100,14 @@ class Probes:
             for records, rows in zip(self._sets, self._rows, strict=True)
         }
 
+    def proof_groups(self) -> dict[str, NDArray[np.int64]]:
+        """{task: int64 [n]} the group of each answer on proof, of the tasks whose probes carry groups."""
+        found: dict[str, NDArray[np.int64]] = {}
+        for records, rows in zip(self._sets, self._rows, strict=True):
+            if records.rights.group is not None:
+                found[records.task] = np.asarray(records.rights.group)[rows[1]]
+        return found
+
     def _answers(
         self, model: nn.Module, records: Records, rows: NDArray[np.int64], weights: dict[str, Tensor] | None
     ) -> Bits:

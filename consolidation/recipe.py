@@ -127,6 +127,9 @@ class SleepRecipe(_Recipe):
     retention_floor: float = _number(0.0, 0.0, 1.0, "least mean retention of the old tasks; 0: off")
     forgetting_budget: float = _number(0.1, 0.0, 1.0, "most forgetting on any one task")
     newest_drop: float = _number(0.05, 0.0, 1.0, "largest drop on the newest task")
+    group_gap: float = _number(
+        0.1, 0.0, 1.0, "most growth of the gap between a task's best and worst group; 1: off"
+    )
     confidence: float = _number(0.95, 0.5, 0.999, "of the interval on the gain")
     # running
     seed: int = _whole(0, 0, 2**31 - 1, "of every random stream")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consolidation.groups import Groups, Scores, group_scores
 from consolidation.metrics import Row, summary
 from consolidation.probes import pack, scores
 
@@ -26,6 +27,8 @@ class Report:
         correct: {"before" | "after": {task: packed answers, eight a byte, in proof order}}; counts: {task:
         answers}. metrics: {"before" | "after": metrics.summary(...)}.
         gain: {"mean": {value, low, high} | None, "tasks": {...}}.
+        groups: {"before" | "after": {task: {group: {answers, score}}}} on proof, of the tasks whose probes
+        carry groups and the groups with answers enough (`groups.LEAST_ANSWERS`).
         matrix: the history and the rows of this run; `rows` of them are new.
         memories: records kept by a wake, with their logits. fisher: of a sleep's memories, for the next
         merging.
@@ -45,6 +48,7 @@ class Report:
     tasks: list[str]
     seconds: float
     steps: int
+    groups: dict[str, Scores] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     memories: Records | None = None
     fisher: Fisher | None = None
@@ -65,6 +69,7 @@ class Report:
             "counts": self.counts,
             "metrics": self.metrics,
             "gain": self.gain,
+            "groups": self.groups,
             "matrix": [row.to_json() for row in self.matrix],
             "rows": self.rows,
             "tasks": self.tasks,
@@ -88,6 +93,14 @@ class Outcome:
     after: Answers
     tasks: list[str]
     history: int
+    groups: Groups = field(default_factory=dict)
+
+    def group_scores(self) -> dict[str, Scores]:
+        """{"before" | "after": groups.group_scores(...)}; empty when no probe carries groups."""
+        if not self.groups:
+            return {}
+        both = {"before": self.before, "after": self.after} if self.before else {"after": self.after}
+        return {when: group_scores(answers, self.groups) for when, answers in both.items()}
 
     def fields(self) -> dict[str, Any]:
         """The part of a Report that follows from these."""
@@ -105,6 +118,7 @@ class Outcome:
             "matrix": self.rows_after,
             "rows": len(self.rows_after) - self.history,
             "tasks": self.tasks,
+            "groups": self.group_scores(),
         }
 
 
@@ -136,8 +150,13 @@ def outcome(
     after: Answers,
     tasks: list[str],
     woke: str | None = None,
+    groups: Groups | None = None,
 ) -> Outcome:
-    """Adds this run's rows to the history: before (unless it ends with these very scores) and after."""
+    """Adds this run's rows to the history: before (unless it ends with these very scores) and after.
+
+    Args:
+        groups: {task: int64 [n]}, the group of each proof answer, of the tasks that have any.
+    """
     rows = list(history)
     evening: dict[str, float | None] = dict(scores(before))
     if before and not (rows and all(rows[-1].scores.get(task) == value for task, value in evening.items())):
@@ -150,4 +169,5 @@ def outcome(
         after=after,
         tasks=tasks,
         history=len(history),
+        groups=groups or {},
     )

@@ -62,6 +62,7 @@ def score(
         before={},
         after=run.answers("after"),
         tasks=run.probes.tasks,
+        groups=run.probes.proof_groups(),
     )
     report = Report(
         kind="score",

@@ -111,8 +111,9 @@ def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Re
     run.probe_proof("after")
     before, after = run.answers("before"), run.answers("after")
     found = outcome(
-        kind="wake", history=rows, before=before, after=after, tasks=run.probes.tasks, woke=data.task
-    )
+        kind="wake", history=rows, before=before, after=after, tasks=run.probes.tasks, woke=data.task,
+        groups=run.probes.proof_groups(),
+    )  # fmt: skip
     judged = judge_wake(
         task=data.task,
         before=before,
