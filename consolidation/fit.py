@@ -12,7 +12,7 @@ from consolidation.families.registry import family_spec
 from consolidation.memory.store import live_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import nn
 
@@ -55,6 +55,16 @@ def io_widths(model: nn.Module) -> tuple[int, int]:
     return spec.input_width(config), spec.outputs(config)
 
 
+def check_learns(model: nn.Module) -> None:
+    """Raises NocturneInputError (`weights.frozen`) when no weight may move."""
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise NocturneInputError(
+            "weights.frozen",
+            "No weight of the model may learn: it has none, or requires_grad is off for all of them. Call "
+            "model.requires_grad_(True), or turn it on for the layers that may change.",
+        )
+
+
 def check_batch(model: nn.Module, batch: int) -> None:
     """Raises NocturneInputError (`cycle.batchnorm_batch`) when a waking batch has too few records for norms.
 
@@ -73,11 +83,13 @@ def check_batch(model: nn.Module, batch: int) -> None:
 
 
 def _finite(records: Records, name: str, what: str) -> None:
-    for values in (records.x, records.z):
-        if values is None or values.dtype.kind != "f":
-            continue
-        for place in range(0, len(values), CHUNK):
-            bad = ~np.isfinite(np.asarray(values[place : place + CHUNK])).reshape(-1, values[0].size).all(1)
+    z = records.z
+    parts: list[Callable[[slice], Any]] = [records.raw] if records.dtype.kind == "f" else []
+    parts += [] if z is None else [z.__getitem__]
+    for part in parts:
+        for place in range(0, len(records), CHUNK):
+            values = np.asarray(part(slice(place, place + CHUNK)))
+            bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
             if bad.any():
                 raise NocturneInputError(
                     "records.non_finite",
@@ -105,10 +117,12 @@ def without_probes(sets: list[Records], probes: list[Records], what: str) -> tup
     originals = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
     left, dropped = [], 0
     for records in live_sets(sets):
+        if not held_out:
+            left.append(records)
+            continue
         shared = np.array([digest in held_out for digest in _inputs(records)], dtype=np.bool_)
-        if records.packed is not None and not records.packed.codec.lossless:
-            # what was packed lossily is no longer equal to the probe's record, but keeps its id
-            shared |= np.array([row.tobytes() in originals for row in np.asarray(records.ids)], np.bool_)
+        # what was packed lossily is no longer equal to the probe's record, but keeps its id, also unpacked
+        shared |= np.array([row.tobytes() in originals for row in np.asarray(records.ids)], np.bool_)
         dropped += int(shared.sum())
         if shared.all():
             continue

@@ -257,9 +257,11 @@ class Packed:
             width *= length
         places = offsets.astype(np.int64)
         most = self.codec.block_rows
+        # a block has a cost of its own, so `pack` makes none that are less than half as large as they may be
+        least = min(shape[0], most, max(1, BLOCK_CELLS // max(1, width))) / 2
         if most > 1 and (width > MOST_COLUMNS or block * width > BLOCK_CELLS + width):
             raise ValueError("its blocks are too large")
-        good = 1 <= block <= max(most, 1) and len(places) == -(-shape[0] // block) + 1
+        good = max(1, least) <= block <= most and len(places) == -(-shape[0] // block) + 1
         if not good or places[0] != 0 or places[-1] != len(data) or (np.diff(places) < 0).any():
             raise ValueError("its offsets do not agree with its blocks")
         if len(table) > MOST_TABLE:
@@ -315,7 +317,8 @@ class Packed:
         if self._whole is not None:
             found: Array = self._whole[rows]
             return found
-        return self._gather(np.arange(self.shape[0])[rows])
+        n = self.shape[0]
+        return self._gather(np.arange(*rows.indices(n)) if isinstance(rows, slice) else np.arange(n)[rows])
 
     def _gather(self, wanted: NDArray[np.int64]) -> Array:
         out = np.empty((len(wanted), *self.shape[1:]), self.dtype)

@@ -141,8 +141,13 @@ class Records:
 
     @property
     def x(self) -> Array:
-        """[N, ...]; packed inputs are unpacked anew at each call. Raises `records.format`."""
+        """[N, ...]; packed inputs of a large set are unpacked anew at each call. Raises `records.format`."""
         return self.raw(slice(None))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored numbers; nothing is unpacked to tell it."""
+        return self.packed.dtype if self._x is None and self.packed is not None else self.x.dtype
 
     def raw(self, rows: Any = slice(None)) -> Array:
         """[n, ...]: the stored numbers of some rows. Raises `records.format` when they do not unpack."""
@@ -166,7 +171,7 @@ class Records:
         narrowest type, logits as float16, tables with their offsets. Ids and rights are not counted."""
         n = len(self)
         table = 0 if self.packed is None else self.packed.table.nbytes + self.packed.offsets.nbytes
-        x = self.packed.nbytes if self.packed is not None else n * self.width * self.x.dtype.itemsize
+        x = self.packed.nbytes if self.packed is not None else n * self.width * self.dtype.itemsize
         y = n * smallest_label_dtype(self.classes).itemsize
         z = 0 if self.z is None else 2 * self.z.size
         return {"x": x, "y": y, "z": z, "table": table, "total": x + y + z + table}

@@ -153,3 +153,23 @@ def test_what_is_given_back_can_be_told_without_packing(name: str) -> None:
     x = np.random.default_rng(4).integers(0, 256, (30, 12)).astype(np.uint8)
     packed = Packed.of(x, name)
     np.testing.assert_array_equal(packed.codec.given_back(x, packed.table.tobytes()), packed[:])
+
+
+def test_a_set_cut_into_needlessly_many_blocks_is_refused() -> None:
+    """Each block costs tables of its own, so a small file could ask for hours."""
+    x = np.zeros((64, 8), np.uint8)
+    x[1:] = np.random.default_rng(0).integers(0, 9, (63, 8))
+    codes = [Packed.of(x[row : row + 1], "columns").data for row in range(64)]
+    ends = np.cumsum([0, *(len(code) for code in codes)]).astype("<u4")
+    with pytest.raises(ValueError, match="blocks"):
+        Packed(
+            "columns", x.shape, x.dtype, 1, data=np.concatenate(codes), offsets=ends,
+            table=np.zeros(0, np.uint8),
+        )  # fmt: skip
+    for rows in (1, 2, 63, 64, 4095, 4096, 4097, 9000):
+        whole = Packed.of(np.resize(x, (rows, 8)), "columns")
+        again = Packed(
+            "columns", whole.shape, whole.dtype, whole.block, data=whole.data, offsets=whole.offsets,
+            table=whole.table,
+        )  # fmt: skip
+        assert np.array_equal(again[rows // 2 :], np.resize(x, (rows, 8))[rows // 2 :])
