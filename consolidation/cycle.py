@@ -11,8 +11,9 @@ from consolidation.day import day_sample, night_sets, remember_day
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import dream_steps, replay_budget
 from consolidation.events import Listener, VerdictGiven
-from consolidation.fit import check_fit, without_probes
+from consolidation.fit import check_fit, check_learns, without_probes
 from consolidation.guard import judge_sleep
+from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, learned_stages, rows_from_json
 from consolidation.phases.downscaling import downscaling
 from consolidation.phases.dreaming import dreaming
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 BORROWED = (
     "There are no probes: proposals are judged on the memories themselves, which can show harm but no gain."
 )
+UNANCHORED = (
+    "The recipe asks for an elastic pull (anchor), and the model before waking is not given: nothing pulls. "
+    "Give it, or set anchor to 0."
+)
 
 
 def sleep(
@@ -53,7 +58,7 @@ def sleep(
     device: str | torch.device = "cpu",
     on_event: Listener | None = None,
 ) -> Report:
-    """One sleep cycle, in place on `model`.
+    """One sleep cycle, in place on `model`. Deleted and expired records are left out, of the probes too.
 
     Args:
         memories: one set a task, or several.
@@ -72,6 +77,8 @@ def sleep(
     """
     where = torch.device(device)
     rows = rows_from_json(history)
+    probes = live_sets(probes)
+    check_learns(model)
     check_fit(model, memories, "memories")
     check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")
@@ -102,6 +109,8 @@ def sleep(
             )
         if held_out.borrowed:
             run.stream.log("warning", BORROWED)
+        if recipe.anchor > 0 and reference is None:
+            run.stream.log("warning", UNANCHORED)
         for entry in run.stages():
             match entry.stage:
                 case "wake probe":

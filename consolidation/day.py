@@ -7,6 +7,7 @@ such records, instead of on a handful of memories, are worth about a point (docs
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,15 +29,19 @@ LOGITS = "day/z"
 def day_sample(
     model: nn.Module, awake: Records | None, probes: list[Records], recipe: SleepRecipe
 ) -> Records | None:
-    """At most `recipe.fresh` records of `awake`, none of them in a probe; None when there are none.
+    """At most `recipe.fresh` records of `awake`, none of them in a probe, deleted or expired; None when there
+    are none.
 
     Raises:
         NocturneInputError: as `fit.check_fit`; `memories.empty` when all of the sample is in the probes.
     """
     if awake is None or recipe.fresh == 0:
         return None
-    rows = np.random.default_rng((recipe.seed, 2)).permutation(len(awake))[: recipe.fresh]
-    sample = awake.take(np.sort(rows))
+    alive = np.flatnonzero(awake.rights.alive(len(awake), time.time()))
+    if not len(alive):
+        return None
+    chosen = np.random.default_rng((recipe.seed, 2)).permutation(len(alive))[: recipe.fresh]
+    sample = awake.take(np.sort(alive[chosen]))
     check_fit(model, [sample], "training records")
     [sample], _ = without_probes([sample], probes, "training records")
     return sample

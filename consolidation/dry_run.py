@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from consolidation.estimate import DryRun
+from consolidation.fit import check_learns, without_probes
 from consolidation.memory.sampling import Sampler
 from consolidation.phases.replay import ReplayLoss
 from consolidation.phases.training import LoopPlan, Training
@@ -29,12 +30,14 @@ def dry_run(
     """Times five replay steps after one that warms up. The model is as before when it returns, bit for bit.
 
     Args:
-        memories: not empty, and fitting the model (`fit.check_fit`).
+        memories: fitting the model (`fit.check_fit`); deleted and expired ones are left out.
 
     Raises:
-        NocturneInputError: `cycle.diverged`, `cycle.out_of_memory`.
+        NocturneInputError: `memories.empty`, `weights.frozen`, `cycle.diverged`, `cycle.out_of_memory`.
     """
     where = torch.device(device)
+    memories, _ = without_probes(memories, [], "memories")
+    check_learns(model)
     model.to(where)
     run = Run(
         model=model, recipe=recipe, probes=Probes([], where), plan=[Entry("NREM replay", 1, 1)], identity="",

@@ -89,7 +89,8 @@ class Run:
         self._last_snapshot = time.monotonic()
 
     def __enter__(self) -> Run:
-        self._training = self.model.training
+        # each part's own: a norm may be frozen in a model that trains
+        self._modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         self._own_stream.begin()
         if self.durable:
@@ -98,7 +99,8 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._own_stream.end()
-        self.model.train(self._training)
+        for module, training in self._modes:
+            module.training = training
         for parameter in self.model.parameters():
             parameter.grad = None
         if self._scratch:

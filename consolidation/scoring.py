@@ -10,6 +10,7 @@ from torch import nn
 from consolidation.errors import NocturneInputError
 from consolidation.events import Listener, VerdictGiven
 from consolidation.fit import check_fit
+from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
 from consolidation.probes import Probes
 from consolidation.report import Report, outcome
@@ -30,15 +31,21 @@ def score(
     device: str | torch.device = "cpu",
     on_event: Listener | None = None,
 ) -> Report:
-    """Scores `model` on the proof half of every probe; the report has no verdict and no `before`.
+    """Scores `model` on the proof half of every probe; the report has no verdict and no `before`. Deleted and
+    expired records are left out.
 
     Raises:
         NocturneInputError: as `cycle.sleep`, and `probes.empty` without any probe.
         Stopped: `stop` gave a reason.
     """
     where = torch.device(device)
+    probes = live_sets(probes)
     if not probes:
-        raise NocturneInputError("probes.empty", "There are no probes to score on; add at least one.")
+        raise NocturneInputError(
+            "probes.empty",
+            "There are no probes to score on, or all of their records are deleted or have expired; add at "
+            "least one.",
+        )
     check_fit(model, probes, "probe records")
     require_finite(model)
     model.to(where)

@@ -113,6 +113,9 @@ def fingerprint(kind: str, recipe: Mapping[str, Any], model: nn.Module, sets: It
     records = hashlib.sha256()
     for one in sets:
         records.update(one.task.encode() + one.ids.tobytes())
+        records.update(json.dumps(one.transform.to_json(), sort_keys=True).encode())
+        if one.rights.group is not None:
+            records.update(one.rights.group.tobytes())
         if one.packed is not None:  # a lossy codec keeps the ids of what it packed
             records.update(one.packed.codec.name.encode())
         if one.z is not None:

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from consolidation.events import Listener, VerdictGiven
-from consolidation.fit import check_batch, check_fit, without_probes
+from consolidation.fit import check_batch, check_fit, check_learns, without_probes
 from consolidation.guard import judge_wake
 from consolidation.memory.remembering import remember
 from consolidation.memory.sampling import Batch, Sampler
+from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
 from consolidation.objectives.classification import cross_entropy
 from consolidation.phases.training import LoopPlan, Terms, Training
@@ -49,11 +50,14 @@ def wake(
     """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with logits.
 
     BatchNorm layers are trained on the batches' own statistics; every batch is whole, whatever the number of
-    records. Arguments, events, resume and errors as for `cycle.sleep`; and `cycle.batchnorm_batch`.
+    records. Deleted and expired records are left out, of the probes too. Arguments, events, resume and errors
+    as for `cycle.sleep`; and `cycle.batchnorm_batch`.
     """
     where = torch.device(device)
     rows = rows_from_json(history)
     check_batch(model, recipe.batch)
+    check_learns(model)
+    probes = live_sets(probes)
     check_fit(model, [data], "training records")
     check_fit(model, probes, "probe records")
     [data], shared = without_probes([data], probes, "training records")

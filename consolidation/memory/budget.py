@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def fit_budget(
 ) -> list[Records]:
     """The sets cut down so that `bytes["total"]` of all is at most `budget_bytes`, in equal shares.
 
-    What a small set leaves over goes to the others.
+    What a small set leaves over goes to the others. Deleted and expired records are left out.
 
     Args:
         codec: one of `codecs.CODECS`, or "raw"; selection: one of `selection.RULES`.
@@ -41,8 +42,20 @@ def fit_budget(
 
     Raises:
         NocturneInputError: `memories.budget` when not even one record of a task fits its share;
-            `memories.codec`; `memories.selection`.
+            `memories.codec`; `memories.selection`; `memories.empty` for a set of which nothing is left.
     """
+    now = time.time()
+    alive = [np.flatnonzero(records.rights.alive(len(records), now)) for records in sets]
+    for records, rows in zip(sets, alive, strict=True):
+        if not len(rows):
+            raise NocturneInputError(
+                "memories.empty",
+                f"Every record of '{shorten(records.task)}' is deleted or has expired; leave the set out.",
+            )
+    if any(len(rows) < len(records) for records, rows in zip(sets, alive, strict=True)):
+        sets = [records.take(rows) for records, rows in zip(sets, alive, strict=True)]
+        features = features and [values[rows] for values, rows in zip(features, alive, strict=True)]
+        losses = losses and [values[rows] for values, rows in zip(losses, alive, strict=True)]
     found: dict[int, Records] = {}
     left = budget_bytes
     # small sets first: what they leave over is then known

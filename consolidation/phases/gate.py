@@ -47,7 +47,7 @@ def propose(
     task, worst = max(falls.items(), key=lambda item: item[1])
     fall = mean(before) - mean(after)
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
-    on = "" if run.probes.borrowed else " on watch"
+    on = " on the memories" if run.probes.borrowed else " on watch"
     where = "score on the memories" if run.probes.borrowed else "watch score"
     if not finite:
         reason = "Reverted: it made weights that are not finite numbers."

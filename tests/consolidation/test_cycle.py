@@ -197,7 +197,7 @@ def test_without_probes_the_memories_judge_proposals_and_nothing_is_proven() -> 
     assert [log["level"] for log in heard.of("log") if "no probes" in log["message"]] == ["warning"]
     decisions = {d["name"]: d for d in heard.of("decision")}
     assert set(decisions) == {"merge", "prune", "strengthen", "dream"}  # and no early stop
-    assert "score on the memories" in decisions["prune"]["reason"]
+    assert "on the memories" in decisions["prune"]["reason"]
     assert set(decisions["prune"]["detail"]["before"]) == set(TASKS)
 
 

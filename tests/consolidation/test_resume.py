@@ -18,6 +18,7 @@ import torch
 
 from consolidation.cycle import sleep
 from consolidation.errors import Stopped
+from consolidation.memory.store import Records, Transform
 from consolidation.snapshot import NAME, PREVIOUS, Undo, read_snapshot, write_snapshot
 from consolidation.waking import wake
 from consolidation.weights import new_model
@@ -203,6 +204,22 @@ def test_a_snapshot_of_another_run_is_told_by_what_differs_and_not_used(other: s
     found, _ = night({}, tmp_path, listener=heard)
     assert found == night({})[0]
     assert f"of another run: its {other} differ" in heard.of("log")[0]["message"]
+
+
+def test_the_same_numbers_scaled_otherwise_are_other_records_for_a_snapshot(tmp_path: Path) -> None:
+    world = make_world()
+    other = world.memories[0]
+    world.memories[0] = Records(
+        task=other.task, x=other.x, y=other.y, z=other.z, classes=4, transform=Transform(scale=1 / 128)
+    )
+    with pytest.raises(Stopped):
+        sleep(
+            world.model, world.memories, world.probes, world.recipe, reference=world.reference,
+            workdir=tmp_path, stop=stop_after(30),
+        )  # fmt: skip
+    heard = Recorder()
+    assert night({}, tmp_path, listener=heard)[0] == night({})[0]
+    assert "its records differ" in heard.of("log")[0]["message"]
 
 
 def test_a_damaged_snapshot_falls_back_to_its_predecessor(tmp_path: Path) -> None:

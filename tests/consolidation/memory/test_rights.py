@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 
 from consolidation.cycle import sleep
+from consolidation.day import day_sample
+from consolidation.dry_run import dry_run
 from consolidation.errors import NocturneInputError
+from consolidation.fit import without_probes
+from consolidation.memory.budget import fit_budget
 from consolidation.memory.rights import Words
+from consolidation.memory.sampling import Sampler
 from consolidation.memory.store import Records, live_sets
-from tests.consolidation.helpers import make_records, make_world
+from consolidation.scoring import score
+from consolidation.waking import wake
+from tests.consolidation.helpers import make_records, make_world, wake_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +100,64 @@ def test_a_night_does_not_see_deleted_memories() -> None:
         sleep(world.model, world.memories, world.probes, world.recipe)
         states.append({name: tensor.numpy().tobytes() for name, tensor in world.model.state_dict().items()})
     assert states[0] == states[1] == states[2]
+
+
+def test_nothing_is_scored_on_deleted_or_expired_probes() -> None:
+    """By night, by day and in a mere scoring."""
+    world = make_world(passes=0, dream=0)
+    first = world.probes[0]
+    probes = [
+        first.tombstoned(first.ids[:20]),
+        world.probes[1].with_rights(expiry=np.where(np.arange(60) < 30, 1000, 0)),
+        world.probes[2].with_rights(expiry=np.full(60, 1000)),
+    ]
+    kept = [first.take(np.arange(20, 60)), world.probes[1].take(np.arange(30, 60))]
+    night = sleep(world.model, world.memories, probes, world.recipe)
+    same = sleep(make_world().model, world.memories, kept, world.recipe)
+    assert night.tasks == ["first", "second"]
+    assert (night.counts, night.correct) == (same.counts, same.correct)
+    assert score(world.model, probes).counts == night.counts
+    assert wake(world.model, make_records(0, 40, 1), probes, wake_recipe(epochs=1)).counts == night.counts
+    with pytest.raises(NocturneInputError, match="deleted or have expired"):
+        score(world.model, probes[2:])
+
+
+def test_a_lossy_set_with_an_expired_record_is_still_told_from_a_probe() -> None:
+    made = make_records(0, 30, 1)
+    lossy = made.encoded("q1").with_rights(expiry=np.where(np.arange(30) < 5, 1000, 0))
+    left, dropped = without_probes([lossy], [made.take(np.arange(12))], "memories")
+    assert (len(left[0]), dropped) == (18, 7)
+
+
+def test_a_dry_run_a_day_and_a_budget_do_not_see_the_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(fresh=50)
+    dead = world.memories[0].ids[:39]
+    seen: list[int] = []
+    whole = Sampler.__init__
+
+    def watched(self: Sampler, sets: list[Records], *more: object, **others: object) -> None:
+        seen.extend(len(records) for records in sets)
+        whole(self, sets, *more, **others)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sampler, "__init__", watched)
+        dry_run(world.model, [world.memories[0].tombstoned(dead)], world.recipe)
+        with pytest.raises(NocturneInputError) as refused:
+            dry_run(world.model, [world.memories[0].tombstoned(world.memories[0].ids)], world.recipe)
+    assert seen == [1]
+    assert refused.value.code == "memories.empty"
+
+    awake = make_records(2, 80, 5).with_rights(expiry=np.where(np.arange(80) < 60, 1000, 0))
+    sample = day_sample(world.model, awake, [], world.recipe)
+    assert sample is not None
+    assert np.array_equal(sample.ids, awake.ids[60:])
+    assert day_sample(world.model, awake.tombstoned(awake.ids), [], world.recipe) is None
+
+    one, two = make_records(0, 40, 1), make_records(1, 40, 1)
+    fitted = fit_budget([one.tombstoned(one.ids[:30]), two], 10**6)
+    assert [len(records) for records in fitted] == [10, 40]
+    with pytest.raises(NocturneInputError, match="leave the set out"):
+        fit_budget([one.tombstoned(one.ids), two], 10**6)
 
 
 def test_a_night_on_nothing_but_deleted_memories_is_refused() -> None:

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from consolidation.cycle import sleep
+from consolidation.dry_run import dry_run
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
 from consolidation.phases.noise import noisy, recorded
 from consolidation.recipe import preset
+from consolidation.waking import wake
 from consolidation.weights import new_model
 from tests.consolidation.families_helpers import nets, picture_records
-from tests.consolidation.helpers import CONFIG, hooks, make_records
+from tests.consolidation.helpers import CONFIG, Recorder, hooks, make_records, wake_recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +58,35 @@ def test_a_night_that_breaks_leaves_nothing(name: str, stage: str) -> None:
     assert hooks(model) == 0
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_norm_that_was_frozen_in_a_model_that_trains_stays_so() -> None:
+    model, memories, probes = world("cnn with norms")
+    model.train()
+    norm = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)).eval()
+    sleep(model, memories, probes, preset("night", **SETTINGS))
+    assert model.training
+    assert not norm.training
+
+
+def test_a_model_that_may_not_learn_hears_it_at_once() -> None:
+    model, memories, probes = world("mlp")
+    model.requires_grad_(False)
+    for work in (
+        lambda: sleep(model, memories, probes, preset("night", **SETTINGS)),
+        lambda: wake(model, memories[0], probes, wake_recipe()),
+        lambda: dry_run(model, memories, preset("night", **SETTINGS)),
+    ):
+        with pytest.raises(NocturneInputError, match="requires_grad") as refused:
+            work()
+        assert refused.value.code == "weights.frozen"
+
+
+def test_an_anchor_without_the_model_before_waking_is_told() -> None:
+    model, memories, probes = world("mlp")
+    heard = Recorder()
+    sleep(model, memories, probes, preset("night", **SETTINGS, anchor=1.0), on_event=heard)
+    assert sum("nothing pulls" in log["message"] for log in heard.of("log")) == 1
 
 
 @pytest.mark.parametrize("name", FAMILIES)
