@@ -86,7 +86,8 @@ def estimate(
     """Analytic estimate of a sleep.
 
     Args:
-        memories: records in each set.
+        memories: records in each set; of a night that uses the day, its sample (`recipe.fresh` records at
+            most) in the place of the newest task's memories.
         reference: whether the model before waking is given.
         snapshots: whether a workdir is used.
         dry_run: from `dry_run.dry_run`; gives minutes, and the sizes of a model whose tensors only a library
@@ -118,11 +119,17 @@ def estimate(
     # in the replay of a second round, all of them at once
     together = 1 + average + slots + int(recipe.rounds > 1)
     one = weights * max(together, 2)
+    if reference and recipe.anchor > 0:
+        one += weights  # the reference's Fisher
+    if recipe.prune_mode == "mask":
+        one += parameters  # a byte each
+    decoders = FLOAT * decoder_numbers(family, config) if recipe.reconstruct == "linear-decoder" else 0
+    one += decoders * (1 + slots)
     work = (2 * one if snapshots else 0) + weights  # and what a stage is taken back by
     output = weights + weights // 2  # the Fisher beside it, in half precision
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
     activations = int(FLOAT * KEPT_EACH * at_once * hidden)
-    resident = _resident(recipe, weights, FLOAT * largest, reference) + activations
+    resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     minutes = None
     if dry_run is not None:
         passes = recipe.rounds + (2 if reference and recipe.merge != 0 else 0)
@@ -149,7 +156,9 @@ def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) 
     scratch = largest if recipe.optimizer == "adamw" else 0
     # weights, gradients, average, optimiser
     loop = weights * (2 + int(recipe.average > 0) + _slots(recipe) + before) + scratch
+    # its Fisher, and in the loop what the pull's gradient is made from
     kept = weights * int(reference and recipe.anchor > 0)
+    loop += kept
     later = recipe.rounds > 1 or recipe.dream > 0
     stages = [
         loop + kept + weights * int(later),
@@ -171,6 +180,20 @@ def hidden_numbers(family: str, config: Mapping[str, Any]) -> int:
         return _resnet_hidden(clean)
     shapes = spec.expected_shapes(clean) or {}
     return sum(shape[0] for shape in shapes.values() if len(shape) > 1)
+
+
+def decoder_numbers(family: str, config: Mapping[str, Any]) -> int:
+    """Weights of the linear decoders, a matrix and an offset for each block; 0 where only a library knows the
+    blocks."""
+    clean = family_spec(family).validate_config(config)
+    widths: list[int] = []
+    if family == "mlp":
+        widths = clean["layers"][1:-1]
+    elif family == "cnn":
+        widths = [*clean["convolutions"], *clean["hidden"]]
+    elif family == "vision" and "width" in clean:
+        widths = [clean["width"] << stage for stage in range(4) for _ in range(2)]
+    return sum(width * width + width for width in widths)
 
 
 def _cnn_hidden(config: Mapping[str, Any]) -> int:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from consolidation.cycle import sleep
 from consolidation.dry_run import dry_run
 from consolidation.errors import NocturneInputError
-from consolidation.estimate import DryRun, estimate, hidden_numbers, replay_budget
+from consolidation.estimate import DryRun, decoder_numbers, estimate, hidden_numbers, replay_budget
+from consolidation.families.adapter import adapter_of
 from consolidation.fit import io_widths
 from consolidation.memory.store import Records
+from consolidation.phases.reconstructing import LinearDecoders
 from consolidation.recipe import preset
 from consolidation.weights import new_model, save_fisher, save_model
 from tests.bench.sections.engine_estimate import peak, told
@@ -34,6 +37,8 @@ BIG: dict[str, Any] = {"layers": [8, 400, 300, 4], "activation": "relu", "names"
         {"passes": 3.0, "rounds": 2, "momentum": 0.0},
         {"passes": 3.0, "optimizer": "adamw", "lr": 0.001, "average": 0.0},
         {"wake_examples": 2000, "duration": 0.2},
+        {"passes": 3.0, "anchor": 0.5, "prune_mode": "mask", "prune": 0.05},
+        {"passes": 3.0, "reconstruct": "linear-decoder"},
     ],
 )
 def test_steps_and_bytes_are_within_a_quarter(overrides: dict[str, Any], tmp_path: Path) -> None:
@@ -46,8 +51,12 @@ def test_steps_and_bytes_are_within_a_quarter(overrides: dict[str, Any], tmp_pat
         nonlocal fullest
         fullest = max(fullest, sum(path.stat().st_size for path in work.iterdir()))
 
-    report = sleep(model, world.memories, world.probes, world.recipe, workdir=work, on_event=measure)
-    told = estimate(world.recipe, family="mlp", config=BIG, memories=[40, 40, 40])
+    anchored = world.recipe.anchor > 0
+    report = sleep(
+        model, world.memories, world.probes, world.recipe, workdir=work, on_event=measure,
+        reference=new_model("mlp", BIG, 1) if anchored else None,
+    )  # fmt: skip
+    told = estimate(world.recipe, family="mlp", config=BIG, memories=[40, 40, 40], reference=anchored)
     assert told.steps == pytest.approx(report.steps, rel=0.25)
     assert told.work_bytes == pytest.approx(fullest, rel=0.25)
     assert report.fisher is not None
@@ -111,6 +120,9 @@ def test_a_dry_run_tells_sizes_and_minutes_and_changes_nothing(name: str) -> Non
     assert bits(model) == before
     assert hooks(model) == 0
     assert ran.hidden == hidden_numbers(family, config)
+    blocks, inputs = adapter_of(model).blocks(model), io_widths(model)[0]
+    decoders = LinearDecoders(model, blocks, inputs, torch.device("cpu"))
+    assert decoder_numbers(family, config) == sum(w.numel() for w in decoders.weights.values())
     assert ran.parameters == sum(p.numel() for p in model.parameters())
     found = estimate(recipe, family=family, config=config, memories=[20], dry_run=ran)
     assert found.minutes == pytest.approx((25 + 2) * ran.seconds_per_step / 60)
