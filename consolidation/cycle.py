@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from consolidation.day import day_sample, night_sets, remember_day
-from consolidation.errors import NocturneInputError
+from consolidation.errors import NocturneInputError, shorten
 from consolidation.estimate import dream_steps, replay_budget
 from consolidation.events import Listener, VerdictGiven
 from consolidation.fit import check_fit, check_learns, without_probes
@@ -151,6 +151,11 @@ def night_plan(recipe: SleepRecipe, reference: bool) -> list[Entry]:
 def _evening(run: Run, recipe: SleepRecipe, day: Records | None) -> None:
     if day is not None:
         remember_day(run, day)
+        run.stream.log(
+            "info",
+            f"What was learned last is at hand: {len(day):,} training records of '{shorten(day.task)}' are "
+            "replayed in the place of its memories.",
+        )
     run.probe_watch("before")
     run.probe_proof("before")
     if recipe.prune_mode == "mask":

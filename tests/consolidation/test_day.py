@@ -81,6 +81,32 @@ def test_a_night_with_the_day_at_hand_is_another_night_and_the_same_each_time() 
     assert night(make_world(fresh=0), day) == night(make_world(fresh=0), None)
 
 
+def test_the_night_says_once_that_it_uses_the_day(tmp_path: Path) -> None:
+    def told(world: World, awake: Records | None, **more: Any) -> list[str]:
+        heard: list[Event] = []
+        night(world, awake, on_event=heard.append, **more)
+        lines = [event.to_json() for event in heard if event.kind == "log"]
+        return [line["message"] for line in lines if "at hand" in line["message"] and line["level"] == "info"]
+
+    day = make_records(2, 300, 5)
+    [line] = told(make_world(fresh=120), day)
+    assert "120 training records of 'third'" in line
+    assert told(make_world(), None) == told(make_world(fresh=0), day) == []
+
+    world = make_world(snapshot_every_steps=4)
+
+    class Killed(Exception):
+        pass
+
+    def kill(event: Event) -> None:
+        if event.kind == "step" and event.step == 9:
+            raise Killed
+
+    with pytest.raises(Killed):
+        night(world, day, workdir=tmp_path, on_event=kill)
+    assert told(world, day, workdir=tmp_path) == [], "what goes on has said it before"
+
+
 @pytest.mark.parametrize("at", [3, 30, 60])
 def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, at: int) -> None:
     world, day = make_world(snapshot_every_steps=4), make_records(2, 300, 5)
