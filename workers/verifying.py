@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats.checkpoint import inspect_checkpoint
-from consolidation.formats.records import convert_records
+from consolidation.formats.records import recheck_records
 from webapp.core.store import file_sha256
 from webapp.cycles.publish import Found, Output, TaskScore
 from workers.job import FISHER, MANIFEST, MEMORIES, MODEL, REPORT
@@ -69,12 +69,12 @@ def _model(out: Path) -> Found:
 
 
 def _memories(cycle: Cycle, out: Path) -> Found:
-    """Re-encoded like an upload."""
+    """Written anew like an upload, but packed as the recipe said."""
     if cycle.data is None:
         raise Unusable("memories without a training set")
     fresh = out.parent / MEMORIES
     fresh.unlink(missing_ok=True)
-    info = convert_records(out / MEMORIES, task=cycle.data.task.name, out=fresh)
+    info = recheck_records(out / MEMORIES, task=cycle.data.task.name, out=fresh)
     return Found(fresh, info)
 
 

@@ -25,6 +25,7 @@ from consolidation.formats.readers import open_source
 from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import header_bytes
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,59 @@ def convert_records(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack
         )
         return _encode(source, task=task, transform=transform, classes=classes, out=out)
+
+
+def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str, Any]:
+    """As `convert_records`, for a record file that our own engine wrote: what is packed stays packed.
+
+    All of it is unpacked and checked. Ids are believed: those of lossily packed records cannot be computed
+    again, and they say which records are in a probe. Owners, groups and expiries stay.
+
+    Raises:
+        NocturneInputError: as `convert_records`; `records.format`, `records.rights`.
+    """
+    path, out = Path(path), Path(out)
+    opened = Records.open(path)
+    if opened.packed is None and opened.rights.empty and not len(opened.gone):
+        return convert_records(path, task=task, out=out)
+    _check_stored(opened)
+    made = Records(
+        task=task, x=opened.x if opened.packed is None else opened.packed, y=opened.y, z=opened.z,
+        ids=opened.ids, classes=opened.classes, transform=opened.transform, rights=opened.rights,
+        gone=opened.gone,
+    ).save(out)  # fmt: skip
+    with out.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "task": task,
+        "rows": len(made),
+        "x_shape": list(made.shape[1:]),
+        "x_dtype": (made.packed.dtype if made.packed is not None else made.x.dtype).name,
+        "classes": made.classes,
+        "label_histogram": _histogram(made.y, made.classes),
+        "transform": check_transform(made.transform.to_json()),
+        "has_logits": made.z is not None,
+        "duplicates": _duplicates(np.ascontiguousarray(made.ids)),
+        "size": out.stat().st_size,
+        "sha256": digest,
+    }
+
+
+def _check_stored(records: Records) -> None:
+    """Counts within limits, every number finite, everything unpacks. Raises NocturneInputError."""
+    if len(records) > limits.ROWS or records.classes > limits.CLASSES:
+        raise refuse(
+            "records.rows",
+            f"The file has {len(records):,} rows of {records.classes:,} classes; at most {limits.ROWS:,} of "
+            f"{limits.CLASSES:,} fit one set. Split it.",
+        )
+    step = max(1, limits.CHUNK // (8 * records.width))
+    for start in range(0, len(records), step):
+        part = slice(start, start + step)
+        if not np.isfinite(records.raw(part)).all():
+            raise refuse("records.non_finite", "x holds NaN or infinity. Such a record cannot be replayed.")
+        if records.z is not None and not np.isfinite(records.z[part]).all():
+            raise refuse("records.logits", "A stored logit is NaN or infinite, so it cannot be replayed.")
 
 
 def check_transform(transform: Mapping[str, Any]) -> dict[str, float]:

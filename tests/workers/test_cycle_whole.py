@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from django.conf import settings
+from django.urls import reverse
 
 from consolidation.demo import digits
 from consolidation.formats.checkpoint import inspect_checkpoint
+from consolidation.memory.store import Records
 from tests.workers.conftest import Run, trainer_log
 from webapp.checkpoints.choices import Standing
 from webapp.checkpoints.models import Checkpoint, Score
@@ -24,6 +27,8 @@ from webapp.live.models import Frame
 from webapp.memories.models import RecordSet, Use
 
 if TYPE_CHECKING:
+    from django.test import Client
+
     from tests.support.jobs import Lab
 
 
@@ -69,6 +74,48 @@ def test_two_wakes_a_sleep_and_a_score(lab: Lab, run_next: Run) -> None:
     assert (scored.state, scored.verdict) == (State.SUCCEEDED, ""), trainer_log(scored)
     assert Score.objects.get(pk=score.pk).value == pytest.approx(score.value)
     assert Checkpoint.objects.count() == 3
+
+
+def test_memories_stay_packed_within_their_bytes_and_the_day_is_used(
+    lab: Lab, run_next: Run, client: Client
+) -> None:
+    """What the wake's recipe asked for is what lies in the store, and what a night replays."""
+    for index in range(2):
+        lab.wake(index, epochs=2, codec="q4", memory_bytes=3000, memories=1000, selection="herding")
+        woke = run_next()
+        assert woke.state == State.SUCCEEDED, trainer_log(woke)
+    for kept in RecordSet.objects.filter(use=Use.MEMORIES):
+        records = Records.open(store_path(lab.workspace.pk, kept.sha256))
+        assert records.packed is not None and records.packed.codec.name == "q4"
+        assert 2000 < records.bytes["total"] <= 3000
+        raw = np.asarray(digits.demo_task(kept.task.position - 1).train.x)
+        assert (kept.rows, kept.x_dtype, kept.has_logits) == (len(records), str(raw.dtype), True)
+        assert kept.rows * raw[0].nbytes > records.bytes["x"], "plain, they would not fit"
+        assert kept.size_bytes == store_path(lab.workspace.pk, kept.sha256).stat().st_size
+    client.force_login(lab.alice)
+    page = client.get(reverse("records_list", args=[lab.project.pk])).content.decode()
+    assert page.count("uint8 · q4") == 2
+
+    lab.sleep(passes=2, fresh=100)
+    slept = run_next()
+    assert slept.state in {State.SUCCEEDED, State.REJECTED}, trainer_log(slept)
+    frames = Frame.objects.filter(cycle=slept, kind="data").order_by("seq")
+    events = [event for frame in frames for event in frame.payload["events"]]
+    told = [event["message"] for event in events if event["kind"] == "log" and "at hand" in event["message"]]
+    assert len(told) == 1 and f"100 training records of '{digits.TASKS[1]}'" in told[0]
+    assert str(lab.workspace.pk) not in told[0]
+
+
+def test_without_its_training_set_a_checkpoint_still_sleeps(lab: Lab, run_next: Run) -> None:
+    woke = lab.wake(0, epochs=1)
+    assert run_next().state == State.SUCCEEDED
+    assert woke.data is not None
+    store_path(lab.workspace.pk, woke.data.sha256).unlink()
+    lab.sleep(passes=1)
+    slept = run_next()
+    assert slept.state in {State.SUCCEEDED, State.REJECTED}, trainer_log(slept)
+    payloads = Frame.objects.filter(cycle=slept, kind="data").values_list("payload", flat=True)
+    assert not any("at hand" in json.dumps(payload) for payload in payloads)
 
 
 def test_the_record_of_a_cycle(lab: Lab, run_next: Run) -> None:

@@ -65,7 +65,8 @@ def records_by_task(project: Project) -> list[dict[str, Any]]:
     Returns:
         [{"task", "sets": [{"use", "label", "set": RecordSet or None, "histogram": [...], "width", ...}]}].
     """
-    found: dict[tuple[Any, str], RecordSet] = {(item.task_id, item.use): item for item in live_sets(project)}
+    sets = live_sets(project).select_related("cycle").defer("cycle__report")
+    found: dict[tuple[Any, str], RecordSet] = {(item.task_id, item.use): item for item in sets}
     return [
         {
             "task": task,
@@ -86,6 +87,7 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
     return {
         "shape": " × ".join(str(size) for size in item.x_shape),
         "transform": transform_words(item.transform),
+        "codec": _codec(item),
         # Coordinates of a picture 100 high, ten for each label.
         "bars": [
             {"label": label, "count": count, "x": 10 * label + 1, "y": 100 - height, "height": height}
@@ -95,6 +97,13 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "span": 10 * min(len(counts), BARS),
         "missing": sum(1 for count in counts if not count),
     }
+
+
+def _codec(item: RecordSet) -> str:
+    """How the inputs of memories are packed, by the recipe of the wake that kept them; "" for plainly."""
+    recipe = item.cycle.recipe if item.use == Use.MEMORIES and item.cycle is not None else {}
+    codec = str(recipe.get("codec", ""))
+    return "" if codec == "raw" else codec
 
 
 def transform_words(transform: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from consolidation.errors import NocturneInputError
-from consolidation.formats.records import X_TYPES, convert_records
+from consolidation.formats.records import X_TYPES, convert_records, recheck_records
 from consolidation.memory.store import Records, record_ids
 from tests.consolidation.formats.files import code_of
+from tests.consolidation.helpers import make_records
 
 
 def save(path: Path, **arrays: Any) -> Path:
@@ -214,3 +218,67 @@ def test_a_packed_set_that_unpacks_to_too_much_or_has_rights_is_refused(tmp_path
     with pytest.raises(NocturneInputError) as caught:
         convert(tmp_path / "q")
     assert code_of(caught) == "records.metadata"
+
+
+@pytest.mark.parametrize("codec", ["raw", "deflate", "columns", "q4", "q1"])
+def test_the_engines_own_file_stays_packed_when_it_is_checked_again(codec: str, tmp_path: Path) -> None:
+    kept = make_records(0, 70, 1, logits=True).encoded(codec)
+    kept.save(tmp_path / "f")
+    info = recheck_records(tmp_path / "f", task="renamed", out=tmp_path / "out")
+    again = Records.open(tmp_path / "out")
+    assert (again.packed.codec.name if again.packed else "raw") == codec
+    assert again.bytes == kept.bytes, "a budget of bytes still holds"
+    assert np.array_equal(again.ids, kept.ids), "a lossy record is known by what it was"
+    assert np.array_equal(again.inputs(), kept.inputs())
+    assert np.array_equal(again.y, kept.y)
+    assert again.z is not None and np.array_equal(again.z, np.asarray(kept.z, np.float16))
+    plain = convert_records(tmp_path / "f", task="renamed", out=tmp_path / "plain")
+    own = {"size", "sha256", "duplicates"}  # lossily packed, different records may look alike
+    assert {name: info[name] for name in info.keys() - own} == {
+        name: plain[name] for name in info.keys() - own
+    }
+    content = (tmp_path / "out").read_bytes()
+    assert (info["size"], info["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_what_is_known_of_each_record_stays_when_it_is_checked_again(tmp_path: Path) -> None:
+    expiry = np.arange(30) * 10**10
+    made = (
+        make_records(0, 30, 1)
+        .encoded("q4")
+        .with_rights(expiry=expiry)
+        .tombstoned(np.zeros((0, 16), np.uint8))
+    )
+    made.save(tmp_path / "f")
+    recheck_records(tmp_path / "f", task="first", out=tmp_path / "out")
+    again = Records.open(tmp_path / "out").rights.expiry
+    assert again is not None and np.array_equal(again, expiry)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"z": np.full((30, 4), np.nan, np.float16)}, "records.logits"),
+        ({"x.offsets": np.full(31, 2**31, np.uint32)}, "records.format"),
+        ({"x.data": np.full(2, 0xFF, np.uint8)}, "records.format"),
+        ({"y": np.full(30, 9, np.uint8)}, "records.label_range"),
+    ],
+)
+def test_a_packed_file_that_lies_is_not_kept(change: dict[str, Any], code: str, tmp_path: Path) -> None:
+    make_records(0, 30, 1, logits=True).encoded("columns").save(tmp_path / "f")
+    with safe_open(tmp_path / "f", "np") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(tensors | change, tmp_path / "f", metadata=metadata)
+    with pytest.raises(NocturneInputError) as refused:
+        recheck_records(tmp_path / "f", task="first", out=tmp_path / "out")
+    assert refused.value.code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_that_are_none_are_found_under_any_packing(tmp_path: Path) -> None:
+    x = np.zeros((9, 4), np.float32)
+    x[5, 2] = np.nan
+    Records(task="t", x=x, y=np.zeros(9, np.int64), classes=2).encoded("deflate").save(tmp_path / "f")
+    with pytest.raises(NocturneInputError) as refused:
+        recheck_records(tmp_path / "f", task="t", out=tmp_path / "out")
+    assert refused.value.code == "records.non_finite"
