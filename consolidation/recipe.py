@@ -88,25 +88,34 @@ class SleepRecipe(_Recipe):
     micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float | None = _number(None, 1e-9, 100.0, "learning rate; empty: from the wake's", optional=True)
-    lr_share: float = _number(1.5, 0.01, 100.0, "times the wake's learning rate, when lr is empty")
+    lr_share: float = _number(1.5, 0.01, 100.0, "learning rate as a multiple of the wake's, when lr is empty")
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")
     clip: float = _number(5.0, 0.0, 1e6, "largest gradient norm; 0: no clipping")
     sampling: str = _choice(
         "task-balanced",
         ("task-balanced", "uniform", "loss-weighted", "group-balanced"),
-        "which memories a batch holds",
+        "memories of a batch: equal shares a task, any, often the hard ones, or equal shares a group",
     )
     ce: float = _number(0.5, 0.0, 100.0, "weight of the labels")
     distill: float = _number(0.5, 0.0, 100.0, "weight of the stored logits")
     distill_loss: str = _choice("mse", ("mse", "kl"), "how stored logits are matched")
     temperature: float = _number(2.0, 0.1, 100.0, "temperature of the KL")
-    reconstruct: str = _choice("off", ("off", "consistency", "linear-decoder"), "the denoising objective")
+    reconstruct: str = _choice(
+        "off",
+        ("off", "consistency", "linear-decoder"),
+        "denoising: hidden states with noise stay near those without, or a linear map leads back to them",
+    )
     reconstruct_weight: float = _number(0.1, 0.0, 100.0, "weight of the denoising objective")
     noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms")
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
     average: float = _number(0.6, 0.0, 1.0, "last share of the steps whose weights are averaged")
     # reorganisation
-    fresh: int = _whole(1000, 0, 10**7, "records of the newest training set used while it is at hand")
+    fresh: int = _whole(
+        1000,
+        0,
+        10**7,
+        "records of the newest training set, while it is here, in place of its memories; 0: none",
+    )
     merge: float | None = _number(
         None, 0.0, 100.0, "weight of the reference in the Fisher merge; 0: off; empty: by the memories",
         optional=True,
@@ -118,7 +127,11 @@ class SleepRecipe(_Recipe):
     strengthen_top: float = _number(0.1, 0.0, 1.0, "share of weights strengthened")
     eta: float = _number(0.01, 0.0, 1.0, "how much; above 0.05 hurts")
     fisher_samples: int = _whole(512, 1, 10**7, "memories the significance is estimated on")
-    fisher_labels: str = _choice("sampled", ("sampled", "true", "exact"), "labels of the Fisher")
+    fisher_labels: str = _choice(
+        "sampled",
+        ("sampled", "true", "exact"),
+        "labels of the Fisher: drawn from the model, true, or every one",
+    )
     dream: float = _number(0.0, 0.0, 0.3, "dream steps as a share of the replay; 0: no dreams")
     dream_alpha: float = _number(0.2, 0.01, 10.0, "Beta(alpha, alpha) of the mixing")
     # gates and guard
@@ -151,7 +164,7 @@ class WakeRecipe(_Recipe):
     selection: str = _choice(
         "class-balanced",
         ("class-balanced", "reservoir", "ring", "herding", "max-loss"),
-        "which records are kept",
+        "records kept: equal shares a class, a fair draw, the last, nearest the class means, or the hardest",
     )
     memory_bytes: int | None = _whole(
         None, 1, 10**15, "most bytes of the records kept; empty: no limit", optional=True
@@ -159,7 +172,7 @@ class WakeRecipe(_Recipe):
     codec: str = _choice(
         "raw",
         ("raw", "deflate", "columns", "q4", "q2", "q1"),
-        "how kept inputs are packed; q4, q2 and q1 are lossy",
+        "how kept inputs are packed; q4, q2, q1: that many bits a number, lossy",
     )
     confidence: float = _number(0.95, 0.5, 0.999, "of the interval on the gain")
     seed: int = _whole(0, 0, 2**31 - 1, "of every random stream")

@@ -34,7 +34,9 @@ PRESET_WORDS: Final[dict[str, dict[str, Any]]] = {
     },
     "literal": {
         "title": gettext_lazy("Literal"),
-        "words": gettext_lazy("The article to the letter: labels only, pruning by Fisher alone."),
+        "words": gettext_lazy(
+            "The article to the letter: labels and denoising, no logits, pruning by F alone."
+        ),
     },
 }
 # These have fields of their own on the page, or none at all.
@@ -68,7 +70,7 @@ def recipe_groups(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[d
 def wake_fields(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The fields of a wake's recipe in order, as `recipe_groups` has them, each with its `default`."""
     return [
-        {**_field(item, typed, errors), "default": item.default}
+        {**_field(item, typed, errors), "default": _plain(item.default)}
         for item in dataclasses.fields(WakeRecipe)
         if item.name not in _HIDDEN
     ]
@@ -84,14 +86,23 @@ def _field(
         "help": meta["help"],
         "choices": meta.get("choices"),
         "whole": meta.get("whole", False),
+        "unset": meta["help"].partition("empty: ")[2],
         "allowed": allowed,
         "value": str(typed.get(item.name, "")),
         "error": errors.get(item.name),
     }
 
 
+def _plain(value: Any) -> str:
+    """A value as one would type it into its field: 0, 0.05; nothing for none."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _bound(value: float) -> str:
-    """The end of a range as people write it: 0.999, 1,000,000, 1e-09."""
+    """The end of a range as people write it: 0.999, 1,000,000, 1e15, 1e-09."""
+    if value >= 1e9 and float(f"{value:.0e}") == value:
+        mantissa, exponent = f"{value:.0e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
     return number_format(int(value), 0, force_grouping=True) if value == int(value) else f"{value:g}"
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
+from webapp.core.store import store_path
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
 
@@ -108,7 +109,8 @@ def checklist(project: Project, held: Sequence[Holding]) -> list[Check]:
     """What the sleep needs, in the order in which a person would mend it."""
     records = reverse("records_list", kwargs={"project_id": project.pk})
     upload = reverse("checkpoint_upload", kwargs={"project_id": project.pk})
-    return [_weights(project, upload), _memories(held, records), _probes(held, records), _reference(project)]
+    checks = [_weights(project, upload), _memories(held, records), _probes(held, records)]
+    return [*checks, _reference(project), *_day(project)]
 
 
 def _weights(project: Project, upload: str) -> Check:
@@ -169,3 +171,15 @@ def _reference(project: Project) -> Check:
     if current is None or current.parent_id is None:
         return Check("warn", _("The model before waking is not known, so merging is left out."))
     return Check("good", _("The model before waking is known: it takes part in merging."))
+
+
+def _day(project: Project) -> list[Check]:
+    """What the checkpoint has just learned helps the night, if its training set is still here. One query."""
+    woke = Cycle.objects.filter(result=project.current_id, kind=Kind.WAKE, data__isnull=False)
+    found = woke.values_list("data__task__name", "data__sha256").first() if project.current_id else None
+    if found is None or not store_path(project.workspace_id, found[1]).is_file():
+        return []
+    text = _(
+        "The training set of “%(task)s” is here: up to “fresh” of its records stand in for its memories."
+    )
+    return [Check("good", text % {"task": found[0]})]

@@ -12,6 +12,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fix
 from consolidation.recipe import PRESETS, SleepRecipe
 from tests.webapp import rows
 from tests.webapp.conftest import logged_in
+from webapp.core.store import store_path
 from webapp.cycles.models import Cycle
 from webapp.cycles.recipe_form import recipe_groups, typed_recipe
 from webapp.cycles.sleep_plan import known_wake, planned_steps
@@ -139,6 +140,43 @@ def test_every_value_of_the_recipe_has_a_field() -> None:
     elsewhere = {"preset", "wake_examples", "wake_lr", "snapshot_every_s", "snapshot_every_steps"}
     assert shown | elsewhere == {item.name for item in dataclasses.fields(SleepRecipe)}
     assert not shown & elsewhere
+
+
+def test_ranges_and_what_an_empty_field_means_are_said() -> None:
+    fields = {field["name"]: field for group in recipe_groups({}, {}) for field in group["fields"]}
+    assert fields["anchor"]["allowed"] == "0 – 1e9"
+    assert fields["noise"]["allowed"] == "0 – 10"
+    assert fields["seed"]["allowed"] == "0 – 2,147,483,647"
+    assert {name: field["unset"] for name, field in fields.items() if field["unset"]} == {
+        "lr": "from the wake's",
+        "merge": "by the memories",
+    }
+    optional = {item.name for item in dataclasses.fields(SleepRecipe) if item.metadata.get("optional")}
+    assert optional == {"lr", "merge", "wake_examples", "wake_lr"}, "an empty field says what it means"
+
+
+@pytest.mark.parametrize(("typed", "merge"), [("", None), ("0", 0.0), ("0,3", 0.3)])
+def test_an_empty_merge_is_by_the_memories_and_zero_is_off(
+    bob: User, awake: Project, typed: str, merge: float | None
+) -> None:
+    logged_in(bob).post(address(awake), {"preset": "night", "merge": typed})
+    assert newest(awake).recipe["merge"] == merge
+
+
+def test_the_checklist_says_when_the_days_training_set_is_used(bob: User, project: Project) -> None:
+    project.tasks.all().delete()
+    rows.night(project)
+    client, words = logged_in(bob), "The training set of “task 1” is here"
+    data = RecordSet.objects.get(project=project, use="training")
+    path = store_path(project.workspace_id, data.sha256)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    assert words not in client.get(address(project)).content.decode(), "it has slept since"
+    woke = rows.cycle(project, "wake", "succeeded", data=data, base=project.current)
+    rows.checkpoint(project, "wake", cycle=woke)
+    assert words in client.get(address(project)).content.decode()
+    path.unlink()
+    assert words not in client.get(address(project)).content.decode(), "the file is gone"
 
 
 def test_empty_fields_are_not_typed() -> None:

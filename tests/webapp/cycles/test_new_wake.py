@@ -43,6 +43,11 @@ def test_the_page_offers_what_can_be_learned(project: Project, training: RecordS
     assert f'value="{training.pk}" checked' in page
     for field in dataclasses.fields(WakeRecipe):
         assert f'name="{field.name}"' in page or field.name.startswith("snapshot")
+    assert "None" not in page
+    assert 'placeholder="no limit"' in page
+    assert 'placeholder="0"' in page
+    for choice in ("herding", "max-loss", "q4"):
+        assert f"<option>{choice}</option>" in page
 
 
 def test_one_click_starts_a_wake_with_the_usual_recipe(
@@ -64,11 +69,20 @@ def test_what_is_typed_is_what_is_trained(project: Project, training: RecordSet,
     assert (recipe["epochs"], recipe["lr"], recipe["optimizer"]) == (3, 0.05, "adamw")
 
 
+def test_how_memories_are_kept_can_be_chosen(project: Project, training: RecordSet, bob: User) -> None:
+    chosen = {"selection": "herding", "memory_bytes": "20000", "codec": "q4"}
+    logged_in(bob).post(address(project), {"data": training.pk, **chosen})
+    recipe = Cycle.objects.filter(project=project).latest("number").recipe
+    assert (recipe["selection"], recipe["memory_bytes"], recipe["codec"]) == ("herding", 20_000, "q4")
+
+
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
         ({"lr": "fast"}, "cycle.param_range"),
         ({"epochs": "0"}, "cycle.param_range"),
+        ({"memory_bytes": "0"}, "cycle.param_range"),
+        ({"codec": "zip"}, "cycle.param_range"),
         ({"data": "none"}, "cycle.no_data"),
     ],
 )

@@ -14,10 +14,10 @@ function show() {
   for (const field of form.querySelectorAll("[data-default]")) {
     const value = preset[field.getAttribute("data-default") ?? ""];
     const text = value === null || value === undefined ? "" : String(value);
-    if (field instanceof HTMLInputElement) field.placeholder = text;
+    if (field instanceof HTMLInputElement) field.placeholder = text || (field.dataset.unset ?? "");
     else if (field instanceof HTMLOptionElement) {
       field.dataset.words ??= field.textContent ?? "";
-      field.textContent = text ? interpolate(_("%(words)s: %(value)s"), { words: field.dataset.words, value: text }) : field.dataset.words;
+      field.textContent = text ? interpolate(_("%(value)s (preset)"), { value: text }) : field.dataset.words;
     }
   }
 }
