@@ -111,7 +111,10 @@ def sleep(
     ] = None,
     awake: Annotated[
         Path | None,
-        typer.Option(help="What the model has just learned (the last task), while you still have it."),
+        typer.Option(
+            help="The .npz or .jsonl file that the model has just learned from (the last task), while you "
+            "have it: some of its records stand in for that task's memories."
+        ),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="A preset (nap, night, deep, paper, literal) or a JSON file.")

@@ -218,6 +218,47 @@ def test_a_task_without_a_probe(night: dict[str, Path]) -> None:
     assert "task0" in refused(night, "cycle.no_probes")
 
 
+def test_what_was_just_learned_is_used_while_it_is_at_hand(night: dict[str, Path], tmp_path: Path) -> None:
+    def weights(*more: str) -> dict[str, bytes]:
+        answer = run.invoke(app, arguments(night, "--json", "--recipe", str(recipe), *more))
+        assert answer.exit_code in {OK, REJECTED}, answer.output
+        result = load_file(night["out"] / "model.safetensors")
+        return {name: tensor.tobytes() for name, tensor in result.items()}
+
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"preset": "nap", "passes": 2}')
+    task = digits.demo_task(1)
+    given = str(tmp_path / "whatever-its-name.npz")
+    transform: dict[str, Any] = dict(task.train.transform.to_json())
+    np.savez(given, x=task.train.x, y=task.train.y, **transform)
+    with_it = weights("--awake", given)
+    assert with_it == weights("--awake", given) != weights()
+    report = json.loads((night["out"] / "report.json").read_text())
+    assert set(report["after"]) == {"task0", "task1"}, "it is the last task's, whatever the file is called"
+
+
+@pytest.mark.parametrize("name", ["nothing.npz", "folder.npz", "notes.txt"])
+def test_training_records_that_are_no_file_of_records(
+    night: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "notes.txt").write_text("not records")
+    assert name in refused(night, "cycle.no_awake", "--awake", str(tmp_path / name))
+
+
+def test_training_records_that_do_not_fit_are_named(night: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "day.npz"
+    np.savez(path, x=np.zeros((3, 60), np.uint8), y=np.array([0, 1, 2]))
+    message = refused(night, "records.width", "--awake", str(path))
+    assert "training records" in message and "60" in message and "64" in message
+    np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.array([0]))
+    assert "day.npz" in refused(night, "npz.pickle_forbidden", "--awake", str(path))
+
+
+def test_training_records_that_are_all_in_the_probe(night: dict[str, Path]) -> None:
+    refused(night, "memories.empty", "--awake", str(night["probes"] / "01-task1.npz"))
+
+
 def test_folders_that_hold_nothing(night: dict[str, Path], tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -285,6 +326,11 @@ def test_the_demo_forgets_and_remembers() -> None:
     assert result["before"]["retention"] < 0.8 < result["after"]["retention"] <= 1.0
     assert 0 <= result["after"]["forgetting"] < result["before"]["forgetting"] <= 1.0
     assert result["seconds"] < 60
+
+
+def test_help_says_what_is_given_as_awake() -> None:
+    words = " ".join(run.invoke(app, ["sleep", "--help"]).output.split())
+    assert "--awake" in words and "that the model has just learned from" in words
 
 
 def test_help_shows_an_example() -> None:
