@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from consolidation.errors import NocturneInputError
 from consolidation.memory.order import Walk
 from consolidation.memory.sampling import gather
 from consolidation.memory.store import Records
@@ -49,6 +50,9 @@ def estimate_fisher(
         generator: of the sampled labels.
         seed: of the choice of records.
         before_chunk: called before each chunk (to ask for a stop).
+
+    Raises:
+        NocturneInputError: `fisher.non_finite`, when the model's answers or their gradients overflow.
     """
     sets = [sets] if isinstance(sets, Records) else sets
     groups = _choose(sets, samples, seed)
@@ -64,7 +68,17 @@ def estimate_fisher(
         for parameter in frozen:
             parameter.requires_grad_(False)
         model.train(training)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise _overflow("the squares of the gradients are")
     return Fisher({name: tensor.div_(count) for name, tensor in tensors.items()}, count, labels)
+
+
+def _overflow(what: str) -> NocturneInputError:
+    return NocturneInputError(
+        "fisher.non_finite",
+        f"The significance of the weights cannot be told: {what} beyond the largest number, because the "
+        "weights themselves are very large. Take an earlier checkpoint.",
+    )
 
 
 def _squares(
@@ -90,6 +104,8 @@ def _squares(
             batch = gather(sets, [(index, rows[place : place + ways.chunk])], sets[index].classes, device)
             with recorded_layers(ways.layers) as seen:
                 logits = model(batch.x)
+            if not bool(torch.isfinite(logits).all()):
+                raise _overflow("the answers are")
             for targets, weights in _targets(logits.detach(), batch.y, labels, generator):
                 loss = functional.cross_entropy(logits, targets, reduction="sum")
                 for parameter, squares in squares_by_rules(seen, loss, weights, len(targets)):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from consolidation.errors import NocturneInputError
 from consolidation.memory.order import Walk
 from consolidation.phases.per_sample import add_plainly, choose_ways
 from consolidation.phases.significance import estimate_fisher
@@ -71,6 +72,19 @@ def test_it_equals_brute_force(name: str, mode: str) -> None:
     assert (found.samples, found.labels) == (9, mode)
     assert_equal(found.tensors, brute_force(model, mode))
     assert plain_ones(model) == []
+    assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("mode", ["sampled", "true", "exact"])
+@pytest.mark.parametrize("size", [1e12, 1e30])
+def test_what_overflows_is_one_sentence(size: float, mode: str) -> None:
+    model = nets()["cnn with norms"]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(size)
+    with pytest.raises(NocturneInputError, match="beyond the largest number") as caught:
+        fisher(model, mode)
+    assert caught.value.code == "fisher.non_finite"
     assert hooks(model) == 0
 
 
