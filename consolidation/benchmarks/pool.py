@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
@@ -88,7 +90,7 @@ def _side_by_side(
 
     listener = Thread(target=listen, daemon=True)
     listener.start()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_take_queue, initargs=(ticks,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(ticks, os.getpid()))
     try:
         futures = [pool.submit(_row, number, spec, data, download) for number, spec in enumerate(todo)]
         for future in as_completed(futures):
@@ -106,9 +108,17 @@ def _side_by_side(
     pool.shutdown()
 
 
-def _take_queue(queue: Queue[tuple[int, int, int] | None]) -> None:
+def _begin(queue: Queue[tuple[int, int, int] | None], parent: int) -> None:
+    """In a worker process: where to report, and that it ends when its parent was killed."""
     global _ticks
     _ticks = queue
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _row(number: int, spec: RowSpec, data: Path | None, download: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from consolidation.benchmarks.cli import main
@@ -106,6 +107,20 @@ def test_a_killed_run_keeps_its_rows_and_goes_on(ran: Path, tmp_path: Path) -> N
         for row in rows_of(ran)
         if row["method"] in ("finetune", "er")
     }
+
+
+def test_worker_processes_end_when_their_parent_was_killed(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "consolidation.benchmarks", *command(tmp_path), "--workers", "2"]
+    process = psutil.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while len(process.children()) < 3 and process.is_running() and time.monotonic() < until:
+        time.sleep(0.01)  # two workers and multiprocessing's own tracker
+    children = process.children()
+    process.kill()
+    process.wait()
+    assert len(children) == 3
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
 
 
 def test_ctrl_c_ends_with_a_sentence(tmp_path: Path) -> None:
