@@ -1,7 +1,8 @@
 """The claims page: what was claimed, how we test it, what was measured, and the verdict. Torch-free.
 
 Every figure comes from rows of results files. "Supported" needs a mean that reaches the claim over at least
-two seeds and an interval that excludes no change; one seed decides nothing.
+two seeds and an interval that excludes no change; one seed decides nothing. The same rules hold for the night
+and for its rivals.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from consolidation.recipe import preset
 
 Rows = Sequence[Mapping[str, Any]]
 SUPPORTED, REFUTED, OPEN, CANNOT = "supported", "not supported", "not measured yet", "not testable here"
+EXCEEDED = "exceeded"  # of a claimed range: better than its upper end
 
 
 class Finding(NamedTuple):
@@ -40,7 +42,7 @@ class Claim:
 
 
 def rows_of(rows: Rows, benchmark: str, method: str, *, data: str | None = None) -> Rows:
-    """Rows of a method as the protocol has it (no changed recipe), one a seed.
+    """Rows of a method as the protocol has it (no changed recipe, model or number of epochs), one a seed.
 
     Where several budgets were run, 500 records in float32 come first, as published.
     """
@@ -49,7 +51,7 @@ def rows_of(rows: Rows, benchmark: str, method: str, *, data: str | None = None)
         for row in rows
         if row["method"] == method
         and row["settings"]["benchmark"] == benchmark
-        and not row["settings"].get("recipe")
+        and not any(row["settings"].get(name) for name in ("recipe", "model", "epochs"))
         and row["settings"].get("tasks") in (None, row["settings"].get("protocol", {}).get("tasks"))
         and (data is None or row["settings"].get("protocol", {}).get("data") == data)
     ]
@@ -61,7 +63,8 @@ def rows_of(rows: Rows, benchmark: str, method: str, *, data: str | None = None)
         return (own.get("codec") != "float32", own.get("buffer") != 500, own.get("buffer") or 0)
 
     best = min((rank(row) for row in found), default=None)
-    return [row for row in found if rank(row) == best]
+    # one configuration may be in several files: with the task's ids, in the ablation
+    return list({int(row["seed"]): row for row in reversed(found) if rank(row) == best}.values())[::-1]
 
 
 def _none(what: str) -> Finding:
@@ -94,8 +97,8 @@ def gain(benchmark: str, claimed: float, data: str | None = None) -> Callable[[R
     return judge
 
 
-def reduction(method: str, low: float, high: float | None) -> Callable[[Rows], Finding]:
-    """Forgetting reduction against fine-tuning, in percent, against a range (no upper end: at least)."""
+def reduction(method: str, low: float, high: float) -> Callable[[Rows], Finding]:
+    """Forgetting reduction against fine-tuning, in percent, against a claimed range."""
 
     def judge(rows: Rows) -> Finding:
         plain = by_seed(rows_of(rows, "permuted-mnist", "finetune"), "forgetting")
@@ -110,15 +113,17 @@ def reduction(method: str, low: float, high: float | None) -> Callable[[Rows], F
         if mean is None:
             return _none(f"{method} and fine-tuning on permuted-mnist")
         difference = paired_difference(per_seed, dict.fromkeys(per_seed, 0.0))
-        inside = mean.mean >= low and (high is None or mean.mean <= high)
-        beyond = " (more than claimed)" if high is not None and mean.mean > high else ""
-        return Finding(f"{plus_minus(mean)} %{beyond}", _verdict(inside, difference))
+        verdict = _verdict(mean.mean >= low, difference)
+        if verdict == SUPPORTED and mean.mean > high:
+            verdict = EXCEEDED
+        return Finding(f"{plus_minus(mean)} %", verdict)
 
     return judge
 
 
 def extra_time(method: str, claimed: float) -> Callable[[Rows], Finding]:
-    """Compute over fine-tuning's and wall time, in percent more, against "at most" the claim."""
+    """Compute over fine-tuning's and wall time, in percent more, against "at most" the claim: a method that
+    passes few examples but takes long is not cheap."""
 
     def judge(rows: Rows) -> Finding:
         mine = rows_of(rows, "permuted-mnist", method)
@@ -131,7 +136,8 @@ def extra_time(method: str, claimed: float) -> Callable[[Rows], Finding]:
         ]
         wall = spread(walls)
         text = f"compute {cost.mean:+.0f} %" + (f", wall clock {wall.mean:+.0f} %" if wall else "")
-        return Finding(text, SUPPORTED if round(cost.mean) <= claimed else REFUTED)
+        dearest = max(cost.mean, wall.mean if wall else cost.mean)
+        return Finding(text, SUPPORTED if round(dearest) <= claimed else REFUTED)
 
     return judge
 
@@ -249,7 +255,7 @@ def pending(reason: str) -> Callable[[Rows], Finding]:
 # ---------------------------------------------------------------- the claims, as the article makes them
 
 MNIST = "permuted-mnist, 20 tasks, MLP 784-100-100-10 (the claim names a 7B model, which we do not have)"
-COMPUTE = "compute, all passes counted"
+COMPUTE = "compute with all passes counted, and wall clock; the dearer of the two is judged"
 SETTINGS = (
     Claim("20-task permuted MNIST: ACC 44.1 → 68.9", "+56.2 %", MNIST, gain("permuted-mnist", 56.2)),
     Claim("Sequential CIFAR-100, 10 tasks: 52.3 → 73.1", "+39.8 %", "split-cifar on CIFAR-100",
@@ -270,7 +276,7 @@ COSTS = (
     Claim("Experience replay costs little time", "+10 %", COMPUTE, extra_time("er", 10)),
     Claim("Experience replay needs a buffer only", "medium", "weights and bytes", memory("er", False)),
     Claim("Synaptic Sleep Replay reduces forgetting", "50-70 %", "Night preset on " + MNIST,
-          reduction("sleep", 50, None)),
+          reduction("sleep", 50, 70)),
     Claim("Synaptic Sleep Replay costs its sleep time", "+15 %", COMPUTE,
           extra_time("sleep", 15)),
     Claim("Synaptic Sleep Replay needs a buffer only", "medium", "weights and bytes", memory("sleep", False)),
@@ -297,9 +303,10 @@ def claims_page(rows: Rows) -> str:
         "",
         "The claims are those of the article that started this product; none is a result of ours. The "
         "measured figures are read from results files; mean ± sample sd over seeds, differences paired by "
-        "seed with a 95 % t interval. *Supported*: the mean reaches the claim and the interval excludes no "
-        "change. Rivals are claimed to lie in a range; a rival that does better than that is not supported "
-        "either. Made by `python -m consolidation.benchmarks claims`.",
+        "seed with a 95 % t interval, not corrected for the number of comparisons. *Supported*: the mean "
+        "reaches the claim and the interval excludes no change. *Exceeded*: the same, and better than "
+        "the upper end of the range that was claimed, which is as wrong as one that is not reached. "
+        "Made by `python -m consolidation.benchmarks claims`.",
     ]
     for title, claims in (
         ("Gain over fine-tuning", SETTINGS), ("Forgetting, time and memory", COSTS), ("Also claimed", ALSO),

@@ -5,40 +5,44 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from itertools import pairwise
 
+from consolidation.benchmarks.labels import Box, Label, Mark, place_labels
 from consolidation.benchmarks.table import Line, plus_minus
 
-WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 64, 150, 58, 56
-# the product's task colours, light and dark (webapp/static/css/tokens.css)
+WIDTH, HEIGHT = 760, 460
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 92, 62
+# the product's task colours, light and dark (webapp/static/css/tokens.css); the first is the night's
 TONES = (
     ("#2a5bc9", "#8fb4ff"), ("#b97800", "#e69f00"), ("#008560", "#00b389"), ("#b5527f", "#d98cb3"),
     ("#c75300", "#f07a3c"), ("#2f8fc4", "#4f8fe6"), ("#827a00", "#e8dc55"), ("#5f6879", "#9aa4b8"),
 )  # fmt: skip
 INKS = {
-    "bg": ("#ffffff", "#151a24"), "grid": ("#e2e6ed", "#232a38"), "text": ("#161b26", "#e6eaf2"),
+    "bg": ("#ffffff", "#151a24"), "grid": ("#e9ecf2", "#232a38"), "text": ("#161b26", "#e6eaf2"),
     "muted": ("#565f72", "#97a1b4"),
 }  # fmt: skip
 
 
 def compute_plot(title: str, found: Sequence[Line]) -> str:
     """The SVG's text: compute (times fine-tuning) to the right, ACC upwards, one mark a method with a bar of
-    one standard deviation over seeds. Methods without an ACC are left out."""
-    shown = [line for line in found if line.acc is not None]
-    points = [(line, line.compute, line.acc.mean, line.acc.sd or 0.0) for line in shown if line.acc]
-    x_ticks = _ticks(min([0.9, *(p[1] for p in points)]), max([1.5, *(p[1] for p in points)]))
-    y_ticks = _ticks(
-        min((p[2] - p[3] for p in points), default=0), max((p[2] + p[3] for p in points), default=100)
-    )
+    one standard deviation over seeds, its name and figure beside it. Methods without an ACC are left out."""
+    points = [(line, line.compute, line.acc.mean, line.acc.sd or 0.0) for line in found if line.acc]
+    left, right = 0.9, max([1.5, *(p[1] for p in points)]) * 1.02
+    low = min((p[2] - p[3] for p in points), default=0.0)
+    high = max((p[2] + p[3] for p in points), default=100.0)
+    room = max(1.0, 0.06 * (high - low))
+    low, high = low - room, high + room
+    floor = HEIGHT - BOTTOM
 
     def x(value: float) -> float:
-        return LEFT + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+        return LEFT + 14 + (value - left) / (right - left) * (WIDTH - LEFT - RIGHT - 14)
 
     def y(value: float) -> float:
-        return HEIGHT - BOTTOM - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - TOP - BOTTOM)
+        return floor - (value - low) / (high - low) * (floor - TOP)
 
     said = "; ".join(f"{line.label} {plus_minus(line.acc)} % at {cost:.2f}" for line, cost, _, _ in points)
+    seeds = sorted({line.seeds for line, *_ in points})
+    over = f"{seeds[0]} seed{'s' if seeds[0] > 1 else ''}" if len(seeds) == 1 else "the seeds"
+    size = min(16.0, (WIDTH - LEFT - RIGHT) / (0.56 * max(1, len(title))))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'aria-labelledby="title desc">',
@@ -46,49 +50,73 @@ def compute_plot(title: str, found: Sequence[Line]) -> str:
         f'<desc id="desc">Average accuracy against compute over fine-tuning. {escape(said)}.</desc>',
         f"<style>{_style()}</style>",
         f'<rect class="bg" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
-        f'<text class="head" x="{LEFT}" y="32">{escape(title)}</text>',
+        f'<text class="head" style="font-size:{size:.1f}px" x="{LEFT - 32}" y="34">{escape(title)}</text>',
+        f'<text class="tick" x="{LEFT - 32}" y="56">Mean over {over}; a bar is one standard deviation either '
+        "way. Up and to the left is better.</text>",
+        f'<text class="tick" x="{LEFT - 32}" y="{TOP - 12}">↑ average accuracy, %</text>',
+        f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 16}" text-anchor="end">compute, times '
+        "fine-tuning</text>",
+        f'<text class="tick" x="{LEFT}" y="{HEIGHT - 16}">← cheaper</text>',
     ]
-    for value in x_ticks:
-        parts.append(f'<path class="grid" d="M{x(value):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 18}" '
-                     f'text-anchor="middle">{value:g}×</text>')  # fmt: skip
-    for value in y_ticks:
+    for value in _ticks(low, high):
         parts.append(f'<path class="grid" d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(
             f'<text class="tick" x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
-    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 14}">compute, times fine-tuning</text>')
-    parts.append(f'<text class="tick" x="{LEFT}" y="{TOP - 8}">ACC, %</text>')
-    labels = _apart([y(acc) for _, _, acc, _ in points])
-    for number, ((line, cost, acc, sd), place) in enumerate(zip(points, labels, strict=True)):
-        tone = f"t{number % len(TONES)}"
-        if sd:
-            parts.append(f'<path class="{tone} bar" d="M{x(cost):.1f} {y(acc - sd):.1f}V{y(acc + sd):.1f}"/>')
-        parts.append(f'<circle class="{tone}" cx="{x(cost):.1f}" cy="{y(acc):.1f}" r="5"/>')
-        parts.append(f'<path class="{tone} lead" d="M{x(cost) + 6:.1f} {y(acc):.1f}L{x(cost) + 14:.1f} '
-                     f'{place:.1f}"/>')  # fmt: skip
-        parts.append(f'<text class="name" x="{x(cost) + 17:.1f}" y="{place + 4:.1f}">{escape(line.label)} '
-                     f"{acc:.1f}</text>")  # fmt: skip
+    parts.append(f'<path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>')
+    for value in _ticks(left, right):
+        parts.append(f'<path class="axis" d="M{x(value):.1f} {floor}v5"/>')
+        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{floor + 20}" '
+                     f'text-anchor="middle">{value:g}×</text>')  # fmt: skip
+    marks = [Mark(x(c), y(a), y(a - sd) - y(a), f"{line.label} {_figure(line)}") for line, c, a, sd in points]
+    labels = place_labels(marks, Box(LEFT, TOP, WIDTH - 4, floor))
+    tones = _tones([line.label for line, *_ in points])
+    for (line, *_), mark, label, tone in zip(points, marks, labels, tones, strict=True):
+        parts += _drawn(line, mark, label, tone)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def _figure(line: Line) -> str:
+    if line.acc is None:
+        return ""
+    return f"{line.acc.mean:.1f}" + (f" ± {line.acc.sd:.1f}" if line.acc.sd is not None else "")
+
+
+def _tones(names: Sequence[str]) -> list[int]:
+    """The night has the first tone, whatever its place; the others take turns with the rest."""
+    ours = [name == "sleep" for name in names]
+    turn = iter(range(len(names)))
+    return [0 if own else 1 + next(turn) % (len(TONES) - 1) for own in ours]
+
+
+def _drawn(line: Line, mark: Mark, label: Label, tone: int) -> list[str]:
+    """The bar, the mark, a line to a label that lies far off, and the label."""
+    own = tone == 0
+    parts = []
+    if mark.reach:
+        parts.append(f'<path class="t{tone} bar" d="M{mark.x:.1f} {mark.y - mark.reach:.1f}'
+                     f'V{mark.y + mark.reach:.1f}"/>')  # fmt: skip
+    if label.far:
+        end = label.x - 2 if label.anchor == "start" else label.x + 2
+        parts.append(f'<path class="t{tone} lead" d="M{mark.x:.1f} {mark.y:.1f}L{end:.1f} '
+                     f'{label.y - 4:.1f}"/>')  # fmt: skip
+    parts.append(
+        f'<circle class="t{tone} mark" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{6.5 if own else 5}"/>'
+    )
+    parts.append(
+        f'<text class="name{" own" if own else ""}" x="{label.x:.1f}" y="{label.y:.1f}" '
+        f'text-anchor="{label.anchor}">{escape(line.label)} <tspan class="figure">{_figure(line)}</tspan>'
+        "</text>"
+    )
+    return parts
+
+
 def _ticks(low: float, high: float) -> list[float]:
-    """Four to nine round values that enclose low and high."""
+    """Three to seven round values between low and high."""
     span = max(high - low, 1e-6)
-    step = 10 ** math.floor(math.log10(span / 4))
+    step = 10.0 ** math.floor(math.log10(span / 4))
     step *= next(m for m in (1, 2, 5, 10) if span / (step * m) <= 6)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(step * index, 10) for index in range(first, max(last, first + 1) + 1)]
-
-
-def _apart(places: Sequence[float], least: float = 15.0) -> list[float]:
-    """The same heights, moved so that no two labels overlap."""
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    found = list(places)
-    for above, below in pairwise(order):
-        found[below] = max(found[below], found[above] + least)
-    excess = max((found[index] for index in order), default=0.0) - (HEIGHT - BOTTOM)
-    return [place - excess for place in found] if excess > 0 else found
+    return [round(step * n, 10) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _style() -> str:
@@ -98,12 +126,16 @@ def _style() -> str:
         )  # fmt: skip
         ink = {name: pair[which] for name, pair in INKS.items()}
         return (
-            f".bg{{fill:{ink['bg']}}}.grid{{stroke:{ink['grid']}}}.head,.name{{fill:{ink['text']}}}"
-            f".tick{{fill:{ink['muted']}}}{tones}"
+            f"{tones}.bg{{fill:{ink['bg']}}}.grid{{stroke:{ink['grid']}}}.axis{{stroke:{ink['muted']}}}"
+            f".head,.name{{fill:{ink['text']}}}.tick,.figure{{fill:{ink['muted']}}}.mark{{stroke:{ink['bg']}}}"
+            f".name{{stroke:{ink['bg']}}}"
         )
 
     base = (
-        'text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}.head{font-size:16px;'
-        "font-weight:600}.bar{stroke-width:2}.lead{stroke-width:1;fill:none}"
+        'text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}.head{font-weight:600}'
+        ".bar{stroke-width:2}.mark{stroke-width:1.5}.lead{stroke-width:1;opacity:.6}"
+        # names stay readable over a grid line
+        ".name{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}.own{font-weight:600}"
+        ".figure{font-weight:400;font-variant-numeric:tabular-nums}"
     )
     return f"{base}{rules(0)}@media (prefers-color-scheme:dark){{{rules(1)}}}"
