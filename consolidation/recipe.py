@@ -30,6 +30,12 @@ def _choice(default: str, choices: tuple[str, ...], help_text: str) -> Any:
     return field(default=default, metadata={"choices": choices, "help": help_text})
 
 
+def _precision() -> Any:
+    return _choice(
+        "fp32", ("fp32", "bf16"), "numbers of the training passes; bf16: faster on newer hardware, coarser"
+    )
+
+
 def _refuse(name: str, value: object, allowed: str) -> NocturneInputError:
     return NocturneInputError(
         CODE, f"{name} is {shorten(value)}; allowed: {allowed}.", field=name, value=shorten(value)
@@ -86,6 +92,7 @@ class SleepRecipe(_Recipe):
     # the replay step
     batch: int = _whole(64, 1, 65_536, "memories a step")
     micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
+    precision: str = _precision()
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float | None = _number(None, 1e-9, 100.0, "learning rate; empty: from the wake's", optional=True)
     lr_share: float = _number(1.5, 0.01, 100.0, "learning rate as a multiple of the wake's, when lr is empty")
@@ -156,6 +163,7 @@ class WakeRecipe(_Recipe):
 
     epochs: int = _whole(1, 1, 10_000, "passes over the training set")
     batch: int = _whole(128, 1, 65_536, "examples a step")
+    precision: str = _precision()
     optimizer: str = _choice("sgd", ("sgd", "adamw"), "how the weights are moved")
     lr: float = _number(0.2, 1e-9, 100.0, "learning rate")
     momentum: float = _number(0.0, 0.0, 0.999, "momentum of SGD")

@@ -19,6 +19,7 @@ from consolidation.memory.sampling import Batch, Sampler
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
 from consolidation.objectives.classification import cross_entropy
+from consolidation.phases.precision import passes
 from consolidation.phases.training import LoopPlan, Terms, Training
 from consolidation.probes import Probes
 from consolidation.report import Report, outcome
@@ -95,7 +96,9 @@ def wake(
 
 def _learn(run: Run, recipe: WakeRecipe, data: Records) -> None:
     def loss(batch: Batch) -> Terms:
-        value = cross_entropy(run.model(batch.x), batch.y).mean()
+        with passes(recipe.precision, run.device):
+            logits = run.model(batch.x)
+        value = cross_entropy(logits.float(), batch.y).mean()
         return Terms(value, {"ce": value})
 
     plan = LoopPlan(

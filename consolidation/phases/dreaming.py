@@ -17,6 +17,7 @@ from consolidation.estimate import dream_steps
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.objectives.classification import cross_entropy, distillation
 from consolidation.phases.gate import propose
+from consolidation.phases.precision import passes
 from consolidation.phases.replay import ReplayLoss, learning_rate
 from consolidation.phases.training import LoopPlan, Terms, Training
 
@@ -68,11 +69,13 @@ class DreamLoss:
         depth = int(torch.randint(len(self.blocks) + 1, (1,), generator=generator))
         across = bool(torch.randint(2, (1,), generator=generator))
         partner = partners(batch.task.cpu(), across, generator).to(batch.x.device)
-        if depth == 0:
-            logits = self.run.model(share * batch.x + (1 - share) * batch.x[partner])
-        else:
-            with mixed(self.blocks[depth - 1], partner, share):
-                logits = self.run.model(batch.x)
+        with passes(recipe.precision, self.run.device):
+            if depth == 0:
+                logits = self.run.model(share * batch.x + (1 - share) * batch.x[partner])
+            else:
+                with mixed(self.blocks[depth - 1], partner, share):
+                    logits = self.run.model(batch.x)
+        logits = logits.float()
         label = share * cross_entropy(logits, batch.y) + (1 - share) * cross_entropy(logits, batch.y[partner])
         both = batch.stored & batch.stored[partner]
         weight = torch.where(both, recipe.ce, recipe.ce + recipe.distill)

@@ -21,12 +21,14 @@ from consolidation.objectives.classification import cross_entropy, distillation
 from consolidation.phases.accumulating import Terms
 from consolidation.phases.noise import noisy, recorded
 from consolidation.phases.optimizers import clear_gradients
+from consolidation.phases.precision import passes
 from consolidation.phases.range_test import find_rate
 from consolidation.phases.reconstructing import LinearDecoders, consistency
 from consolidation.phases.training import LoopPlan, Training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from consolidation.memory.store import Records
     from consolidation.recipe import SleepRecipe
@@ -96,13 +98,16 @@ class ReplayLoss:
     def __call__(self, batch: Batch) -> Terms:
         run, recipe, model = self.run, self.recipe, self.run.model
         if not self.denoise:
-            with noisy(self.blocks, recipe.noise, run.generators["noise"]):
-                terms = rehearsal(model(batch.x), batch, recipe, self.stored)
+            with passes(recipe.precision, run.device), self._noisy():
+                logits = model(batch.x)
+            terms = rehearsal(logits.float(), batch, recipe, self.stored)
         else:
-            with torch.no_grad(), recorded(self.blocks) as clean:
+            with passes(recipe.precision, run.device), torch.no_grad(), recorded(self.blocks) as clean:
                 model(batch.x)
-            with noisy(self.blocks, recipe.noise, run.generators["noise"]), recorded(self.blocks) as noised:
-                terms = rehearsal(model(batch.x), batch, recipe, self.stored)
+            with passes(recipe.precision, run.device), self._noisy(), recorded(self.blocks) as noised:
+                logits = model(batch.x)
+            terms = rehearsal(logits.float(), batch, recipe, self.stored)
+            clean, noised = [h.float() for h in clean], [h.float() for h in noised]
             apart = consistency(clean, self.decoders(noised) if self.decoders else noised)
             terms.parts["reconstruct"] = apart
             terms = terms._replace(loss=terms.loss + recipe.reconstruct_weight * apart)
@@ -111,6 +116,9 @@ class ReplayLoss:
             terms.parts["anchor"] = pull
             terms = terms._replace(loss=terms.loss + recipe.anchor * pull)
         return terms
+
+    def _noisy(self) -> AbstractContextManager[None]:
+        return noisy(self.blocks, self.recipe.noise, self.run.generators["noise"])
 
 
 def zero_masks(run: Run) -> dict[str, Tensor]:
