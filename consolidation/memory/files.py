@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 KEY = "nocturne.records"
 MAX_HEADER = 1 << 20
+MOST_TENSORS = 32  # every map holds a file open
 DTYPES = {
     "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
     "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
@@ -76,8 +77,10 @@ def map_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         good = (
             isinstance(meta["task"], str) and isinstance(meta["classes"], int) and meta["version"] in (1, 2)
         )
+        if len(header) > MOST_TENSORS:
+            raise broken("it holds more tensors than a record file has")
         tensors = {name: _one(path, 8 + length, size, item) for name, item in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, NocturneInputError):
             raise
         raise broken("its header cannot be read") from error
@@ -132,7 +135,7 @@ def read_packed(tensors: Mapping[str, Array], meta: Mapping[str, Any], rows: int
         and all(isinstance(length, int) and 1 <= length < 1 << 32 for length in shape)
         and shape[0] == rows
         and isinstance(block, int)
-        and meta.get("dtype") in {np.dtype(kind).str for kind in DTYPES.values()}
+        and meta.get("dtype") in [np.dtype(kind).str for kind in DTYPES.values()]
     )
     if not good or offsets is None or not isinstance(shape, list) or not isinstance(block, int):
         raise broken("its packed inputs are not described as they must be")

@@ -276,9 +276,12 @@ class Records:
         gone = tensors.get("gone")
         if gone is not None and (gone.dtype != np.uint8 or gone.ndim != 2 or gone.shape[1] != 16):
             raise broken("its ids do not line up")
+        z = tensors.get("z")
+        if z is not None and z.dtype != np.float16:
+            raise broken("its logits have a wrong type")
         return cls(
             task=meta["task"], classes=meta["classes"], transform=Transform.from_json(meta.get("transform")),
-            x=x, y=y if y.dtype == np.int64 else y.astype(np.int64), z=tensors.get("z"), ids=ids,
+            x=x, y=y if y.dtype == np.int64 else y.astype(np.int64), z=z, ids=ids,
             rights=read_rights(tensors, meta) if version == 2 else None, gone=gone,
         )  # fmt: skip
 

@@ -89,6 +89,12 @@ LIES: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "huge block": lambda h, m: m.update(block=1 << 40),
     "dtype": lambda h, m: m.update(dtype="O"),
     "other dtype": lambda h, m: m.update(dtype="<f4"),
+    "dtype list": lambda h, m: m.update(dtype=["<f4"]),
+    "endless shape": lambda h, m: h["x.data"].update(shape=[float("inf")]),
+    "logits of whole numbers": lambda h, m: h.update(
+        z={"dtype": "U8", "shape": [30, 4], "data_offsets": [0, 120]}
+    ),
+    "a thousand tensors": lambda h, m: h.update({f"t{n}": h["y"] for n in range(1000)}),
     "no offsets": lambda h, m: h.pop("x.offsets"),
     "version": lambda h, m: m.update(version=3),
     "words": lambda h, m: m.update(words={"owner": [1]}),
