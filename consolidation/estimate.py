@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.registry import family_spec
+from consolidation.memory.order import RESIDENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,6 +131,10 @@ def estimate(
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
     activations = int(FLOAT * KEPT_EACH * at_once * hidden)
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
+    spec = family_spec(family)
+    clean = spec.validate_config(config)
+    records = FLOAT * total * (spec.input_width(clean) + spec.outputs(clean))
+    resident += records if records <= RESIDENT_BYTES else 0
     minutes = None
     if dry_run is not None:
         passes = recipe.rounds + (2 if reference and recipe.merge != 0 else 0)

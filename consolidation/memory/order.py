@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+RESIDENT_BYTES = 1 << 28  # float32 inputs and logits of all sets up to this size stay in memory
 AHEAD = 64  # draws that are laid out together
 HOLD = 16  # draws between two looks at the losses
 FLOOR = 0.1  # least weight of a record, in units of the mean loss

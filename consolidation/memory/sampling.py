@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from consolidation.memory.order import LossWeights, Rows, Shares
+from consolidation.memory.order import RESIDENT_BYTES, LossWeights, Rows, Shares
 
 if TYPE_CHECKING:
     from consolidation.memory.store import Records
 
 MODES = ("task-balanced", "uniform", "loss-weighted", "group-balanced")
-RESIDENT_BYTES = 1 << 28  # float32 inputs and logits of all sets up to this size stay in memory
-FIRST = 4  # draws before that is worth while: a sampler may be made for a few steps only
+FIRST = 4  # draws before keeping all in memory is worth while: a sampler may be made for a few steps only
+CHUNK = 4096  # records turned into floats at a time, which takes several copies of them
 
 
 class Batch(NamedTuple):
@@ -49,7 +49,6 @@ class Sampler:
         self.starts = np.cumsum([0, *(len(records) for records in sets)])
         self.drawn = 0
         self._order = self._ordered(seed)
-        self.walks = self._order.walks if isinstance(self._order, Shares) else []
         self._resident: Batch | None = None
         self._rows: Rows = np.empty(0, np.int64)
 
@@ -121,7 +120,13 @@ def _groups(records: Records) -> Rows:
 
 def gather(sets: list[Records], groups: list[tuple[int, Rows]], outputs: int, device: torch.device) -> Batch:
     """The named rows of the named sets as one batch on `device`."""
-    x = np.concatenate([sets[i].inputs(rows) for i, rows in groups])
+    x = np.empty((sum(len(rows) for _, rows in groups), sets[groups[0][0]].width), np.float32)
+    place = 0
+    for i, rows in groups:
+        for begin in range(0, len(rows), CHUNK):
+            part = sets[i].inputs(rows[begin : begin + CHUNK])
+            x[place : place + len(part)] = part
+            place += len(part)
     y = np.concatenate([np.asarray(sets[i].y[rows]) for i, rows in groups])
     task = np.concatenate([np.full(len(rows), i, np.int64) for i, rows in groups])
     z = np.zeros((len(y), outputs), np.float32)

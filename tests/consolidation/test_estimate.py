@@ -21,6 +21,7 @@ from consolidation.memory.store import Records
 from consolidation.phases.reconstructing import LinearDecoders
 from consolidation.recipe import preset
 from consolidation.weights import new_model, save_fisher, save_model
+from tests.bench.sections import engine_estimate
 from tests.bench.sections.engine_estimate import peak, told
 from tests.consolidation.helpers import bits, hooks, make_world
 
@@ -148,3 +149,14 @@ def test_without_known_sizes_a_dry_run_is_asked_for() -> None:
 def test_memory_at_its_highest_is_within_a_quarter(case: str) -> None:
     """Of a process of its own that does a short night."""
     assert told(case) == pytest.approx(peak(case), rel=0.25)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak")
+def test_memories_that_stay_in_memory_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 of 784 numbers: 64 MB as the floats that the model is given."""
+    monkeypatch.setattr(engine_estimate, "EACH", 10_000)
+    code = "import tests.bench.sections.engine_estimate as e; e.EACH = 10_000; e.STEPS = 8; e.alone('mlp, small')"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert told("mlp, small") == pytest.approx(int(done.stdout), rel=0.25)
+    assert told("mlp, small") > 300e6
