@@ -19,7 +19,7 @@ from webapp.core.undo import done
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
-from webapp.cycles.sleep_plan import checklist, estimates, known_wake
+from webapp.cycles.sleep_plan import checklist, day_at_hand, estimates, known_wake
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.projects.selectors import holdings
@@ -86,7 +86,8 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     # A preset's numbers go to the page's script, which shows what an empty field stands for.
     numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
     rows = sum(h.memories.rows for h in held if h.memories)
-    checks = checklist(project, held)
+    day = day_at_hand(project)
+    checks = checklist(project, held, day)
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),
@@ -97,7 +98,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "chosen_preset": chosen if chosen in PRESETS else DEFAULT_PRESET,
         "presets": [
             {"name": name, **PRESET_WORDS[name], "estimate": estimate}
-            for name, estimate in estimates(project, PRESETS, held, known.get("wake_examples")).items()
+            for name, estimate in estimates(project, PRESETS, held, known.get("wake_examples"), day).items()
         ],
         "numbers": numbers,
         "memory_rows": rows,

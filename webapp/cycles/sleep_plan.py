@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from consolidation.recipe import SleepRecipe
+    from webapp.memories.models import RecordSet
     from webapp.projects.models import Project
     from webapp.projects.selectors import Holding
 
@@ -76,18 +77,38 @@ def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
     return {name: value for name, value in fields.items() if value}
 
 
+def day_at_hand(project: Project) -> RecordSet | None:
+    """What the current checkpoint has just learned from, while its file is here. One query."""
+    woke = Cycle.objects.filter(result=project.current_id, kind=Kind.WAKE, data__isnull=False)
+    cycle = woke.select_related("data__task").first() if project.current_id else None
+    data = cycle.data if cycle else None
+    return data if data and store_path(project.workspace_id, data.sha256).is_file() else None
+
+
+def replayed_rows(recipe: SleepRecipe, held: Sequence[Holding], day: RecordSet | None) -> int:
+    """How many records the night has: the memories, and a sample of the day in the place of its task's.
+
+    0 without any memories: then there is no night.
+    """
+    if not any(h.memories for h in held):
+        return 0
+    fresh = min(recipe.fresh, day.rows) if day else 0
+    others = [h.memories.rows for h in held if h.memories and not (fresh and day and h.task == day.task)]
+    return sum(others) + fresh
+
+
 def estimates(
     project: Project,
     presets: Mapping[str, SleepRecipe],
     held: Sequence[Holding],
     wake_examples: float | None,
+    day: RecordSet | None,
 ) -> dict[str, Estimate]:
-    """What each preset takes with today's memories. One query."""
-    rows = sum(h.memories.rows for h in held if h.memories)
+    """What each preset takes with today's memories and what is at hand of the day. One query."""
     pace = _seconds_a_step(project)
     found = {}
     for name, recipe in presets.items():
-        steps = planned_steps(recipe, rows, wake_examples)
+        steps = planned_steps(recipe, replayed_rows(recipe, held, day), wake_examples)
         found[name] = Estimate(steps, steps * pace if steps and pace else None)
     return found
 
@@ -105,12 +126,12 @@ def _seconds_a_step(project: Project) -> float | None:
     return (last.finished_at - last.started_at).total_seconds() / last.step
 
 
-def checklist(project: Project, held: Sequence[Holding]) -> list[Check]:
+def checklist(project: Project, held: Sequence[Holding], day: RecordSet | None) -> list[Check]:
     """What the sleep needs, in the order in which a person would mend it."""
     records = reverse("records_list", kwargs={"project_id": project.pk})
     upload = reverse("checkpoint_upload", kwargs={"project_id": project.pk})
     checks = [_weights(project, upload), _memories(held, records), _probes(held, records)]
-    return [*checks, _reference(project), *_day(project)]
+    return [*checks, _reference(project), *_day(day)]
 
 
 def _weights(project: Project, upload: str) -> Check:
@@ -173,13 +194,10 @@ def _reference(project: Project) -> Check:
     return Check("good", _("The model before waking is known: it takes part in merging."))
 
 
-def _day(project: Project) -> list[Check]:
-    """What the checkpoint has just learned helps the night, if its training set is still here. One query."""
-    woke = Cycle.objects.filter(result=project.current_id, kind=Kind.WAKE, data__isnull=False)
-    found = woke.values_list("data__task__name", "data__sha256").first() if project.current_id else None
-    if found is None or not store_path(project.workspace_id, found[1]).is_file():
+def _day(day: RecordSet | None) -> list[Check]:
+    if day is None:
         return []
     text = _(
         "The training set of “%(task)s” is here: up to “fresh” of its records stand in for its memories."
     )
-    return [Check("good", text % {"task": found[0]})]
+    return [Check("good", text % {"task": day.task.name})]

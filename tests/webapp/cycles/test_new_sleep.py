@@ -15,8 +15,9 @@ from tests.webapp.conftest import logged_in
 from webapp.core.store import store_path
 from webapp.cycles.models import Cycle
 from webapp.cycles.recipe_form import recipe_groups, typed_recipe
-from webapp.cycles.sleep_plan import known_wake, planned_steps
+from webapp.cycles.sleep_plan import day_at_hand, estimates, known_wake, planned_steps, replayed_rows
 from webapp.memories.models import RecordSet
+from webapp.projects.selectors import holdings
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -175,6 +176,14 @@ def test_the_checklist_says_when_the_days_training_set_is_used(bob: User, projec
     woke = rows.cycle(project, "wake", "succeeded", data=data, base=project.current)
     rows.checkpoint(project, "wake", cycle=woke)
     assert words in client.get(address(project)).content.decode()
+    day, held, night = day_at_hand(project), holdings(project), PRESETS["night"]
+    assert replayed_rows(night, held, None) == 200, "the memories alone"
+    assert replayed_rows(night, held, day) == 1000, "the day's records for the task's memories"
+    assert replayed_rows(dataclasses.replace(night, fresh=300), held, day) == 300
+    assert replayed_rows(PRESETS["literal"], held, day) == 200
+    assert replayed_rows(night, [], day) == 0, "no memories, no night"
+    found = estimates(project, PRESETS, held, None, day)
+    assert (found["night"].steps, found["literal"].steps) == (313, 63)
     path.unlink()
     assert words not in client.get(address(project)).content.decode(), "the file is gone"
 
