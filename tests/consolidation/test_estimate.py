@@ -155,7 +155,8 @@ def test_memory_at_its_highest_is_within_a_quarter(case: str) -> None:
 def test_memories_that_stay_in_memory_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """20,000 of 784 numbers: 64 MB as the floats that the model is given."""
     monkeypatch.setattr(engine_estimate, "EACH", 10_000)
-    code = "import tests.bench.sections.engine_estimate as e; e.EACH = 10_000; e.STEPS = 8; e.alone('mlp, small')"
+    code = "import tests.bench.sections.engine_estimate as e\n"
+    code += "e.EACH, e.STEPS = 10_000, 8\ne.alone('mlp, small')"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert told("mlp, small") == pytest.approx(int(done.stdout), rel=0.25)
