@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from consolidation.baselines.method import METHODS
-from consolidation.baselines.storage import NAMES
+from consolidation.baselines.storage import NAMES, Storage
 from consolidation.benchmarks import ablation, table
 from consolidation.benchmarks.benchmark import PROTOCOLS
 from consolidation.benchmarks.claims import claims_page
@@ -29,6 +29,8 @@ EXAMPLES = """examples:
       --buffer 500 --seeds 5 --workers 2 --json mnist-500.json --markdown mnist-500.md --svg mnist-500.svg
   python -m consolidation.benchmarks permuted-mnist --data data --methods er,derpp,sleep \\
       --buffer-bytes 1590000 --codec columns --seeds 5 --json mnist-bytes.json
+  python -m consolidation.benchmarks permuted-mnist --data data --methods er,derpp,derpp-thin,sleep \\
+      --buffer 500 --ratio 1.2 --first-seed 100 --seeds 10 --against derpp --json mnist-new-seeds.json
   python -m consolidation.benchmarks split-cifar --data data --model cnn --buffer 500 --json cifar.json
   python -m consolidation.benchmarks ablation --data data --tasks 20 --seeds 3 --json ablation.json
   python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out docs/claims.md
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add("--first-seed", type=int, default=0, help="the first of them (default 0)")
     add("--ratio", type=float, default=1.15, help="compute of derpp-thin over fine-tuning (default 1.15)")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change the night's recipe")
+    add("--against", help="the method that differences are taken to (default er)")
     add("--only", action="append", help="ablation: only switches whose label holds this word")
     add("--workers", type=int, default=1, help="rows computed side by side (default 1)")
     add("--json", type=Path, help="results file; rows already in it are kept")
@@ -130,8 +133,13 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     if arguments.first_seed < 0:
         raise NocturneInputError("benchmark.count", "The first seed must be 0 or more.")
-    if arguments.seeds < 1 or arguments.workers < 1 or (arguments.epochs or 1) < 1:
+    epochs = 1 if arguments.epochs is None else arguments.epochs
+    if arguments.seeds < 1 or arguments.workers < 1 or epochs < 1:
         raise NocturneInputError("benchmark.count", "Seeds, workers and epochs must be 1 or more.")
+    if not 1 <= arguments.ratio <= 3:
+        raise NocturneInputError(
+            "benchmark.ratio", f"The ratio is {arguments.ratio:g}; derpp-thin can spend 1 to 3."
+        )
     buffer = arguments.buffer
     if buffer is None and arguments.buffer_bytes is None:
         buffer = 500
@@ -145,6 +153,11 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
                 f"No method is called {shorten(method)!r}; there are {', '.join(METHODS)}.",
             )
     switches = arguments.name == "ablation"
+    against = arguments.against or (ablation.DEFAULT if switches else "er")
+    if arguments.against and against not in ([ablation.DEFAULT] if switches else methods):
+        raise NocturneInputError(
+            "benchmark.method", f"Differences to {shorten(against)!r} need its rows: add it to --methods."
+        )
     base = RowSpec(
         benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
         tasks=arguments.tasks, model=arguments.model, epochs=arguments.epochs,
@@ -164,7 +177,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         label: [row for row in rows if any(is_row_of(row, spec) for spec in found)]
         for label, found in wanted.items()
     }
-    _show(arguments, groups, ablation.DEFAULT if switches else "er")
+    _show(arguments, groups, against)
 
 
 def _show(arguments: argparse.Namespace, groups: dict[str, list[dict[str, Any]]], against: str) -> None:
@@ -176,7 +189,8 @@ def _show(arguments: argparse.Namespace, groups: dict[str, list[dict[str, Any]]]
         else f"{arguments.buffer or 500} memories"
     )
     title = f"{arguments.name}: {about['tasks']} tasks, {about['model']}, {budget}, {arguments.codec}"
-    anchors = published(first["settings"]["benchmark"], about["tasks"])
+    own = arguments.model is None and arguments.epochs is None and Storage(arguments.codec, 1).lossless
+    anchors = published(first["settings"]["benchmark"], about["tasks"]) if own else {}
     parts = {"": about["scenario"]}
     if "acc_task_il" in first:
         parts["_task_il"] = "task-incremental (the same runs, told the task)"

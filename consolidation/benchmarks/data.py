@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import urllib.request
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 def missing(what: str, where: Path | None, wanted: str, *, can_download: bool = True) -> NocturneInputError:
     """The sentence for a file that is not there."""
     place = f"not in {shorten(where.name or '.')}" if where is not None else "not given"
-    online = ", or allow --download" if can_download else ""
+    online = ", or have it fetched there with --download" if can_download else ""
     return NocturneInputError(
-        "benchmark.data", f"{what} is {place}: put {wanted} into the folder named by --data{online}."
+        "benchmark.data", f"{what} is {place}: put {wanted} into a folder, name it with --data{online}."
     )
 
 
@@ -29,10 +31,17 @@ def download(url: str, target: Path, algorithm: str, digest: str) -> Path:
     """Fetches a file once, whole and with the right digest, or not at all.
 
     Raises:
-        NocturneInputError: `benchmark.download`.
+        NocturneInputError: `benchmark.download`; also when a file of that name is there with another digest.
     """
     if target.exists():
-        return target
+        with target.open("rb") as there:
+            if hashlib.file_digest(there, algorithm).hexdigest() == digest:
+                return target
+        raise NocturneInputError(
+            "benchmark.download",
+            f"The {target.name} that is there has another {algorithm} than published, so it is cut off or "
+            "something else. Take it away, and it is fetched anew.",
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     found = hashlib.new(algorithm, usedforsecurity=False)
@@ -58,16 +67,16 @@ def download(url: str, target: Path, algorithm: str, digest: str) -> Path:
     return target
 
 
-def load_npz(path: Path) -> dict[str, Array]:
+def load_npz(path: Path, width: int | None = None) -> dict[str, Array]:
     """x_train, y_train, x_test, y_test of an npz file: images uint8 [n, width], labels int64 [n].
 
     Raises:
-        NocturneInputError: `benchmark.data` for other names, types or lengths.
+        NocturneInputError: `benchmark.data` for other names, types, lengths or, when it is given, width.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in NAMES}
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise NocturneInputError(
             "benchmark.data",
             f"{path.name} is not the npz file asked for: it must hold {', '.join(NAMES)} as plain arrays.",
@@ -79,4 +88,10 @@ def load_npz(path: Path) -> dict[str, Array]:
                 "benchmark.data", f"{path.name} must hold uint8 images and as many whole-number labels."
             )
         found[f"x_{part}"], found[f"y_{part}"] = x.reshape(len(x), -1), y.astype(np.int64).ravel()
+        if found[f"x_{part}"].shape[1] != (width or found["x_train"].shape[1]) or int(y.min()) < 0:
+            raise NocturneInputError(
+                "benchmark.data",
+                f"{path.name} holds images of {found[f'x_{part}'].shape[1]} numbers or labels below 0; "
+                f"{width or found['x_train'].shape[1]} numbers an image and labels from 0 are asked for.",
+            )
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from consolidation.baselines.setting import Hyper, TaskData
 from consolidation.benchmarks.benchmark import Benchmark, Options, task_count
 from consolidation.benchmarks.data import Array, download, load_npz, missing
+from consolidation.errors import NocturneInputError
 from consolidation.memory.store import Transform
 from consolidation.weights import new_model
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WIDTH, CLASSES = 784, 10
+LARGEST = 70_000 * WIDTH  # bytes that one idx file may unpack to
 CONFIG = {"layers": [WIDTH, 100, 100, CLASSES], "activation": "relu", "names": ["net.0", "net.2", "net.4"]}
 SITE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # md5, as published
@@ -56,24 +59,55 @@ def load(options: Options) -> dict[str, Array]:
     """mnist.npz or the four idx files in --data, else downloaded there."""
     folder = options.data
     if folder is not None and (folder / "mnist.npz").exists():
-        return load_npz(folder / "mnist.npz")
+        return _with_classes(load_npz(folder / "mnist.npz", WIDTH), "mnist.npz")
     if folder is None or not all((folder / name).exists() for name in FILES):
         if not options.download or folder is None:
             raise missing("MNIST", folder, "mnist.npz or its four idx files (train-images-idx3-ubyte.gz ...)")
         for name, digest in FILES.items():
             download(SITE + name, folder / name, "md5", digest)
-    parts = [_idx(folder / name) for name in FILES]
-    return {
-        "x_train": parts[0].reshape(-1, WIDTH), "y_train": parts[1].astype(np.int64),
-        "x_test": parts[2].reshape(-1, WIDTH), "y_test": parts[3].astype(np.int64),
+    parts = [_idx(folder / name, WIDTH if "images" in name else 1) for name in FILES]
+    found = {
+        "x_train": parts[0], "y_train": parts[1].astype(np.int64).ravel(),
+        "x_test": parts[2], "y_test": parts[3].astype(np.int64).ravel(),
     }  # fmt: skip
+    for part in ("train", "test"):
+        if len(found[f"x_{part}"]) != len(found[f"y_{part}"]):
+            raise NocturneInputError(
+                "benchmark.data", f"MNIST's {part} files hold other numbers of images and of labels; fetch "
+                "them again.",
+            )  # fmt: skip
+    return _with_classes(found, "MNIST's label files")
 
 
-def _idx(path: Path) -> Array:
-    """An idx file: two zero bytes, the type (8: uint8), the number of dimensions, each as big-endian u4."""
-    data = gzip.decompress(path.read_bytes())
-    dims = np.frombuffer(data, ">u4", data[3], 4)
-    return np.frombuffer(data, np.uint8, int(dims.prod()), 4 + 4 * data[3]).copy()
+def _with_classes(found: dict[str, Array], what: str) -> dict[str, Array]:
+    top = int(max(found["y_train"].max(), found["y_test"].max()))
+    if top >= CLASSES:
+        raise NocturneInputError(
+            "benchmark.data", f"{what} has the label {top}; MNIST's are 0 to {CLASSES - 1}. Fetch it again."
+        )
+    return found
+
+
+def _idx(path: Path, width: int) -> Array:
+    """uint8 [n, width] of an idx file: two zero bytes, the type (8: uint8), the number of dimensions, each as
+    big-endian u4.
+
+    Raises:
+        NocturneInputError: `benchmark.data`.
+    """
+    try:
+        with gzip.open(path) as file:
+            data = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error):
+        data = b""
+    start = 4 + 4 * data[3] if len(data) > 4 else 0
+    count = (len(data) - start) // width
+    dims = np.frombuffer(data, ">u4", data[3], 4).tolist() if 0 < start <= len(data) else []
+    if data[:3] != b"\0\0\x08" or not count or math.prod(dims) != len(data) - start or dims[:1] != [count]:
+        raise NocturneInputError(
+            "benchmark.data", f"{path.name} is cut off or no idx file of MNIST. Fetch it again."
+        )
+    return np.frombuffer(data, np.uint8, -1, start).reshape(count, width).copy()
 
 
 def shuffled_benchmark(

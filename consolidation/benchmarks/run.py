@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Matrix = list[list[float | None]]
+RATIO = 1.15  # what `derpp-thin` may spend when nothing else is said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,16 @@ class RowSpec:
     buffer_bytes: int | None = None
     codec: str = "float32"
     task_ids: bool = False
-    ratio: float = 1.15
+    ratio: float = RATIO
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def like(self, method: str, seed: int) -> RowSpec:
-        """The same for another method and seed. Only nights have a recipe."""
+        """The same for another method and seed. Only nights have a recipe, only `derpp-thin` a ratio."""
         changes: dict[str, Any] = {"method": method, "seed": seed}
         if not method.startswith("sleep"):
             changes["recipe"] = {}
+        if method != "derpp-thin":
+            changes["ratio"] = RATIO
         return replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:

@@ -8,7 +8,9 @@ runs augment their images and ours do not.
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +55,7 @@ def load(options: Options) -> tuple[dict[str, Array], str, str, int]:
         if (folder / BINARY / "train.bin").exists():
             return read_binary(folder / BINARY), "CIFAR-100", "chw", 10
         if (folder / "cifar100.npz").exists():
-            return load_npz(folder / "cifar100.npz"), "CIFAR-100", "hwc", 10
+            return load_npz(folder / "cifar100.npz", WIDTH), "CIFAR-100", "hwc", 10
         if (folder / "cifar-100-python").exists():
             raise NocturneInputError(
                 "benchmark.data",
@@ -65,7 +67,7 @@ def load(options: Options) -> tuple[dict[str, Array], str, str, int]:
             unpack(archive, folder / BINARY)
             return read_binary(folder / BINARY), "CIFAR-100", "chw", 10
         if (folder / "cifar10_subset.npz").exists():
-            return load_npz(folder / "cifar10_subset.npz"), "CIFAR-10, subset", "hwc", 2
+            return load_npz(folder / "cifar10_subset.npz", WIDTH), "CIFAR-10, subset", "hwc", 2
     raise missing(
         "CIFAR", folder, "cifar-100-binary/ (train.bin, test.bin), cifar100.npz or cifar10_subset.npz"
     )
@@ -73,15 +75,23 @@ def load(options: Options) -> tuple[dict[str, Array], str, str, int]:
 
 def unpack(archive: Path, target: Path) -> None:
     """train.bin and test.bin of the archive, nothing else of it."""
-    target.mkdir(exist_ok=True)
-    with tarfile.open(archive) as tar:
-        for name in ("train.bin", "test.bin"):
-            source = tar.extractfile(f"{BINARY}/{name}")
-            if source is None:
-                raise NocturneInputError("benchmark.data", f"{archive.name} holds no {name}; fetch it again.")
-            partial = target / (name + ".part")
-            partial.write_bytes(source.read())
-            partial.replace(target / name)
+    # train.bin last: by it the data are known to be there
+    sizes = {"test.bin": 10_000 * (WIDTH + 2), "train.bin": 50_000 * (WIDTH + 2)}
+    try:
+        with tarfile.open(archive) as tar:
+            target.mkdir(exist_ok=True)
+            for name, size in sizes.items():
+                member = tar.getmember(f"{BINARY}/{name}")
+                source = tar.extractfile(member) if member.isfile() and member.size <= size else None
+                if source is None:
+                    raise KeyError(name)
+                partial = target / (name + ".part")
+                partial.write_bytes(source.read())
+                partial.replace(target / name)
+    except (KeyError, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise NocturneInputError(
+            "benchmark.data", f"{archive.name} is not the archive of CIFAR-100 as published; fetch it again."
+        ) from error
 
 
 def read_binary(folder: Path) -> dict[str, Array]:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from consolidation.benchmarks.cli import main
+from consolidation.benchmarks.run import RowSpec
 
 METHODS = ("finetune", "er", "derpp", "sleep")
 KEYS = (
@@ -81,6 +82,26 @@ def test_rows_that_are_there_are_kept_and_those_of_other_settings_too(ran: Path,
     (tmp_path / "digits.json").write_text(json.dumps([*marked, other]))
     assert main(command(tmp_path, ("finetune",))) == 0
     assert rows_of(tmp_path) == [*marked, other]
+
+
+def test_another_ratio_is_another_row_of_thinned_derpp_only(ran: Path, tmp_path: Path) -> None:
+    base = RowSpec(benchmark="permuted-digits", method="sleep", seed=0, ratio=1.3)
+    assert base.like("derpp-thin", 0).ratio == 1.3
+    (tmp_path / "digits.json").write_text((ran / "digits.json").read_text())
+    assert main([*command(tmp_path, ("er", "sleep")), "--ratio", "1.3"]) == 0
+    assert rows_of(tmp_path) == rows_of(ran)
+
+
+def test_other_seeds_and_another_rival_can_be_asked_for(tmp_path: Path) -> None:
+    line = [
+        "permuted-digits", "--methods", "finetune,ewc", "--tasks", "2", "--epochs", "1", "--seeds", "2",
+        "--first-seed", "40", "--against", "finetune", "--json", str(tmp_path / "digits.json"),
+        "--markdown", str(tmp_path / "digits.md"),
+    ]  # fmt: skip
+    assert main(line) == 0
+    assert [row["seed"] for row in rows_of(tmp_path)] == [40, 41, 40, 41]
+    page = (tmp_path / "digits.md").read_text()
+    assert "vs finetune [95 % CI]" in page and "paired by seed" in page
 
 
 def test_two_processes_give_the_rows_of_one(ran: Path, tmp_path: Path) -> None:
@@ -160,6 +181,9 @@ def test_claims_without_results_say_so(ran: Path, tmp_path: Path) -> None:
         (["permuted-digits", "--methods", "gem", "--json", "{}/a.json"], "gem"),
         (["permuted-digits", "--tasks", "9", "--json", "{}/a.json"], "2 to 5"),
         (["permuted-digits", "--seeds", "0", "--json", "{}/a.json"], "1 or more"),
+        (["permuted-digits", "--epochs", "0", "--json", "{}/a.json"], "1 or more"),
+        (["permuted-digits", "--ratio", ".5", "--json", "{}/a.json"], "1 to 3"),
+        (["permuted-digits", "--methods", "er", "--against", "derpp", "--json", "{}/a.json"], "its rows"),
         (["permuted-digits", "--buffer", "-3", "--json", "{}/a.json"], "1 or more"),
         (["permuted-digits", "--methods", "pnn", "--json", "{}/a.json"], "--task-ids"),
         (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +114,88 @@ def test_a_download_with_another_digest_is_thrown_away(tmp_path: Path) -> None:
     with pytest.raises(NocturneInputError, match="thrown away"):
         download(source.as_uri(), tmp_path / "kept", "md5", "0" * 32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_a_file_that_is_there_already_must_be_the_published_one(tmp_path: Path) -> None:
+    kept, nowhere = tmp_path / "kept", "http://127.0.0.1:9/never-asked"
+    digest = hashlib.sha256(b"whole").hexdigest()
+    kept.write_bytes(b"who")
+    with pytest.raises(NocturneInputError, match="Take it away"):
+        download(nowhere, kept, "sha256", digest)
+    kept.write_bytes(b"whole")
+    assert download(nowhere, kept, "sha256", digest) == kept
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 and then nothing", b"", b"hello", None])
+def test_a_file_that_is_no_npz_is_refused_in_a_sentence(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "mnist.npz"
+    if content is None:  # an npy file by another name
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(NocturneInputError, match="not the npz file asked for"):
+        permuted_mnist.load(Options(data=tmp_path))
+
+
+def test_images_of_another_size_and_labels_mnist_has_not_are_refused(tmp_path: Path) -> None:
+    x, y = np.zeros((4, 28, 28), np.uint8), np.arange(4)
+    np.savez(tmp_path / "mnist.npz", x_train=x[:, :9], y_train=y, x_test=x[:, :9], y_test=y)
+    with pytest.raises(NocturneInputError, match="784 numbers an image"):
+        permuted_mnist.load(Options(data=tmp_path))
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y + 8, x_test=x, y_test=y)
+    with pytest.raises(NocturneInputError, match="label 11"):
+        permuted_mnist.load(Options(data=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        b"",
+        b"not gzip",
+        gzip.compress(b""),
+        gzip.compress(bytes([0, 0, 8, 0, 1])),
+        gzip.compress(bytes([0, 0, 8, 3]) + np.array([2, 28, 28], ">u4").tobytes() + bytes(783)),
+        gzip.compress(bytes([0, 0, 8, 200])),
+    ],
+)
+def test_an_idx_file_that_is_none_is_refused_in_a_sentence(spoilt: bytes, tmp_path: Path) -> None:
+    for name in permuted_mnist.FILES:
+        (tmp_path / name).write_bytes(spoilt)
+    with pytest.raises(NocturneInputError, match="cut off or no idx file"):
+        permuted_mnist.load(Options(data=tmp_path))
+
+
+def archive_of(path: Path, members: dict[str, bytes], link: str | None = None) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        if link:
+            entry = tarfile.TarInfo(link)
+            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            tar.addfile(entry)
+    return path
+
+
+def test_only_the_two_files_of_the_archive_are_unpacked(tmp_path: Path) -> None:
+    members = {f"cifar-100-binary/{n}": n.encode() for n in ("train.bin", "test.bin", "fine_label_names.txt")}
+    archive = archive_of(tmp_path / "a.tar.gz", members | {"../outside": b"!"})
+    split_cifar.unpack(archive, tmp_path / "made")
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == ["test.bin", "train.bin"]
+    assert not (tmp_path.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("link", [None, "cifar-100-binary/train.bin"])
+def test_an_archive_that_lacks_a_file_or_links_one_is_refused(link: str | None, tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.tar.gz", {"cifar-100-binary/test.bin": b"t"}, link)
+    with pytest.raises(NocturneInputError, match="not the archive of CIFAR-100"):
+        split_cifar.unpack(archive, tmp_path / "made")
+    assert not (tmp_path / "made" / "train.bin").exists()
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(NocturneInputError, match="not the archive of CIFAR-100"):
+        split_cifar.unpack(tmp_path / "a.tar.gz", tmp_path / "made")
