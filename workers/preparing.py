@@ -114,11 +114,14 @@ def _fisher(cycle: Cycle) -> str | None:
 
 
 def _awake(cycle: Cycle) -> str | None:
-    """The training set that the base has just learned from, while it is here: a night is better for it."""
+    """The training set that the base has just learned from, while it is here: a night is better for it.
+
+    One that was replaced since is left alone: whoever did it may have had a reason against these records.
+    """
     if cycle.kind != Kind.SLEEP or cycle.base is None or cycle.base.cycle is None:
         return None
     data = cycle.base.cycle.data  # only a wake has any
-    if data is None:
+    if data is None or data.replaced_at is not None:
         return None
     try:
         return str(_verified(cycle.project.workspace_id, data.sha256, "the training set of a task"))

@@ -78,8 +78,10 @@ def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
 
 
 def day_at_hand(project: Project) -> RecordSet | None:
-    """What the current checkpoint has just learned from, while its file is here. One query."""
-    woke = Cycle.objects.filter(result=project.current_id, kind=Kind.WAKE, data__isnull=False)
+    """What the current checkpoint has just learned from, while its file is here and was not replaced."""
+    woke = Cycle.objects.filter(
+        result=project.current_id, kind=Kind.WAKE, data__isnull=False, data__replaced_at__isnull=True
+    )
     cycle = woke.select_related("data__task").first() if project.current_id else None
     data = cycle.data if cycle else None
     return data if data and store_path(project.workspace_id, data.sha256).is_file() else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fixture's type)
 
 from consolidation.recipe import PRESETS, SleepRecipe
@@ -184,6 +185,11 @@ def test_the_checklist_says_when_the_days_training_set_is_used(bob: User, projec
     assert replayed_rows(night, [], day) == 0, "no memories, no night"
     found = estimates(project, PRESETS, held, None, day)
     assert (found["night"].steps, found["literal"].steps) == (313, 63)
+    data.replaced_at = timezone.now()
+    data.save()
+    assert words not in client.get(address(project)).content.decode(), "it was replaced"
+    data.replaced_at = None
+    data.save()
     path.unlink()
     assert words not in client.get(address(project)).content.decode(), "the file is gone"
 
