@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from consolidation.day import day_sample, night_sets, remember_day
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.estimate import dream_steps, replay_budget
+from consolidation.estimate import night_steps
 from consolidation.events import Listener, VerdictGiven
-from consolidation.fit import check_fit, check_learns, without_probes
+from consolidation.fit import check_dreams, check_fit, check_learns, without_probes
 from consolidation.guard import judge_sleep
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, learned_stages, rows_from_json
@@ -79,6 +79,7 @@ def sleep(
     rows = rows_from_json(history)
     probes = live_sets(probes)
     check_learns(model)
+    check_dreams(model, recipe)
     check_fit(model, memories, "memories")
     check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")
@@ -100,7 +101,7 @@ def sleep(
     )  # fmt: skip
     tasks = [records for records in memories if day is None or records.task != day.task]
     count = sum(len(records) for records in [*tasks, *([day] if day else [])])
-    run.total_steps = recipe.rounds * (replay_budget(recipe, count).steps + dream_steps(recipe, count))
+    run.total_steps = night_steps(recipe, count)
     report: Report | None = None
     with run:
         if shared:
@@ -124,7 +125,7 @@ def sleep(
                 case "downscaling":
                     downscaling(run, recipe)
                 case "REM dreaming":
-                    dreaming(run, recipe, night_sets(run, memories, day))
+                    dreaming(run, recipe, night_sets(run, memories, day), reference)
                 case "morning probe":
                     report = _morning(run, recipe, rows)
     if report is None:  # the plan always ends with the morning probe
@@ -144,7 +145,8 @@ def night_plan(recipe: SleepRecipe, reference: bool) -> list[Entry]:
             Entry("downscaling", number, 4),
         ]
         if recipe.dream > 0:
-            plan.append(Entry("REM dreaming", number, 60 * recipe.dream + 2))
+            twice = 2 if recipe.dream_kind == "inversion" else 1  # they are made by as many steps
+            plan.append(Entry("REM dreaming", number, twice * 60 * recipe.dream + 2))
     return [*plan, Entry("morning probe", 1, 3)]
 
 

@@ -48,6 +48,30 @@ def dream_steps(recipe: SleepRecipe, memories: int) -> int:
     return round(recipe.dream * replay_budget(recipe, memories).steps)
 
 
+class Inversion(NamedTuple):
+    """A round's dreams by inversion: batches of them, the forward and backward passes of a batch that making
+    all of them takes, and the steps of their replay."""
+
+    batches: int
+    steps: int
+    replayed: int
+
+
+def inversion_budget(recipe: SleepRecipe, memories: int) -> Inversion:
+    """No more steps to make dreams than to replay them, but one batch of dreams at least."""
+    replayed = dream_steps(recipe, memories)
+    if replayed == 0 or recipe.dream_kind != "inversion":
+        return Inversion(0, 0, replayed)
+    batches = max(1, replayed // recipe.inversion_steps)
+    return Inversion(batches, batches * recipe.inversion_steps, replayed)
+
+
+def night_steps(recipe: SleepRecipe, memories: int) -> int:
+    """Steps of all rounds: replay, dreams, and making the dreams where they are made by steps."""
+    dreams = inversion_budget(recipe, memories)
+    return recipe.rounds * (replay_budget(recipe, memories).steps + dreams.steps + dreams.replayed)
+
+
 @dataclass(frozen=True, slots=True)
 class DryRun:
     """What a few real steps told: seconds a step, parameters, hidden numbers a record."""
@@ -112,7 +136,7 @@ def estimate(
             "foretold by arithmetic. Do a dry run of it first.",
         )
     total = sum(memories)
-    steps = recipe.rounds * (replay_budget(recipe, total).steps + dream_steps(recipe, total))
+    steps = night_steps(recipe, total)
     weights = FLOAT * parameters
     average = int(recipe.average > 0)
     slots = _slots(recipe)
@@ -133,8 +157,12 @@ def estimate(
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    records = FLOAT * total * (spec.input_width(clean) + spec.outputs(clean))
+    width = spec.input_width(clean)
+    records = FLOAT * total * (width + spec.outputs(clean))
     resident += records if records <= RESIDENT_BYTES else 0
+    # inverted dreams as they are kept, and a batch of them with its gradient and Adam's two
+    batches = inversion_budget(recipe, total).batches
+    resident += FLOAT * width * at_once * (batches + 4 * int(batches > 0))
     minutes = None
     if dry_run is not None:
         passes = recipe.rounds + (2 if reference and recipe.merge != 0 else 0)

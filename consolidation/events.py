@@ -147,7 +147,7 @@ class Stream:
         self._before = 0.0
         self.index = 0
         self.step = 0
-        self._within = 0.0
+        self._within = self._from = 0.0
         self.number = 0
 
     @property
@@ -163,11 +163,15 @@ class Stream:
 
     def enter(self, index: int) -> None:
         """Entry `index` of the plan begins."""
-        self.index, self._within = index, 0.0
+        self.index, self._within, self._from = index, 0.0, 0.0
 
     def within(self, fraction: float) -> None:
         """How much of the current entry is done, 0 to 1."""
-        self._within = fraction
+        self._within = self._from + (1 - self._from) * fraction
+
+    def rest(self) -> None:
+        """From here on `within` tells of what is left of the current entry."""
+        self._from = self._within
 
     @property
     def heard(self) -> bool:

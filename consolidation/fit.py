@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from consolidation.memory.store import Records
+    from consolidation.recipe import SleepRecipe
 
 CHUNK = 4096
 
@@ -65,15 +66,31 @@ def check_learns(model: nn.Module) -> None:
         )
 
 
+def check_dreams(model: nn.Module, recipe: SleepRecipe) -> None:
+    """Raises NocturneInputError (`cycle.dream_inversion`) when dreams are to be made from statistics that the
+    model does not have."""
+    if recipe.dream == 0 or recipe.dream_kind != "inversion":
+        return
+    if not any(_batch_norm(m) and m.running_mean is not None for m in model.modules()):
+        raise NocturneInputError(
+            "cycle.dream_inversion",
+            "Dreams by inversion are made from the running statistics of BatchNorm layers; this model has "
+            "none, so nothing would hold them near what it has seen. Set dream_kind to mixup, or dream to 0.",
+        )
+
+
+def _batch_norm(module: nn.Module) -> bool:
+    """By its class's name, because this file is torch-free and subclasses count."""
+    return any(kind.__name__ == "_BatchNorm" for kind in type(module).__mro__)
+
+
 def check_batch(model: nn.Module, batch: int) -> None:
     """Raises NocturneInputError (`cycle.batchnorm_batch`) when a waking batch has too few records for norms.
 
     A BatchNorm layer takes mean and variance from the batch that it is trained on; one record has none.
     """
     for name, module in model.named_modules():
-        # by its class's name, because this file is torch-free and subclasses count
-        batch_norm = any(kind.__name__ == "_BatchNorm" for kind in type(module).__mro__)
-        if batch_norm and batch < 2:
+        if _batch_norm(module) and batch < 2:
             raise NocturneInputError(
                 "cycle.batchnorm_batch",
                 f"The model has BatchNorm layers (the first is {shorten(name)}), which learn from the "

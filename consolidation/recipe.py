@@ -140,7 +140,13 @@ class SleepRecipe(_Recipe):
         "labels of the Fisher: drawn from the model, true, or every one",
     )
     dream: float = _number(0.0, 0.0, 0.3, "dream steps as a share of the replay; 0: no dreams")
+    dream_kind: str = _choice(
+        "mixup",
+        ("mixup", "inversion"),
+        "dreams: memories mixed inside the network, or inputs made from noise by its BatchNorm statistics",
+    )
     dream_alpha: float = _number(0.2, 0.01, 10.0, "Beta(alpha, alpha) of the mixing")
+    inversion_steps: int = _whole(200, 1, 10_000, "steps in which a batch of dreams is made from noise")
     # gates and guard
     tolerance: float = _number(0.002, 0.0, 1.0, "mean watch score a proposal may cost")
     task_tolerance: float = _number(0.01, 0.0, 1.0, "watch score it may cost any one task")

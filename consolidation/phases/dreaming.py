@@ -1,7 +1,13 @@
-"""REM dreaming: memories recombined inside the network (manifold mixup, Verma et al. 2019), gated.
+"""REM dreaming: a short loop on what no memory holds as it is, gated.
 
-Two memories of one task, or of any two tasks, are blended at a random depth, input included, with the same
-share for their labels and stored logits. Dreams are made on the fly and never stored.
+mixup       memories recombined inside the network (manifold mixup, Verma et al. 2019): two of one task, or of
+            any two tasks, are blended at a random depth, input included, with the same share for their labels
+            and stored logits.
+inversion   inputs made from noise by what a frozen model knows (`inverting`): the model before waking when it
+            is given, else the model as it stands. Its logits are what the dreams are replayed with.
+
+Every dream is synthetic, of generation 1: made from memories or from a model, never from other dreams. None
+is stored, so deleting a memory deletes its dreams.
 """
 
 from __future__ import annotations
@@ -13,20 +19,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from consolidation.estimate import dream_steps
+from consolidation.estimate import dream_steps, inversion_budget
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.objectives.classification import cross_entropy, distillation
-from consolidation.phases.gate import propose
+from consolidation.phases.gate import decide, propose
+from consolidation.phases.inverting import inverted_dreams
 from consolidation.phases.precision import passes
-from consolidation.phases.replay import ReplayLoss, learning_rate
+from consolidation.phases.replay import ReplayLoss, learning_rate, rehearsal
 from consolidation.phases.training import LoopPlan, Terms, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from consolidation.memory.store import Records
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
+
+SYNTHETIC = {"synthetic": True, "generation": 1}
 
 
 @contextmanager
@@ -89,9 +98,22 @@ class DreamLoss:
         return Terms(loss, parts)
 
 
-def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records]) -> None:
+class InvertedLoss:
+    """What one batch of inverted dreams costs, by the labels meant and the frozen model's logits."""
+
+    def __init__(self, run: Run, recipe: SleepRecipe) -> None:
+        self.run, self.recipe = run, recipe
+
+    def __call__(self, batch: Batch) -> Terms:
+        with passes(self.recipe.precision, self.run.device):
+            logits = self.run.model(batch.x)
+        return rehearsal(logits.float(), batch, self.recipe, stored=True)
+
+
+def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records], reference: nn.Module | None) -> None:
     """The stage: a short loop on dreams, kept only when watch agrees."""
-    steps = dream_steps(recipe, sum(len(records) for records in memories))
+    count = sum(len(records) for records in memories)
+    steps = dream_steps(recipe, count)
     if steps == 0:
         run.stream.log("info", "The share of dreams is under one step; nothing is dreamt.")
         return
@@ -100,10 +122,30 @@ def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records]) -> None:
         steps=steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
         average=recipe.average, micro=recipe.micro_batch,
     )  # fmt: skip
-    sampler = Sampler(memories, recipe.batch, recipe.sampling, recipe.seed + 1000 * run.entry.round + 1)
+    seed = recipe.seed + 1000 * run.entry.round + 1
+    loss: Callable[[Batch], Terms]
+    if recipe.dream_kind == "inversion":
+        frozen, whose = (
+            (run.model, "the model") if reference is None else (reference, "the model before waking")
+        )
+        kept, made = inverted_dreams(run, recipe, memories, frozen, inversion_budget(recipe, count))
+        if kept is None:
+            why = f"Not tried: {whose} answers none of {made:,} inverted dreams as they were meant."
+            decide(run, "dream", False, why, {"dreams": 0, "made": made} | SYNTHETIC)
+            return
+        dreams, told = (
+            len(kept),
+            f"{len(kept):,} of {made:,} inverted dreams are answered by {whose} as meant",
+        )
+        sampler, loss = Sampler([kept], recipe.batch, "uniform", seed), InvertedLoss(run, recipe)
+    else:
+        dreams, told = steps * recipe.batch, f"{steps * recipe.batch:,} dreams are mixed from memories"
+        sampler, loss = Sampler(memories, recipe.batch, recipe.sampling, seed), DreamLoss(run, recipe)
+    run.stream.log("info", f"{told}; all are synthetic, of generation 1, and none is stored.")
     masks = {n.removeprefix("mask/"): t for n, t in run.kept.items() if n.startswith("mask/")}
 
     def dream() -> dict[str, Any]:
-        return {"steps": Training(run, plan, sampler, DreamLoss(run, recipe), masks, resumable=False).go()}
+        done = Training(run, plan, sampler, loss, masks, resumable=False).go()
+        return {"steps": done, "dreams": dreams, "dream_kind": recipe.dream_kind} | SYNTHETIC
 
     propose(run, recipe, "dream", dict(run.model.named_parameters()), dream)

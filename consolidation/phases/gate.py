@@ -37,7 +37,7 @@ def propose(
     """
     before = run.standing or run.probe_watch("during")
     if not before:
-        _decide(run, name, False, "Not tried: without probes or memories nobody could tell if it hurts.", {})
+        decide(run, name, False, "Not tried: without probes or memories nobody could tell if it hurts.", {})
         return False
     undo = Undo(run.folder, name)
     undo.keep(tensors)
@@ -64,7 +64,7 @@ def propose(
     if not kept:
         undo.restore(tensors)
     undo.forget()
-    _decide(run, name, kept, reason, detail | {"before": before, "after": after, "worst": worst_of(falls)})
+    decide(run, name, kept, reason, detail | {"before": before, "after": after, "worst": worst_of(falls)})
     return kept
 
 
@@ -74,6 +74,7 @@ def worst_of(falls: Mapping[str, float], most: int = 3) -> dict[str, float]:
     return {task: fall for task, fall in ranked if fall > 0}
 
 
-def _decide(run: Run, name: str, kept: bool, reason: str, detail: dict[str, Any]) -> None:
+def decide(run: Run, name: str, kept: bool, reason: str, detail: dict[str, Any]) -> None:
+    """Tells what became of a proposal, and has the report tell it."""
     run.stream.emit(Decision, name=name, kept=kept, reason=reason, detail=detail)
     run.facts.setdefault("decisions", []).append({"name": name, "kept": kept, "reason": reason})
