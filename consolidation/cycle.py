@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from consolidation.day import day_sample, night_sets, remember_day
-from consolidation.errors import NocturneInputError, shorten
+from consolidation.errors import shorten
 from consolidation.estimate import night_steps
 from consolidation.events import Listener, VerdictGiven
 from consolidation.fit import check_dreams, check_fit, check_learns, without_probes
@@ -21,6 +21,7 @@ from consolidation.phases.merging import merging
 from consolidation.phases.replay import replay, zero_masks
 from consolidation.phases.significance import estimate_fisher
 from consolidation.probes import Probes
+from consolidation.reference import fisher_tensors, same_kind
 from consolidation.report import Report, outcome
 from consolidation.run import Entry, Run, Stop, require_finite
 from consolidation.snapshot import fingerprint, tensors_digest
@@ -86,8 +87,8 @@ def sleep(
     day = day_sample(model, awake, probes, recipe)
     require_finite(model)
     model.to(where)
-    reference = _same_kind(model, reference, where)
-    f_ref = _fisher_tensors(model, reference_fisher, where)
+    reference = same_kind(model, reference, where)
+    f_ref = fisher_tensors(model, reference_fisher, where)
     held_out = Probes(probes, where, memories)
     newest = day.task if day else learned_stages(rows, held_out.tasks).newest or memories[-1].task
     beside = reference.state_dict() if reference else {}
@@ -195,32 +196,3 @@ def _morning(run: Run, recipe: SleepRecipe, rows: list[Row]) -> Report:
     )  # fmt: skip
     run.stream.emit(VerdictGiven, verdict=report.verdict, reasons=report.reasons, metrics=report.metrics)
     return report
-
-
-def _same_kind(model: nn.Module, reference: nn.Module | None, device: torch.device) -> nn.Module | None:
-    if reference is None:
-        return None
-    mine = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if mine != {name: tensor.shape for name, tensor in reference.state_dict().items()}:
-        raise NocturneInputError(
-            "reference.shapes",
-            "The model before waking has other tensors than the model that is to sleep. Choose an earlier "
-            "checkpoint of the same model.",
-        )
-    require_finite(reference)
-    return reference.to(device).eval()
-
-
-def _fisher_tensors(
-    model: nn.Module, fisher: Fisher | Mapping[str, Tensor] | None, device: torch.device
-) -> dict[str, Tensor] | None:
-    if fisher is None:
-        return None
-    given = fisher.tensors if isinstance(fisher, Fisher) else fisher
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    if {name: tensor.shape for name, tensor in given.items()} != shapes:
-        raise NocturneInputError(
-            "fisher.shapes",
-            "The stored significance is of another model. Sleep without it, or choose its own.",
-        )
-    return {name: tensor.to(device) for name, tensor in given.items()}
