@@ -303,11 +303,11 @@ def claims_page(rows: Rows) -> str:
         "# Claims, and what we measured",
         "",
         "The claims are those of the article that started this product; none is a result of ours. The "
-        "verdicts are about our protocol, which is often smaller than the claim's. "
-        "The measured figures are read from results files; mean ± sample sd over seeds, differences paired by "
-        "seed with a 95 % t interval, not corrected for the number of comparisons. *Supported*: the mean "
-        "reaches the claim and the interval excludes no change. *Exceeded*: the same, and better than "
-        "the upper end of the range that was claimed, which is as wrong as one that is not reached. "
+        "verdicts are about our protocol, which is often smaller than the claim's. The measured figures are "
+        "read from results files; mean ± sample sd over seeds, differences paired by seed "
+        "with a 95 % t interval, not corrected for the number of comparisons. *Supported*: the mean reaches "
+        "the claim and the interval excludes no change. *Exceeded*: the same, and better than the upper "
+        "end of the range that was claimed, which is as wrong as one that is not reached. "
         "Made by `python -m consolidation.benchmarks claims`.",
     ]
     for title, claims in (
