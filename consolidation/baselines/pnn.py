@@ -97,9 +97,14 @@ class ProgressiveNets:
         """Freezes what is there and adds a column."""
         for old in self.columns:
             old.requires_grad_(False)
+        seed = (self.setting.seed << 8) + 64 + task
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((self.setting.seed << 8) + 64 + task)
+            torch.manual_seed(seed)
             column = Column(self.widths, len(self.columns))
+        # a column starts as every method's model does; the laterals have PyTorch's own start
+        start = [layer for layer in self.setting.build(seed).modules() if isinstance(layer, nn.Linear)]
+        for layer, begun in zip(column.layers, start, strict=True):
+            layer.load_state_dict(begun.state_dict())
         self.columns.append(column)
         return column
 

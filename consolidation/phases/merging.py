@@ -39,9 +39,9 @@ def merge_weights(
     with torch.no_grad():
         for name, theta in weights.items():
             old, new = m * f_ref[name], f_new[name]
-            total = old + new
-            merged = (old * reference[name] + new * theta) / total
-            theta.copy_(torch.where(total > 0, merged, theta))
+            # as a share: the products of tiny Fishers and weights would lose their digits
+            share = torch.nan_to_num(old / (old + new), nan=0.0)
+            theta.add_(share * (reference[name] - theta))
 
 
 def merge_weight(recipe: SleepRecipe, old: list[Records]) -> float:

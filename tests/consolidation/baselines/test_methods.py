@@ -17,7 +17,8 @@ from consolidation.baselines.method import METHODS, Learner, make_method
 from consolidation.baselines.pnn import ProgressiveNets
 from consolidation.baselines.setting import Hyper
 from consolidation.errors import NocturneInputError
-from tests.consolidation.baselines.worlds import CLASSES, TASKS, make_setting, task_data
+from consolidation.weights import new_model
+from tests.consolidation.baselines.worlds import CLASSES, CONFIG, TASKS, make_setting, task_data
 
 SINGLE = [name for name in METHODS if name not in ("pnn", "joint")]
 
@@ -104,6 +105,17 @@ def test_progressive_columns_never_change_an_old_one() -> None:
             assert torch.equal(method.logits(x, old), answers[old])
         bits.append([p.detach().numpy().tobytes() for p in method.columns[task].parameters()])
         answers.append(method.logits(x, task))
+
+
+def test_a_progressive_column_starts_as_the_benchmarks_model_does() -> None:
+    def ones(seed: int) -> torch.nn.Module:
+        model = new_model("mlp", CONFIG, seed)
+        for parameter in model.parameters():
+            torch.nn.init.ones_(parameter)
+        return model
+
+    column = ProgressiveNets(make_setting(task_ids=True, build=ones)).grow(0)
+    assert all(bool((parameter == 1).all()) for parameter in column.layers.parameters())
 
 
 def test_a_progressive_column_hears_the_older_ones() -> None:
