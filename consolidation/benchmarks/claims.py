@@ -248,8 +248,22 @@ def cannot(reason: str) -> Callable[[Rows], Finding]:
     return lambda rows: Finding(reason, CANNOT)
 
 
-def pending(reason: str) -> Callable[[Rows], Finding]:
-    return lambda rows: Finding(reason, OPEN)
+def linear(most: float) -> Callable[[Rows], Finding]:
+    """The slopes of log time on log n that `tests.bench.engine` measured, each at most `most`."""
+
+    def judge(rows: Rows) -> Finding:
+        found = {
+            name.removeprefix("slope of "): float(value)
+            for row in rows
+            for name, value in row.get("measures", {}).items()
+            if name in ("slope of prune", "slope of strengthen")
+        }
+        if not found:
+            return _none("tests.bench.engine")
+        text = ", ".join(f"{name} {value:.2f}" for name, value in sorted(found.items()))
+        return Finding(text, SUPPORTED if max(found.values()) <= most else REFUTED)
+
+    return judge
 
 
 # ---------------------------------------------------------------- the claims, as the article makes them
@@ -289,7 +303,7 @@ ALSO = (
     Claim("A wake-to-sleep ratio of 1:10 is the optimum", "10.0", "ablation of the duration, permuted-mnist",
           best_duration(10.0)),
     Claim("Pruning and strengthening take O(n)", "O(n)", "slope of log time on log n, 1e7 to 3e8 weights",
-          pending("timed by tests/bench, not by a results file")),
+          linear(1.15)),
     Claim("No parameter growth", "none", "weights before and after 20 tasks", memory("sleep", False)),
     Claim("Models up to 7B parameters", "7B", "-", cannot("no such weights and no machine that holds them")),
     Claim("Off-peak nights save energy", "12-28 %", "-",
@@ -297,8 +311,9 @@ ALSO = (
 )  # fmt: skip
 
 
-def claims_page(rows: Rows) -> str:
-    """The whole page as Markdown."""
+def claims_page(rows: Rows, measures: Mapping[str, Any] | None = None) -> str:
+    """The whole page as Markdown; `measures` are the engine's own bench, {figure: value}."""
+    rows = [*rows, {"method": "", "seed": 0, "settings": {}, "measures": measures or {}}]
     parts = [
         "# Claims, and what we measured",
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from consolidation.errors import NocturneInputError, shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RESULTS, CLAIMS, MEASURES = Path("docs/results"), Path("docs/claims.md"), Path("docs/measures.json")
+
 EXAMPLES = """examples:
   python -m consolidation.benchmarks permuted-digits --methods finetune,er,sleep --seeds 2 --json digits.json
   python -m consolidation.benchmarks permuted-mnist --data data --methods finetune,er,derpp,sleep \\
@@ -33,7 +36,7 @@ EXAMPLES = """examples:
       --buffer 500 --ratio 1.2 --first-seed 100 --seeds 10 --against derpp --json mnist-new-seeds.json
   python -m consolidation.benchmarks split-cifar --data data --model cnn --buffer 500 --json cifar.json
   python -m consolidation.benchmarks ablation --data data --tasks 20 --seeds 3 --json ablation.json
-  python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out docs/claims.md
+  python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out claims.md
 
 A run that was cut off goes on when the same command is given again: rows in the JSON file are kept."""
 DEFAULT_METHODS = "finetune,er,derpp,sleep"
@@ -73,8 +76,15 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, help="results file; rows already in it are kept")
     add("--markdown", type=Path, help="write the table there")
     add("--svg", type=Path, help="write accuracy against compute there")
-    add("--results", type=Path, nargs="+", default=[], help="claims: results files to judge by")
-    add("--out", type=Path, help="claims: the page to write (default: the terminal)")
+    add(
+        "--results",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="claims: results files to judge by (default: docs/results)",
+    )
+    add("--measures", type=Path, help="claims: figures of tests.bench.engine (default: docs/measures.json)")
+    add("--out", type=Path, help="claims: the page to write (default: docs/claims.md)")
     return made
 
 
@@ -97,12 +107,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _claims(arguments: argparse.Namespace) -> None:
-    rows = [row for path in arguments.results for row in _existing(path)]
-    page = claims_page(rows)
-    if arguments.out:
-        arguments.out.write_text(page, encoding="utf-8")
-    else:
-        print(page)
+    paths = arguments.results or sorted(RESULTS.glob("*.json"))
+    page = claims_page([row for path in paths for row in _existing(path)], _measures(arguments.measures))
+    out = arguments.out or (CLAIMS if CLAIMS.parent.is_dir() else Path(CLAIMS.name))
+    out.write_text(page, encoding="utf-8")
+    print(f"{out}: judged by {len(paths)} results files.")
+
+
+def _measures(path: Path | None) -> dict[str, Any]:
+    """What `tests.bench.engine --json` printed last, kept in a file."""
+    if path is None:
+        path = MEASURES
+        if not path.exists():
+            return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise NocturneInputError(
+            "benchmark.results",
+            f"{shorten(path.name)} holds no measurements; keep the last line of `python -m "
+            "tests.bench.engine --json` in it.",
+        )
+    return found
 
 
 def _existing(path: Path) -> list[dict[str, Any]]:

@@ -99,3 +99,11 @@ def test_the_best_duration_is_judged_against_all_others() -> None:
 def test_a_night_with_a_changed_recipe_is_not_the_preset() -> None:
     changed = [found | {"settings": found["settings"] | {"recipe": {"noise": 0.3}}} for found in rows(88, 6)]
     assert verdict(claims_page(changed), "20-task permuted MNIST") == "not measured yet"
+
+
+def test_linear_time_is_judged_by_the_engines_own_bench() -> None:
+    slopes = {"slope of prune": 0.9, "slope of strengthen": 1.1, "slope of significance": 2.0}
+    claim = "Pruning and strengthening take O(n)"
+    assert verdict(claims_page([], slopes), claim) == "supported"
+    assert verdict(claims_page([], slopes | {"slope of prune": 1.3}), claim) == "not supported"
+    assert verdict(claims_page([]), claim) == "not measured yet"

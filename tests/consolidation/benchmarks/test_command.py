@@ -166,6 +166,17 @@ def test_the_table_has_differences_with_intervals_and_the_plot_is_a_described_pi
     assert "prefers-color-scheme:dark" in (picture.findtext(f"{SVG}style") or "")
 
 
+def test_claims_take_the_published_results_when_nothing_is_named(
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "docs" / "results" / "digits.json").write_bytes((ran / "digits.json").read_bytes())
+    (tmp_path / "docs" / "measures.json").write_text('{"slope of prune": 0.9, "slope of strengthen": 1.0}')
+    monkeypatch.chdir(tmp_path)
+    assert main(["claims"]) == 0
+    assert "prune 0.90, strengthen 1.00 | supported" in (tmp_path / "docs" / "claims.md").read_text()
+
+
 def test_claims_without_results_say_so(ran: Path, tmp_path: Path) -> None:
     page = tmp_path / "claims.md"
     assert main(["claims", "--results", str(ran / "digits.json"), "--out", str(page)]) == 0
@@ -193,6 +204,7 @@ def test_claims_without_results_say_so(ran: Path, tmp_path: Path) -> None:
         (["permuted-mnist", "--data", "{}", "--json", "{}/a.json"], "mnist.npz"),
         (["split-cifar", "--json", "{}/a.json"], "cifar10_subset.npz"),
         (["claims", "--results", "{}/none.json"], "no results file"),
+        (["claims", "--measures", "{}/none.json", "--out", "{}/claims.md"], "no measurements"),
     ],
 )
 def test_bad_input_is_one_sentence(
