@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         default=[],
-        help="claims: results files to judge by (default: docs/results)",
+        help="claims: results files (default: docs/results)",
     )
     add("--measures", type=Path, help="claims: figures of tests.bench.engine (default: docs/measures.json)")
     add("--out", type=Path, help="claims: the page to write (default: docs/claims.md)")
