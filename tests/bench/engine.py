@@ -15,42 +15,9 @@ beside them.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-from importlib import import_module
-from typing import Any
-
-from tests.bench.live import judged
+from tests.bench.command import run_sections
 
 SECTIONS = ("replay", "scaling", "kill", "estimate")
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    arguments = parser.parse_args()
-    wanted = arguments.only.split(",")
-    if unknown := [name for name in wanted if name not in SECTIONS]:
-        parser.error(f"there is no section {unknown[0]}; there are {', '.join(SECTIONS)}")
-    result: dict[str, Any] = {}
-    missed = []
-    for name in wanted:
-        section = import_module(f"tests.bench.sections.engine_{name}")
-        print(f"{name} (load {os.getloadavg()[0]:.1f} before)", flush=True)
-        found = section.measure()
-        for key, value in found.items():
-            met, words = judged(section, key, value)
-            missed += [] if met else [key]
-            print(f"  {key:36} {value}{words}", flush=True)
-        result |= found
-    if arguments.json:
-        print(json.dumps(result))
-    return 1 if missed else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_sections(__doc__, SECTIONS, "engine_", None))
