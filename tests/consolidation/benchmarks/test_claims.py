@@ -107,3 +107,13 @@ def test_linear_time_is_judged_by_the_engines_own_bench() -> None:
     assert verdict(claims_page([], slopes), claim) == "supported"
     assert verdict(claims_page([], slopes | {"slope of prune": 1.3}), claim) == "not supported"
     assert verdict(claims_page([]), claim) == "not measured yet"
+
+
+def test_of_a_row_that_is_in_two_files_the_one_that_was_disturbed_least_tells_the_time() -> None:
+    quiet = [row("finetune", s, 40, 60.0, compute_ratio=1.0) for s in range(3)]
+    quiet += [row("sleep", s, 88 + s, 6, compute_ratio=1.1, seconds=2.2) for s in range(3)]
+    busy = [row("sleep", s, 88 + s, 6, compute_ratio=1.1, seconds=9.0) for s in range(3)]
+    for files in ([*quiet, *busy], [*busy, *quiet]):
+        page = claims_page(files)
+        assert "wall clock +10 %" in page
+        assert verdict(page, "Synaptic Sleep Replay costs its sleep time") == "supported"
