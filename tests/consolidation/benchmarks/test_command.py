@@ -177,7 +177,8 @@ def test_claims_take_the_published_results_when_nothing_is_named(
     assert "prune 0.90, strengthen 1.00 | supported" in (tmp_path / "docs" / "claims.md").read_text()
 
 
-def test_claims_without_results_say_so(ran: Path, tmp_path: Path) -> None:
+def test_claims_without_results_say_so(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # away from what is published in docs/
     page = tmp_path / "claims.md"
     assert main(["claims", "--results", str(ran / "digits.json"), "--out", str(page)]) == 0
     text = page.read_text()
