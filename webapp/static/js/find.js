@@ -28,20 +28,13 @@ class Finder {
     });
   }
 
-  show() {
-    if (this.dialog.open) return;
-    this.dialog.showModal();
-    this.field.select();
-    void this._ask();
-  }
-
   _later() {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this._ask(), PAUSE_MS);
+    this.timer = window.setTimeout(() => void this.ask(), PAUSE_MS);
   }
 
   /** Fetch what fits the words as they stand; an older answer is dropped. */
-  async _ask() {
+  async ask() {
     clearTimeout(this.timer);
     const text = this.field.value.trim();
     if (text === this.shown) return;
@@ -106,7 +99,7 @@ class Finder {
 
   /** What is chosen, once the list answers the words as they stand; without a choice, the page of the search. @param {boolean} aside */
   async _open(aside) {
-    await this._ask();
+    await this.ask();
     const hit = this.list.querySelector("a[aria-selected=true]");
     const url = hit instanceof HTMLAnchorElement ? hit.href : `${this.form.action}?q=${encodeURIComponent(this.field.value.trim())}`;
     if (aside) window.open(url, "_blank", "noopener");
@@ -117,7 +110,7 @@ class Finder {
 /** @type {Finder|null} */
 let finder = null;
 
-export function openFinder() {
-  const dialog = document.getElementById("find");
-  if (dialog instanceof HTMLDialogElement) (finder ??= new Finder(dialog)).show();
+/** What fits the words that already stand in the box. @param {HTMLDialogElement} dialog it is open */
+export function startFinder(dialog) {
+  void (finder ??= new Finder(dialog)).ask();
 }

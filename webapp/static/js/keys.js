@@ -10,9 +10,13 @@ function typing(target) {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("input, select, textarea"));
 }
 
-/** The search's own script comes when it is first asked for. */
+/** The box opens at once, so that no letter is lost; the search's own script comes when it is first asked for. */
 function find() {
-  import("./find.js").then(({ openFinder }) => openFinder(), () => location.assign("/search/"));
+  const dialog = document.getElementById("find");
+  if (!(dialog instanceof HTMLDialogElement) || dialog.open) return;
+  dialog.showModal();
+  dialog.querySelector("input")?.select();
+  import("./find.js").then(({ startFinder }) => startFinder(dialog), () => location.assign("/search/"));
 }
 
 export function startKeys() {
