@@ -2,10 +2,12 @@
 
 VENV ?= .venv
 JOBS ?= 2
+MINUTES ?= 10
+SEED ?= 1
 PY := $(VENV)/bin/python
 export VENV
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check services browser bench clean
+.PHONY: help setup setup-dev run test check services browser soak bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +38,9 @@ services: setup-dev  ## tests against real services; needs DATABASE_URL and CELE
 
 browser: setup-dev  ## tests that drive Chromium
 	@$(PY) -m pytest -m browser $(ARGS)
+
+soak: setup-dev  ## kill real workers for MINUTES=10 from SEED=1 and judge what is left; options go in ARGS
+	@$(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 bench: setup-dev  ## measure the live view; options go in ARGS, for example ARGS="--only paint"
 	@$(PY) -m tests.bench.live $(ARGS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from consolidation.changes import NO_CHANGES, Changes
 from consolidation.day import day_sample, night_sets, remember_day
 from consolidation.errors import shorten
 from consolidation.estimate import night_steps
@@ -58,6 +59,7 @@ def sleep(
     stop: Stop | None = None,
     device: str | torch.device = "cpu",
     on_event: Listener | None = None,
+    changes: Changes = NO_CHANGES,
 ) -> Report:
     """One sleep cycle, in place on `model`. Deleted and expired records are left out, of the probes too.
 
@@ -70,6 +72,7 @@ def sleep(
         workdir: holds snapshots; one of this very run is resumed, bit for bit on a CPU with the same threads.
         stop: asked at every step; a reason ends the run after a snapshot.
         on_event: receives frozen events in order.
+        changes: what this attempt does differently without being another run.
 
     Raises:
         NocturneInputError: the input does not fit, or the recipe diverged.
@@ -99,10 +102,11 @@ def sleep(
     run = Run(
         model=model, recipe=recipe, probes=held_out, plan=night_plan(recipe, reference is not None),
         stop=stop, identity=identity, workdir=workdir, device=where, on_event=on_event,
+        changes=changes,
     )  # fmt: skip
     tasks = [records for records in memories if day is None or records.task != day.task]
     count = sum(len(records) for records in [*tasks, *([day] if day else [])])
-    run.total_steps = night_steps(recipe, count)
+    run.total_steps = night_steps(recipe, count, changes.extended)
     report: Report | None = None
     with run:
         if shared:

@@ -13,7 +13,7 @@ from consolidation.memory.order import RESIDENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from consolidation.recipe import SleepRecipe
+    from consolidation.recipe import SleepRecipe, WakeRecipe
 
 FLOAT = 4
 RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
@@ -66,10 +66,12 @@ def inversion_budget(recipe: SleepRecipe, memories: int) -> Inversion:
     return Inversion(batches, batches * recipe.inversion_steps, replayed)
 
 
-def night_steps(recipe: SleepRecipe, memories: int) -> int:
-    """Steps of all rounds: replay, dreams, and making the dreams where they are made by steps."""
+def night_steps(recipe: SleepRecipe, memories: int, extended: float = 0.0) -> int:
+    """Steps of all rounds: replay (and its extension, a share), dreams, and making the dreams where they are
+    made by steps."""
     dreams = inversion_budget(recipe, memories)
-    return recipe.rounds * (replay_budget(recipe, memories).steps + dreams.steps + dreams.replayed)
+    replayed = math.ceil(replay_budget(recipe, memories).steps * (1 + extended))
+    return recipe.rounds * (replayed + dreams.steps + dreams.replayed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def estimate(
     steps = night_steps(recipe, total)
     weights = FLOAT * parameters
     average = int(recipe.average > 0)
-    slots = _slots(recipe)
+    slots = optimizer_slots(recipe)
     # a snapshot and its predecessor: weights, average, optimiser slots, and the Fisher once there is one;
     # in the replay of a second round, all of them at once
     together = 1 + average + slots + int(recipe.rounds > 1)
@@ -179,7 +181,7 @@ def estimate(
     )
 
 
-def _slots(recipe: SleepRecipe) -> int:
+def optimizer_slots(recipe: SleepRecipe | WakeRecipe) -> int:
     return 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
 
 
@@ -188,7 +190,7 @@ def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) 
     before = int(reference)
     scratch = largest if recipe.optimizer == "adamw" else 0
     # weights, gradients, average, optimiser
-    loop = weights * (2 + int(recipe.average > 0) + _slots(recipe) + before) + scratch
+    loop = weights * (2 + int(recipe.average > 0) + optimizer_slots(recipe) + before) + scratch
     # its Fisher, and in the loop what the pull's gradient is made from
     kept = weights * int(reference and recipe.anchor > 0)
     loop += kept

@@ -106,9 +106,12 @@ class Histogram(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotWritten(Event):
+    """`number` counts the snapshots of a run, over all its attempts; several stand at one step."""
+
     kind: ClassVar[str] = "snapshot"
     path: str
     stage: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

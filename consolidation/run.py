@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from consolidation.changes import MICRO_BATCH, NO_CHANGES, Changes
 from consolidation.errors import NocturneInputError, Stopped
 from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, StageStarted, Stream
 from consolidation.families.adapter import adapter_of
@@ -61,6 +62,7 @@ class Run:
         stop: Stop | None,
         device: torch.device,
         on_event: Listener | None,
+        changes: Changes = NO_CHANGES,
     ) -> None:
         self.model, self.adapter = model, adapter_of(model)
         self.outputs = io_widths(model)[1]
@@ -69,6 +71,8 @@ class Run:
         self.facts: dict[str, Any] = {}
         self.kept: dict[str, Tensor] = {}
         self.total_steps = 0
+        self.changes = changes
+        self._snapshots = 0
         # watch scores of the model as it stands, where they are known; one proposal tells them to the next
         self.standing: dict[str, float] | None = None
         seed = recipe.seed if recipe else 0
@@ -95,6 +99,9 @@ class Run:
         self._own_stream.begin()
         if self.durable:
             self._resume()
+        if self.changes.micro_batch:
+            known = int(self.facts.get(MICRO_BATCH, self.changes.micro_batch))
+            self.facts[MICRO_BATCH] = min(known, self.changes.micro_batch)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,8 +181,10 @@ class Run:
         tensors |= {f"kept/{name}": tensor for name, tensor in self.kept.items()}
         if loop is not None:
             tensors |= {f"loop/{name}": tensor for name, tensor in loop.tensors().items()}
+        self._snapshots += 1
         state = {
             "identity": self._identity,
+            "number": self._snapshots,
             "environment": environment(),
             "index": self.stream.index,
             "stream": self.stream.state_dict(),
@@ -184,7 +193,7 @@ class Run:
         }
         path = write_snapshot(self.folder, tensors, state)
         self._last_snapshot = time.monotonic()
-        self.stream.emit(SnapshotWritten, path=path.name, stage=self.entry.stage)
+        self.stream.emit(SnapshotWritten, path=path.name, stage=self.entry.stage, number=self._snapshots)
 
     def snapshot_due(self, step: int) -> bool:
         """By the recipe's steps or seconds. When it happens has no influence on the weights."""
@@ -216,7 +225,7 @@ class Run:
         self.kept = {name: tensor.to(self.device) for name, tensor in _part(tensors, "kept/").items()}
         self.facts = state["facts"]
         self.stream.load_state_dict(state["stream"])
-        self._start = int(state["index"])
+        self._start, self._snapshots = int(state["index"]), int(state.get("number", 0))
         self.stream.enter(self._start)
         if state["loop"] is not None:
             self._pending = (_part(tensors, "loop/"), state["loop"])

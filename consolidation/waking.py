@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from consolidation.changes import NO_CHANGES, Changes
 from consolidation.events import Listener, VerdictGiven
 from consolidation.fit import check_batch, check_fit, check_learns, without_probes
 from consolidation.guard import judge_wake
@@ -47,6 +48,7 @@ def wake(
     stop: Stop | None = None,
     device: str | torch.device = "cpu",
     on_event: Listener | None = None,
+    changes: Changes = NO_CHANGES,
 ) -> Report:
     """Trains `model` in place on `data`; `report.memories` holds `recipe.memories` records with logits.
 
@@ -74,8 +76,9 @@ def wake(
         identity=fingerprint("wake", recipe.to_json(), model, [data, *probes]),
         device=where,
         on_event=on_event,
+        changes=changes,
     )
-    run.total_steps = math.ceil(recipe.epochs * len(data) / recipe.batch)
+    run.total_steps = changes.steps(math.ceil(recipe.epochs * len(data) / recipe.batch))
     report: Report | None = None
     with run:
         if shared:

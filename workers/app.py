@@ -1,8 +1,8 @@
 """The Celery application: three tasks, none of which carries anything precious.
 
-celery -A workers.app worker -P solo -Q nights       one per device; runs cycles
-celery -A workers.app worker -P threads -Q chores    tick, verify; never loads torch
-celery -A workers.app beat                           sends the ticks
+celery -A workers.app worker -P solo -Q nights,nights.cpu    one per device (`nocturne worker`); runs cycles
+celery -A workers.app worker -P threads -Q chores            tick, verify; never loads torch
+celery -A workers.app beat                                   sends the ticks
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from celery.signals import (  # noqa: E402
 import workers.doorbell  # noqa: F401, E402  (registers the transport of the embedded default)
 from webapp.core.broker import (  # noqa: E402
     CHORES,
+    NIGHT_QUEUES,
     NIGHT_TASK,
-    NIGHTS,
     TASK_ROUTES,
     TICK_TASK,
     VERIFY_TASK,
@@ -92,7 +92,7 @@ def _begin(sender: str, instance: Any, **_: Any) -> None:
     global _shift, _spare_clock
     broker_prepare()
     queues = set(instance.app.amqp.queues.consume_from)
-    if NIGHTS in queues:
+    if queues & set(NIGHT_QUEUES):
         _shift = NightShift()
         _shift.start()
     if CHORES in queues:

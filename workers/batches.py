@@ -54,6 +54,11 @@ class Batcher:
         return not self._waiting and not self._readings
 
     @property
+    def stage(self) -> str:
+        """Of what was taken last."""
+        return str(self._progress.get("stage") or "")
+
+    @property
     def full(self) -> bool:
         """There is more than enough for a flush."""
         return self._points >= FLUSH_POINTS or len(self._waiting) >= FLUSH_EVENTS

@@ -6,11 +6,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import psutil
+
+from webapp.core import faults, oplog
 from webapp.core.processes import is_same, started_at
 from workers.job import JOB_FILE, LOG_FILE
 
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
 PROCESS_FILE: Final = "trainer.json"
 _ROOT: Final = Path(__file__).resolve().parent.parent
 # What a trainer may know of its surroundings; nothing of the database, the broker or any secret.
-_PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+_PASSED_ON: Final = (
+    "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+    *faults.VARIABLES, oplog.VARIABLE,
+)  # fmt: skip
 
 
 class Trainer:
@@ -59,6 +66,7 @@ class Trainer:
             os.close(writing)
         trainer = cls(process, reading, folder)
         body = {
+            "host": socket.gethostname(),
             "pid": process.pid,
             "started": started_at(process.pid),
             "supervisor": os.getpid(),
@@ -79,6 +87,20 @@ class Trainer:
         """Ask it to write a snapshot and stop; one that is paused is woken to hear it."""
         self.resume()
         self._signal(signal.SIGTERM)
+
+    @property
+    def paused(self) -> bool:
+        """We stopped it ourselves."""
+        return self._paused
+
+    @property
+    def frozen(self) -> bool:
+        """Somebody stopped it (a debugger, SIGSTOP), and it was not us."""
+        if self._paused:
+            return False
+        with contextlib.suppress(psutil.Error):
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        return False
 
     def pause(self) -> None:
         """Freeze the whole group; it keeps its memory and does nothing."""
@@ -133,12 +155,19 @@ def _environment(folder: Path, device: Device, threads: int) -> dict[str, str]:
     }
 
 
-def kill_recorded(record: Path) -> bool:
-    """Kill a recorded trainer whose supervisor is dead, if it still is the same process; whether it was."""
+def kill_recorded(record: Path, *, of: int | None = None) -> bool:
+    """Kill a recorded trainer whose supervisor is dead, or is the process `of`, if it still is the same
+    process; whether it was.
+
+    The folder may be shared: a record of another machine is that machine's business.
+    """
     try:
         body = json.loads(record.read_text())
+        if body["host"] != socket.gethostname():
+            return False
         pid, started = int(body["pid"]), float(body["started"])
-        if is_same(int(body["supervisor"]), float(body["supervisor_started"])):
+        supervisor = int(body["supervisor"])
+        if supervisor != of and is_same(supervisor, float(body["supervisor_started"])):
             return False
     except (OSError, ValueError, TypeError, KeyError):
         return False

@@ -193,12 +193,91 @@ def worker(
 
     Example: DATABASE_URL=postgresql://db/nocturne CELERY_BROKER_URL=redis://broker/0 nocturne worker
     """
-    arguments = ["-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", "nights", "-l", "INFO"]
     if device:
         os.environ["NOCTURNE_DEVICE"] = device
     if index:
         os.environ["NOCTURNE_WORKER_INDEX"] = index
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.config.settings")
+    from workers.launcher.errors import LauncherError
+    from workers.launcher.parts import nights_command
+
+    try:
+        arguments = nights_command(
+            os.environ.get("NOCTURNE_DEVICE") or "cpu", os.environ.get("NOCTURNE_WORKER_INDEX", "")
+        )
+    except LauncherError as error:
+        raise typer.BadParameter(error.message, param_hint="--device") from None
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  (no shell; our own interpreter)
+
+
+@app.command()
+def workers(as_json: Json = False) -> None:
+    """Show who works on what: state, device, current cycle and heartbeat of every worker of the site.
+
+    Example: nocturne workers --json
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.config.settings")
+    from workers import fleet
+
+    def show() -> None:
+        if as_json:
+            typer.echo(json.dumps(fleet.fleet_json()))
+        else:
+            fleet.fleet_table()
+
+    _ask(show, as_json=as_json)
+
+
+@app.command()
+def drain(
+    name: Annotated[str, typer.Argument(help="The worker's name, as `nocturne workers` shows it.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let it take cycles again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a worker take nothing new; what it runs goes on to its end. It stays so when it is started again.
+
+    Example: nocturne drain lab-a-cuda-0
+
+    Example: nocturne drain lab-a-cuda-0 --undo
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.config.settings")
+    from workers import fleet
+
+    def ask() -> None:
+        done = fleet.drain(name, undo=undo)
+        if as_json:
+            typer.echo(json.dumps(done))
+        elif not done["draining"]:
+            typer.echo(f"{done['name']} takes cycles again.")
+        elif done["runs"]:
+            typer.echo(f"{done['name']} takes nothing new; {done['runs']} goes on to its end.")
+        else:
+            typer.echo(f"{done['name']} takes nothing new and runs nothing: it can be stopped.")
+
+    _ask(ask, as_json=as_json)
+
+
+def _ask(work: Callable[[], None], *, as_json: bool) -> None:
+    """Do it, or say in a sentence why not. Exit code 2 then."""
+    try:
+        work()
+    except NocturneInputError as error:
+        if as_json:
+            typer.echo(json.dumps({"error": error.to_json()}))
+        typer.echo(f"{error.message} [{error.code}]", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+@app.command()
+def health() -> None:
+    """Say whether the nights worker of this machine and device is well. Exit codes: 0 well, 1 not.
+
+    Example: NOCTURNE_DEVICE=cuda:0 nocturne health
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.config.settings")
+    from workers.health import main as ask
+
+    raise typer.Exit(ask())
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -14,6 +14,7 @@ import resource
 import struct
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x0800000
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _WRITE = (1 << 1) | (1 << 5) | (1 << 8)  # write a file, remove a file, make a regular file
+_FOLDERS = (1 << 4) | (1 << 7)  # remove a folder, make a folder
 _TRUNCATE = 1 << 14  # from the interface's third version on
 
 # System calls that reading a file never needs: (x86_64, aarch64).
@@ -83,6 +85,43 @@ def confine(
     return walls
 
 
+def confine_trainer(
+    *, read: Iterable[Path], write: Path, file_bytes: int, memory_bytes: int, device: str
+) -> list[str]:
+    """The walls of a process that trains: as many as its device bears. It goes on to start threads.
+
+    Args:
+        read: files and folders that may be read.
+        write: the one folder that may be written.
+        file_bytes: the largest file that it may write; 0: any.
+        memory_bytes: private memory; 0: as much as there is. Not for a GPU, whose driver maps far more.
+        device: torch's name; a GPU's driver wants its own files and sockets, so there only limits stand.
+
+    Returns:
+        The walls that stand.
+    """
+    wanted = {resource.RLIMIT_CORE: 0} | ({resource.RLIMIT_FSIZE: file_bytes} if file_bytes else {})
+    if memory_bytes and device == "cpu" and sys.platform == "linux":
+        wanted[resource.RLIMIT_DATA] = memory_bytes
+    _set_limits(wanted)
+    walls = ["limits"]
+    if sys.platform != "linux":
+        return walls
+    libc = ctypes.CDLL(None, use_errno=True)
+    # When memory runs out, the trainer is the one to go: it can go on from its snapshot.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+        walls.append("no new privileges")
+    if device != "cpu":
+        return walls
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWNET) == 0:
+        walls.append("no network")
+    if _landlock(libc, list(read), write, _FOLDERS):
+        walls.append("files")
+    return walls
+
+
 def _limits(cpu_seconds: int, file_bytes: int, memory_bytes: int) -> None:
     wanted = {
         resource.RLIMIT_CPU: cpu_seconds,
@@ -92,13 +131,17 @@ def _limits(cpu_seconds: int, file_bytes: int, memory_bytes: int) -> None:
     }
     if sys.platform == "linux":  # macOS refuses a limit on address space
         wanted[resource.RLIMIT_AS] = memory_bytes
+    _set_limits(wanted)
+
+
+def _set_limits(wanted: dict[int, int]) -> None:
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         least = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (least, least))
 
 
-def _landlock(libc: Any, read: list[Path], write: Path) -> bool:
+def _landlock(libc: Any, read: list[Path], write: Path, more: int = 0) -> bool:
     version = libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     if version < 1:
         return False
@@ -114,7 +157,7 @@ def _landlock(libc: Any, read: list[Path], write: Path) -> bool:
         return False
     try:
         rules = [(path, _READ_FILE | (_READ_DIR if path.is_dir() else 0)) for path in read if path.exists()]
-        rules.append((write, handled & (_READ_FILE | _READ_DIR | _WRITE | _TRUNCATE)))
+        rules.append((write, handled & (_READ_FILE | _READ_DIR | _WRITE | _TRUNCATE | more)))
         for path, access in rules:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             try:

@@ -27,6 +27,12 @@ class Device:
         return self.name.partition(":")[0]
 
     @property
+    def lease_key(self) -> str:
+        """What two processes must not use at once: a GPU, or on a processor the same worker's place."""
+        host = socket.gethostname()[:80]
+        return f"{host}/{self.worker_name}" if self.kind == "cpu" else f"{host}/{self.name}"
+
+    @property
     def worker_name(self) -> str:
         """host-device-index; one worker serves one device."""
         index = self.name.partition(":")[2] or "0"

@@ -45,6 +45,12 @@ class Job:
     out: str
     device: str = "cpu"
     threads: int = 1
+    # What this attempt does differently (consolidation.changes).
+    extended: float = 0.0
+    micro_batch: int = 0
+    # Limits of the process: private memory and the largest file, in bytes; 0: none.
+    memory_bytes: int = 0
+    file_bytes: int = 0
     protocol: int = PROTOCOL
 
     def save(self, path: Path) -> None:
@@ -52,6 +58,11 @@ class Job:
         partial = path.with_name(path.name + ".part")
         partial.write_text(json.dumps(dataclasses.asdict(self), indent=1))
         partial.replace(path)
+
+    def inputs(self) -> list[Path]:
+        """The files that the attempt reads."""
+        given = (self.checkpoint, self.reference, self.reference_fisher, self.data, self.awake)
+        return [Path(path) for path in (*given, *self.memories, *self.probes) if path]
 
     @classmethod
     def load(cls, path: Path) -> Job:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from webapp.core.faults import fault
 from webapp.cycles.claim import look, renew
 from webapp.live.frames import LeaseLost
 
@@ -39,6 +40,8 @@ class LeaseKeeper:
         lost: set when it is somebody else's by now, or the database was away for two leases; the trainer is
             dead then.
         cancelling: set when a person wants the cycle cancelled.
+        pausing: set when somebody wants it paused.
+        extended: how much longer the cycle may go on by now, a share of its plan.
 
     Args:
         cycle_id, epoch: what is held.
@@ -49,6 +52,8 @@ class LeaseKeeper:
     def __init__(self, cycle_id: UUID, epoch: int, *, ttl: float, began: float) -> None:
         self.lost = threading.Event()
         self.cancelling = threading.Event()
+        self.pausing = threading.Event()
+        self.extended = 0.0
         self._cycle_id, self._epoch, self._ttl = cycle_id, epoch, ttl
         self._renewed_at = began
         self._trainer: Trainer | None = None
@@ -94,7 +99,11 @@ class LeaseKeeper:
         asked_at = boottime()
         renewing = asked_at - self._renewed_at >= self._ttl / 3
         try:
+            fault("lease.before_renew")
             held = (renew if renewing else look)(cycle_id=self._cycle_id, epoch=self._epoch)
+            self.extended = held.extended
+            if held.pausing:
+                self.pausing.set()
             if held.cancelling:
                 self.cancelling.set()
             if renewing:

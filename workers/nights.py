@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
+from webapp.core.faults import fault
+from webapp.core.oplog import note
 from webapp.cycles.claim import claim
+from webapp.fleet.device_lease import DeviceHolder
 from webapp.fleet.services import worker_heartbeat, worker_stopped
 from workers.devices import this_device
 from workers.lease import boottime
-from workers.reaper import orphans_kill
+from workers.readiness import worker_problem
+from workers.reaper import orphans_kill, trainers_kill
 from workers.supervisor import Attempt
 
 if TYPE_CHECKING:
@@ -43,8 +47,10 @@ class NightShift:
     def __init__(self) -> None:
         self.device = this_device()
         self.name = self.device.worker_name
+        self._hold = DeviceHolder(self.device.lease_key, on_taking=trainers_kill)
         self._bell = threading.Event()
         self._stopping = threading.Event()
+        self._ended = threading.Event()
         self._work = threading.Thread(target=self._run, name="nights", daemon=True)
         self._heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
@@ -67,9 +73,12 @@ class NightShift:
         """Wait until the running cycle was given back, and say goodbye."""
         self.stop_soon()
         self._work.join(GOODBYE_SECONDS)
+        self._ended.set()
         self._heart.join(2)
         try:
-            worker_stopped(name=self.name)
+            if self._hold.hold():
+                worker_stopped(name=self.name)
+                self._hold.let_go()
         except (DatabaseError, InterfaceError):
             logger.warning("could not say goodbye to the database; the heartbeat will tell")
 
@@ -95,30 +104,43 @@ class NightShift:
     def _one(self) -> bool:
         """Run the next cycle, if there is one."""
         close_old_connections()
+        if not self._hold.hold():
+            return False
         worker = self._beat()
+        if worker.problem_code or worker.draining_at is not None:
+            return False
         began = boottime()
         cycle = claim(worker=worker)
         if cycle is None:
             return False
         logger.info("cycle %s: epoch %d, attempt %d", cycle.pk, cycle.epoch, cycle.attempt)
+        note("claimed", cycle=cycle.pk, epoch=cycle.epoch, worker=self.name)
+        fault("claim.after_commit")
         Attempt(cycle, began=began, device=self.device, stopping=self._stopping).run()
         return True
 
     def _beat(self) -> Worker:
+        code, sentence = worker_problem()
         return worker_heartbeat(
             name=self.name,
             device=self.device.name,
             device_memory_bytes=self.device.memory_bytes,
             version=_version(),
             protocol=settings.CYCLE_PROTOCOL,
+            problem_code=code,
+            problem=sentence,
         )
 
     def _beat_on(self) -> None:
         next_at = time.monotonic()
-        while not self._stopping.wait(max(0.0, next_at - time.monotonic())):
-            next_at = time.monotonic() + HEARTBEAT_SECONDS
+        pause = min(HEARTBEAT_SECONDS, settings.CYCLE_LEASE_SECONDS / 4)
+        # To the end of the running cycle, not only until the wish to stop: the device is in use so long.
+        while not self._ended.wait(max(0.0, next_at - time.monotonic())):
+            next_at = time.monotonic() + pause
             try:
-                self._beat()
+                # Whoever has no device is not there: another process of the same name may be.
+                if self._hold.hold():
+                    self._beat()
             except (DatabaseError, InterfaceError):
                 connection.close()
         connection.close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
 
 from consolidation.families.registry import parameter_count
+from webapp.core.errors import Conflict
 from webapp.core.store import file_sha256, store_path
 from webapp.cycles.choices import Kind
+from webapp.cycles.inputs import ensure_inputs
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import lineage_history
 from webapp.live.frames import LeaseLost
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from workers.devices import Device
 
 
+# No file of an attempt is larger than twice what all of them were foretold to take, or than this.
+_SMALLEST_LIMIT: Final = 2**30
+
+
 class CannotStart(Exception):
     """The cycle cannot run at all; trying again would not help."""
 
@@ -35,9 +43,13 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
     """Write `folder`/job.json; True when the attempt resumes from a snapshot.
 
     Raises:
-        CannotStart: an input is missing or damaged, or there is no model to begin from.
+        CannotStart: an input is missing, erased or damaged, or there is no model to begin from.
         LeaseLost: the cycle is not ours any more.
     """
+    try:
+        ensure_inputs(cycle)
+    except Conflict as error:
+        raise CannotStart(error.code, error.message) from None
     _choose_base(cycle)
     workspace = cycle.project.workspace_id
     checked: dict[str, str] = {}
@@ -70,6 +82,10 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         out=str(folder / OUT_DIR),
         device=device.name,
         threads=trainer_threads(model_parameters(cycle)),
+        extended=cycle.extended,
+        micro_batch=int(cycle.adapted.get("micro_batch", 0)),
+        memory_bytes=settings.TRAINER_MEMORY_BYTES,
+        file_bytes=max(_SMALLEST_LIMIT, 2 * cycle.disk_bytes) if cycle.disk_bytes else 0,
     )
     resumed = resume_into(cycle, work)
     job.save(folder / JOB_FILE)

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats.safetensors import read_header
+from webapp.core.faults import fault
 from webapp.cycles.choices import TERMINAL
 from webapp.cycles.models import Cycle, Snapshot
 from workers.job import MEMORIES, MODEL, OUT_DIR, WORK_DIR, fsync
@@ -53,7 +54,7 @@ def snapshot_keep(work: Path, event: Mapping[str, Any]) -> str | None:
         is on the way).
     """
     for path in sorted(work.glob("*.safetensors")):
-        if _snapshot_step(path) == event.get("step"):
+        if _snapshot_number(path) == event.get("number"):
             break
     else:
         return None
@@ -62,8 +63,10 @@ def snapshot_keep(work: Path, event: Mapping[str, Any]) -> str | None:
     folder = kept / str(number)
     folder.mkdir(parents=True)
     try:
+        fault("snapshot.before_link")
         _link(path, folder / SNAPSHOT)
-        if _snapshot_step(folder / SNAPSHOT) != event.get("step"):
+        fault("snapshot.after_link")
+        if _snapshot_number(folder / SNAPSHOT) != event.get("number"):
             shutil.rmtree(folder)
             return None
         fsync(folder)
@@ -89,11 +92,10 @@ def _link(source: Path, target: Path) -> None:
         fsync(target)
 
 
-def _snapshot_step(path: Path) -> int | None:
-    """The global step at which the engine wrote this snapshot; None when it is none."""
+def _snapshot_number(path: Path) -> int | None:
+    """Which of the run's snapshots this is; None when it is none, or not whole."""
     try:
-        state = json.loads(read_header(path).metadata[SNAPSHOT_KEY])
-        return int(state["stream"]["step"])
+        return int(json.loads(read_header(path).metadata[SNAPSHOT_KEY])["number"])
     except (NocturneInputError, OSError, KeyError, TypeError, ValueError):
         return None
 
@@ -104,7 +106,7 @@ def resume_into(cycle: Cycle, work: Path) -> bool:
     work.mkdir()
     for snapshot in Snapshot.objects.filter(cycle=cycle).order_by("-id")[:4]:
         path = Path(settings.CYCLES_DIR) / snapshot.folder / SNAPSHOT
-        if _snapshot_step(path) == snapshot.step:
+        if _snapshot_number(path) == snapshot.number:
             shutil.copyfile(path, work / SNAPSHOT)
             return True
     return False

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
+from webapp.core.faults import fault
+from webapp.core.oplog import note
 from webapp.cycles.models import Snapshot
 from webapp.live.frames import DATA, frame_write
 from webapp.live.models import Frame
@@ -54,6 +56,11 @@ class FrameStream:
         """The trainer has closed the pipe and all that it said is stored."""
         return self._pending is None and self._batcher.empty and self._pipe.ended
 
+    @property
+    def stage(self) -> str:
+        """Where the trainer is by its own words, "" before the first."""
+        return self._batcher.stage
+
     def measure(self, reading: Reading) -> None:
         """A look at the device, for the next frame."""
         self._batcher.measure(reading, time.monotonic())
@@ -90,7 +97,10 @@ class FrameStream:
             return False
         try:
             if not (self._doubt and self._written(flush)):
-                self._write(flush)
+                fault("frame.before_write")
+                seq = self._write(flush)
+                note("frame", cycle=self._cycle_id, epoch=self._epoch, seq=seq)
+                fault("frame.after_commit")
         except (OperationalError, InterfaceError):
             logger.warning(
                 "cycle %s: a frame could not be stored; it is kept and tried again", self._cycle_id
@@ -107,7 +117,7 @@ class FrameStream:
         return True
 
     @transaction.atomic
-    def _write(self, flush: Flush) -> None:
+    def _write(self, flush: Flush) -> int:
         seq = frame_write(
             cycle_id=self._cycle_id,
             epoch=self._epoch,
@@ -120,14 +130,18 @@ class FrameStream:
         for event in flush.snapshots:
             folder = self._kept(event)
             if folder is not None:
+                fault("snapshot.before_row")
                 Snapshot.objects.create(
                     cycle_id=self._cycle_id,
                     epoch=self._epoch,
                     step=int(event.get("step") or 0),
+                    number=int(event.get("number") or 0),
                     stage=str(event.get("stage") or "")[:20],
                     folder=folder,
                     created_at=Now(),
                 )
+        fault("frame.before_commit")
+        return seq
 
     def _kept(self, event: dict[str, Any]) -> str | None:
         """A snapshot that cannot be kept costs safety, not the night."""

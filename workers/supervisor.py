@@ -6,6 +6,7 @@ carries (cycle, epoch), so a supervisor that was overtaken changes nothing any m
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import time
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
+from webapp.core.errors import NocturneError
+from webapp.core.faults import fault
+from webapp.core.oplog import note
+from webapp.core.store import NoRoom
 from webapp.cycles.choices import TERMINAL, State
 from webapp.cycles.models import Cycle
 from webapp.cycles.publish import publish
@@ -25,11 +30,13 @@ from workers.events_pipe import EventPipe
 from workers.job import OUT_DIR, WORK_DIR
 from workers.lease import LeaseKeeper
 from workers.metering import ESTIMATED, Meter
-from workers.outcome import Ending, read_ending, settle
+from workers.outcome import Ending, Wishes, read_ending, settle
 from workers.preparing import CannotStart, model_parameters, prepare
+from workers.room import NoRoomHere, room_for
 from workers.scratch import attempt_folder, clear, cycle_folder
 from workers.stream import FrameStream
 from workers.verifying import Unusable, verify
+from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import threading
@@ -42,7 +49,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 logger = logging.getLogger(__name__)
 TURN_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 30.0
-STALL_SECONDS: Final = 900.0
+_MAY_CHANGE: Final = ("extended", "energy_wh", "energy_source")
 T = TypeVar("T")
 _BUG: Final = (
     "Something in Nocturne itself went wrong while it prepared or published this cycle; your data is fine. "
@@ -74,6 +81,8 @@ class Attempt:
     ) -> None:
         self.cycle, self.epoch = cycle, cycle.epoch
         self.device, self.stopping = device, stopping
+        self._began = self._running = False
+        self._asked = Wishes()
         self.folder: Path = cycle_folder(cycle.pk) / f"e{cycle.epoch}"
         self.keeper = LeaseKeeper(cycle.pk, cycle.epoch, ttl=float(settings.CYCLE_LEASE_SECONDS), began=began)
 
@@ -90,12 +99,17 @@ class Attempt:
     def _run(self) -> None:
         try:
             attempt_folder(self.cycle)
-            resumed = self._insist(lambda: prepare(self.cycle, self.folder, device=self.device))
-            ending = self._train(resumed)
+            ending = self._compute()
+            while ending.kind == "extended":
+                # A longer plan goes on from the snapshot just written, here and at once.
+                self._insist(lambda: self.cycle.refresh_from_db(fields=_MAY_CHANGE))
+                ending = self._compute()
             if ending.kind == "done":
                 ending = self._publish()
         except CannotStart as error:
             ending = Ending("failed", error.code, error.message)
+        except NoRoomHere as error:
+            ending = Ending("room", error.code, error.message)
         except LeaseLost:
             raise
         except OSError as error:
@@ -105,18 +119,31 @@ class Attempt:
             logger.exception("cycle %s: epoch %d", self.cycle.pk, self.epoch)
             ending = Ending("failed", "cycle.bug", _BUG)
         if ending.kind != "published":
+            fault("settle.before_commit")
             self._settle(ending)
+            note("settled", cycle=self.cycle.pk, epoch=self.epoch, ending=ending.kind)
+            fault("settle.after_commit")
 
     # ------------------------------------------------------------ the trainer
 
-    def _train(self, resumed: bool) -> Ending:
+    def _compute(self) -> Ending:
+        """Prepare and train, once."""
+        room_for(self.cycle, self.folder)
+        resumed = self._insist(lambda: prepare(self.cycle, self.folder, device=self.device))
+        # Begun anew, for want of a snapshot, it supersedes all that an earlier attempt told, from step 0 on.
+        again = resumed or self._began or self.epoch > 1
+        self._began = True
+        return self._train(again)
+
+    def _train(self, again: bool) -> Ending:
         threads = trainer_threads(model_parameters(self.cycle))
+        fault("trainer.before_start")
         trainer = Trainer.start(self.folder, device=self.device, threads=threads)
+        note("trainer_started", cycle=self.cycle.pk, epoch=self.epoch, trainer=trainer.pid)
+        fault("trainer.after_start")
         self.keeper.guard(trainer)
         pipe = EventPipe(trainer.events, self.folder / "events.spool")
         pipe.start()
-        # Begun anew, for want of a snapshot, it supersedes all that an earlier attempt told, from step 0 on.
-        again = resumed or self.epoch > 1
         stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=again, work=self.folder / WORK_DIR)
         meter = Meter(
             trainer.pid,
@@ -124,8 +151,11 @@ class Attempt:
             energy_wh=self.cycle.energy_wh or 0.0,
             estimated=self.cycle.energy_source == ESTIMATED,
         )
+        watchdog = Watchdog(trainer, pipe, stream)
+        self._running = False
+        self._asked = Wishes()
         try:
-            stalled = self._relay(trainer, pipe, stream, meter)
+            self._relay(trainer, pipe, stream, meter, watchdog)
         finally:
             self.keeper.unguard()
             code = trainer.close()
@@ -134,38 +164,46 @@ class Attempt:
                 raise LeaseLost
             pipe.wait(TURN_SECONDS)
             stream.pump()
+        self._note_ready(pipe)
+        # A wish to cancel that came with the trainer's last breath counts as well.
+        wishes = dataclasses.replace(self._asked, cancelling=self.keeper.cancelling.is_set())
         return read_ending(
-            exit_code=code,
-            final=pipe.final,
-            cancelling=self.keeper.cancelling.is_set(),
-            stopping=self.stopping.is_set(),
-            stalled=stalled,
+            exit_code=code, final=pipe.final, wishes=wishes, stuck=watchdog.stuck, stage=stream.stage
         )
 
-    def _relay(self, trainer: Trainer, pipe: EventPipe, stream: FrameStream, meter: Meter) -> bool:
-        """Pass events on until the trainer has ended; True when it stood still and was ended for that."""
-        running = False
+    def _relay(
+        self, trainer: Trainer, pipe: EventPipe, stream: FrameStream, meter: Meter, watchdog: Watchdog
+    ) -> None:
+        """Pass events on until the trainer has ended, by itself or because somebody wanted it to."""
         told_at: float | None = None
         while trainer.poll() is None:
             if self.keeper.lost.is_set():
                 raise LeaseLost
             now = time.monotonic()
-            if self.keeper.cancelling.is_set() or self.stopping.is_set():
-                if told_at is None:
-                    told_at = now
-                    trainer.terminate()
-                elif now - told_at > GRACE_SECONDS:
-                    trainer.kill()
-            if now - pipe.heard_at > STALL_SECONDS:
+            wishes = self._wishes()
+            if told_at is None and wishes != Wishes():
+                told_at, self._asked = now, wishes
+                trainer.terminate()
+            elif told_at is not None and now - told_at > GRACE_SECONDS:
                 trainer.kill()
-                return True
+            watchdog.look(now)
             pipe.wait(TURN_SECONDS)
             if reading := meter.read():
                 stream.measure(reading)
             stream.pump()
-            if pipe.ready is not None and not running:
-                running = self._insist(lambda: self._begin(pipe.ready or {}))
-        return False
+            self._note_ready(pipe)
+
+    def _wishes(self) -> Wishes:
+        return Wishes(
+            cancelling=self.keeper.cancelling.is_set(),
+            pausing=self.keeper.pausing.is_set(),
+            stopping=self.stopping.is_set(),
+            extending=self.keeper.extended > self.cycle.extended,
+        )
+
+    def _note_ready(self, pipe: EventPipe) -> None:
+        if pipe.ready is not None and not self._running:
+            self._running = self._insist(lambda: self._begin(pipe.ready or {}))
 
     def _begin(self, ready: dict[str, Any]) -> bool:
         """starting -> running, unless a person has cancelled meanwhile."""
@@ -180,15 +218,16 @@ class Attempt:
                 error_message="",
             )
         except StateChanged as error:
-            # CANCELLING: the keeper tells us. RUNNING: the commit's answer was lost, the commit was not.
-            if error.state not in {State.CANCELLING, State.RUNNING}:
+            # CANCELLING, PAUSING: the keeper tells us. RUNNING: a longer plan goes on, or the commit's answer
+            # was lost and the commit was not.
+            if error.state not in {State.CANCELLING, State.PAUSING, State.RUNNING}:
                 raise
         return True
 
     # ------------------------------------------------------------ the end
 
     def _publish(self) -> Ending:
-        """running -> publishing -> the end; a cancel that came first wins."""
+        """running -> publishing -> the end; a cancel that came first wins, a pause has come too late."""
         try:
             self._insist(self._to_publishing)
         except StateChanged as error:
@@ -204,19 +243,27 @@ class Attempt:
             return Ending("failed", "cycle.result_unusable", _UNUSABLE)
         try:
             self._insist(lambda: publish(cycle_id=self.cycle.pk, epoch=self.epoch, output=output))
+        except (LeaseLost, StateChanged):
+            raise
+        except NoRoom as error:
+            return Ending("room", error.code, error.message)
+        except NocturneError as error:
+            return Ending("failed", error.code, error.message)
         except OSError as error:
             logger.exception("cycle %s: the store refused the result", self.cycle.pk)
-            return Ending(
-                "failed",
-                "store.disk_full",
-                f"The store could not take the result ({error.strerror}). The current checkpoint stays. "
-                "Free some space on the server, then try again.",
-            )
+            return _disk_ending(error, "store")
+        note("published", cycle=self.cycle.pk, epoch=self.epoch)
+        fault("publish.after_commit")
         return Ending("published")
 
     def _to_publishing(self) -> None:
         try:
-            transition(self.cycle.pk, to=State.PUBLISHING, expect_from=(State.RUNNING,), epoch=self.epoch)
+            transition(
+                self.cycle.pk,
+                to=State.PUBLISHING,
+                expect_from=(State.RUNNING, State.PAUSING),
+                epoch=self.epoch,
+            )
         except StateChanged as error:
             if error.state != State.PUBLISHING:
                 raise
@@ -225,10 +272,11 @@ class Attempt:
         try:
             self._insist(lambda: settle(self.cycle, self.epoch, ending))
         except StateChanged as error:
-            if error.state != State.CANCELLING:
+            wish = {State.CANCELLING.value: "cancelled", State.PAUSING.value: "paused"}.get(error.state)
+            if wish is None:
                 logger.warning("cycle %s: ended as %s meanwhile", self.cycle.pk, error.state)
                 return
-            self._insist(lambda: settle(self.cycle, self.epoch, Ending("cancelled")))
+            self._settle(Ending(wish))
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Do it, however often the database goes away, as long as the cycle is ours."""
@@ -253,20 +301,21 @@ class Attempt:
             clear(self.cycle.pk)
 
 
-def _disk_ending(error: OSError) -> Ending:
-    """The worker's own disk refused: say that, not that something is wrong with the model or the program."""
+def _disk_ending(error: OSError, where: str = "worker") -> Ending:
+    """A disk refused: say that, not that something is wrong with the model or the program."""
+    area = {"worker": "cycle", "store": "store"}[where]
     if error.errno in _FULL:
         return Ending(
-            "failed",
-            "cycle.disk_full",
-            "The worker's disk is full, so the cycle could not go on. The current checkpoint stays. "
-            "Free some space there, then try again.",
+            "room",
+            f"{area}.disk_full",
+            f"The {where}'s disk is full, so the cycle could not go on. Nothing is lost: it goes on from its "
+            "snapshot once there is room. Free some space there.",
         )
     return Ending(
-        "failed",
-        "cycle.disk_error",
-        f"The worker's disk refused a file ({error.strerror or 'no reason given'}). The current checkpoint "
-        "stays. Check the worker's data folder, then try again.",
+        "infra",
+        f"{area}.disk_error",
+        f"The {where}'s disk refused a file ({error.strerror or 'no reason given'}). The current checkpoint "
+        "stays. Check the worker's data folder and the store, then try again.",
     )
 
 

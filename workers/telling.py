@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 from consolidation.events import STEP_TERMS
+from webapp.core.faults import fault
 
 # Fast steps are gathered so long or so many, which makes a line of them cost what one step would.
 GATHER_SECONDS: Final = 0.05
@@ -42,6 +43,7 @@ class Teller:
         if body["kind"] != "step":
             self.tell(body)
             return
+        fault("trainer.step")
         if not self._points:
             self._points = {name: [] for name in ("step", "t", *STEP_TERMS)}
         for name, column in self._points.items():

@@ -18,11 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from consolidation.errors import NocturneInputError, Stopped
+from webapp.core.oplog import note
+from workers.confine import confine_trainer, python_folders
 from workers.job import BAD_INPUT, FAULT, OK, STOPPED, Job
 from workers.telling import Teller
 
 _PR_SET_PDEATHSIG = 1
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+# What PyTorch and the system's libraries look at.
+_SYSTEM = [
+    Path(entry)
+    for entry in (
+        "/proc", "/sys", "/usr/share", "/usr/local/lib", "/dev/urandom", "/dev/null",
+        "/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/etc/os-release",
+    )
+]  # fmt: skip
 _BUG = (
     "Something in Nocturne itself went wrong while it worked on this model; your data is fine. "
     "Try again; if it happens once more, report it with this code."
@@ -44,11 +54,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--job", type=Path, required=True)
     parser.add_argument("--events-fd", type=int, required=True)
     arguments = parser.parse_args(argv)
-    _end_with_parent()
     stop = _stop_on_sigterm()
     teller = Teller(arguments.events_fd)
     try:
         job = Job.load(arguments.job)
+        note("trainer", cycle=job.cycle, epoch=job.epoch, parent=os.getppid())
+        # Walls first: they must stand before any thread does, and the kernel forgets a parent-death signal
+        # when a process gives up rights.
+        walls = confine_trainer(
+            read=[*python_folders(), *_SYSTEM, *job.inputs()],
+            write=arguments.job.parent,
+            file_bytes=job.file_bytes,
+            memory_bytes=job.memory_bytes,
+            device=job.device,
+        )
+        print("Walls of this process:", ", ".join(walls), flush=True)  # to the log
+        _end_with_parent()
         if stop.is_set():
             raise Stopped("stop")
         # Only now: importing torch takes most of the start-up.
@@ -59,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         teller.tell({"kind": "stopped", "reason": stopped.reason})
         return STOPPED
     except NocturneInputError as error:
-        teller.tell(_error(error.code, error.message, "user"))
+        blame = "resource" if error.code == "cycle.out_of_memory" else "user"
+        teller.tell(_error(error.code, error.message, blame))
         return BAD_INPUT
     except BaseException as error:
         traceback.print_exc()
@@ -83,7 +105,7 @@ def _classified(error: BaseException) -> dict[str, Any]:
     ):
         return _error("cycle.out_of_memory", _MEMORY, "resource")
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        return _error("cycle.disk_full", _DISK, "resource")
+        return _error("cycle.disk_full", _DISK, "room")
     if isinstance(error, OSError) and error.errno == errno.EIO:
         return _error("cycle.disk_error", _IO, "infra")
     return _error("cycle.bug", _BUG, "bug")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from consolidation.changes import Changes
 from consolidation.errors import NocturneInputError
 from consolidation.memory.store import Records
 from consolidation.recipe import SleepRecipe, WakeRecipe, recipe_from_json
 from consolidation.snapshot import environment
 from consolidation.weights import load_fisher, load_model, new_model, save_fisher, save_model
+from webapp.core.faults import fault
 from workers.job import FISHER, MANIFEST, MEMORIES, MODEL, REPORT, Job, fsync
 from workers.telling import finite
 
@@ -39,6 +41,7 @@ def train(job: Job, teller: Teller, stop: Callable[[], str | None]) -> dict[str,
         Stopped: `stop` said so; a snapshot is in the work folder.
     """
     torch.set_num_threads(job.threads)
+    fault("trainer.load")
     model = _model(job)
     probes = [Records.open(path) for path in job.probes]
     teller.tell({"kind": "ready", "environment": environment() | {"device": job.device}})
@@ -88,6 +91,7 @@ def _run(
             stop=stop,
             device=job.device,
             on_event=on_event,
+            changes=_changes(job),
         )
     return _sleep(job, model, probes, recipe, stop, on_event)
 
@@ -115,7 +119,12 @@ def _sleep(
         stop=stop,
         device=job.device,
         on_event=on_event,
+        changes=_changes(job),
     )
+
+
+def _changes(job: Job) -> Changes:
+    return Changes(extended=job.extended, micro_batch=job.micro_batch)
 
 
 def _given(path: str | None) -> str:
@@ -128,6 +137,7 @@ def _leave(job: Job, model: nn.Module, report: Report) -> dict[str, dict[str, An
     """Write the result beside its final place, sync it, and rename it into place."""
     out = Path(job.out)
     fresh = out.with_name(f"tmp-{out.name}")
+    fault("leave.before_write")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     if job.kind != "score":
@@ -149,11 +159,14 @@ def _leave(job: Job, model: nn.Module, report: Report) -> dict[str, dict[str, An
         "files": files,
     }
     (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    fault("leave.after_write")
     for path in fresh.iterdir():
         fsync(path)
     fsync(fresh)
+    fault("leave.before_rename")
     shutil.rmtree(out, ignore_errors=True)
     fresh.replace(out)
+    fault("leave.after_rename")
     fsync(out.parent)
     return files
 

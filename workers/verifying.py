@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from consolidation.errors import NocturneInputError
 from consolidation.formats.checkpoint import inspect_checkpoint
 from consolidation.formats.records import recheck_records
+from webapp.core.faults import fault
 from webapp.core.store import file_sha256
 from webapp.cycles.publish import Found, Output, TaskScore
 from workers.job import FISHER, MANIFEST, MEMORIES, MODEL, REPORT
@@ -28,6 +29,7 @@ def verify(cycle: Cycle, out: Path) -> Output:
     Raises:
         Unusable: for whatever does not fit; the text goes to the log.
     """
+    fault("verify.begin")
     try:
         return _verify(cycle, out)
     except NocturneInputError as error:

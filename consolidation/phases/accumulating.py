@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from consolidation.changes import MICRO_BATCH
 from consolidation.errors import NocturneInputError
 from consolidation.phases.optimizers import clear_gradients
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from consolidation.memory.sampling import Batch
     from consolidation.run import Run
-
-FACT = "micro_batch"
 
 
 class Terms(NamedTuple):
@@ -90,7 +89,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def micro_of(run: Run, asked: int) -> int:
     """Records at a time: what the recipe asks, or what is left of it after this night ran out of memory."""
-    return int(run.facts.get(FACT, asked))
+    return int(run.facts.get(MICRO_BATCH, asked))
 
 
 def halve(run: Run, asked: int, batch: int, stage: str) -> None:
@@ -100,14 +99,14 @@ def halve(run: Run, asked: int, batch: int, stage: str) -> None:
         NocturneInputError: `cycle.out_of_memory` the second time, or when one record is too many.
     """
     now = min(micro_of(run, asked) or batch, batch)
-    if FACT in run.facts or now < 2:
+    if MICRO_BATCH in run.facts or now < 2:
         raise NocturneInputError(
             "cycle.out_of_memory",
             f"{stage} ran out of memory with {now} records at a time; the weights from before this stage "
             f"were put back. Set micro_batch to {max(1, now // 2)} or less, or take a larger machine.",
             micro_batch=now,
         )
-    run.facts[FACT] = now // 2
+    run.facts[MICRO_BATCH] = now // 2
     run.stream.log(
         "warning",
         f"{stage} ran out of memory with {now} records at a time; it goes on with {now // 2} at a time and "

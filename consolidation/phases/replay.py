@@ -140,12 +140,21 @@ def replay(run: Run, recipe: SleepRecipe, memories: list[Records], reference: nn
     if budget.steps == 0:
         run.stream.log("info", "The budget of this replay is under one step; nothing is replayed.")
         return
+    steps = run.changes.steps(budget.steps)
+    if run.changes.extended > 0:
+        run.stream.emit(
+            Decision,
+            name="extended",
+            kept=True,
+            reason=f"Extended by {run.changes.extended:.0%}: {steps} steps instead of {budget.steps}.",
+            detail={"steps": steps, "planned": budget.steps},
+        )
     loss = ReplayLoss(run, recipe, reference, memories)
     rate = learning_rate(run, recipe, memories, loss)
     clear_gradients(loss.extra)
     seed = recipe.seed + 1000 * run.entry.round
     plan = LoopPlan(
-        steps=budget.steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
+        steps=steps, lr=rate, optimizer=recipe.optimizer, momentum=recipe.momentum, clip=recipe.clip,
         noise=recipe.noise, average=recipe.average, min_gain=recipe.min_gain,
         micro=recipe.micro_batch,
     )  # fmt: skip

@@ -107,6 +107,9 @@ class Training:
         with torch.no_grad():
             for name, weight in self.extra.items():
                 weight.copy_(tensors[name])
+        if self.averaged_steps and self.done < self.average_from:
+            # the plan is longer now: the average is that of its own last share
+            self.averaged, self.averaged_steps = {}, 0
         moved = {n.removeprefix("optimizer/"): t for n, t in tensors.items() if n.startswith("optimizer/")}
         self.optimizer.load(moved, int(state["count"]))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.bench.database import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,18 +50,7 @@ def setup() -> None:
 @contextmanager
 def running() -> Iterator[Site]:
     """Everything started, and everything stopped and removed afterwards."""
-    embedded = "DATABASE_URL" not in os.environ
-    data = Path(tempfile.mkdtemp(prefix="noct-bench-"))
-    data.chmod(0o755)
-    os.environ["NOCTURNE_DATA"] = str(data)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.config.settings"
-    from webapp.core.embedded import EmbeddedPostgres, dsn
-
-    try:
-        if embedded:
-            EmbeddedPostgres(data).start()
-            os.environ["DATABASE_URL"] = dsn(data)
-        setup()
+    with prepared() as data:
         from django.core.management import call_command
         from playwright.sync_api import sync_playwright
 
@@ -77,10 +66,6 @@ def running() -> Iterator[Site]:
                 browser.close()
         finally:
             web.stop()
-    finally:
-        if embedded:
-            EmbeddedPostgres(data).stop()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def cycles(count: int, people: int = 1) -> tuple[list[Any], list[str]]:

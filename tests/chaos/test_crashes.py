@@ -13,7 +13,7 @@ from tests.support.processes import SHIFT, at_step, gone, process, trainer_of
 from webapp.checkpoints.models import Checkpoint
 from webapp.cycles.choices import ACTIVE, TRANSITIONS, State
 from webapp.cycles.models import Cycle, Snapshot, Transition
-from webapp.cycles.services import cycle_cancel
+from webapp.cycles.steering import cycle_cancel
 from webapp.live.models import Frame
 from workers.reaper import reap
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from workers.cli import app
 from workers.launcher.parts import specs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +47,10 @@ def test_the_parts_are_those_of_manage_py_up() -> None:
         )
     }
     assert set(OURS) == set(parts) | {"migrate"}
-    for name in ("nights", "chores"):
-        command = [str(word) for word in SERVICES[name]["command"]]
-        assert sorted(command[1:]) == sorted(parts[name].command)
+    chores = [str(word) for word in SERVICES["chores"]["command"]]
+    assert sorted(chores[1:]) == sorted(parts["chores"].command)
+    # The command line makes the launcher's command of it, with the queues of NOCTURNE_DEVICE.
+    assert SERVICES["nights"]["command"] == ["nocturne", "worker"]
     assert SERVICES["web"]["command"][:3] == ["python", *parts["web"].command]
 
 
@@ -57,9 +59,32 @@ def test_a_running_cycle_gets_as_long_to_save_as_under_the_launcher() -> None:
     assert float(SERVICES["nights"]["stop_grace_period"].removesuffix("s")) >= nights.grace
 
 
+def test_a_worker_is_asked_how_it_is() -> None:
+    check = SERVICES["nights"]["healthcheck"]
+    assert check["test"] == ["CMD", "nocturne", "health"]
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert {"worker", "health"} <= known
+    # The first heartbeat comes when torch-free imports are done; a check must not be quicker than that.
+    assert float(check["start_period"].removesuffix("s")) >= 30
+
+
+def test_all_who_touch_models_share_the_store_and_the_snapshots() -> None:
+    for name in ("web", "chores", "nights"):
+        mounted = dict(volume.split(":") for volume in SERVICES[name]["volumes"])
+        given = SERVICES[name]["environment"]
+        assert given["NOCTURNE_STORE"] == mounted["store"]
+        assert given["NOCTURNE_CYCLES"] == mounted["cycles"]
+    assert {"store", "cycles"} <= set(COMPOSE["volumes"])
+    assert "container_name" not in SERVICES["nights"] and "hostname" not in SERVICES["nights"]
+
+
 def test_the_gpu_file_changes_the_nights_only() -> None:
     override = yaml.safe_load((ROOT / "docker/compose.gpu.yaml").read_text())
     assert set(override["services"]) == {"nights"} <= set(SERVICES)
+    # Its own image, or the slim one of the others would be replaced by one of several GB.
+    assert override["services"]["nights"]["image"] != "nocturne"
+    assert override["services"]["nights"]["build"]["args"] == {"PIP_EXTRA_INDEX_URL": ""}
+    assert override["services"]["nights"]["environment"] == {"NOCTURNE_DEVICE": "cuda"}
 
 
 def test_every_required_variable_is_explained_in_the_example() -> None:
@@ -92,5 +117,5 @@ def test_torch_and_python_are_those_of_pyproject() -> None:
 
 def test_nothing_runs_as_root_and_no_registry_is_named() -> None:
     assert re.search(r"^USER nocturne$", DOCKERFILE, re.MULTILINE)
-    for path in (ROOT / "docker").iterdir():
+    for path in (path for path in (ROOT / "docker").rglob("*") if path.is_file()):
         assert not re.search(r"(index-url|INDEX_URL)[ =]+https?:", path.read_text()), path

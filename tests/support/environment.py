@@ -16,6 +16,7 @@ _PREFIX = "nocturne-test-"
 _FOREIGN = (
     "NOCTURNE_URL",
     "NOCTURNE_STORE",
+    "NOCTURNE_CYCLES",
     "NOCTURNE_STATIC",
     "NOCTURNE_DEBUG",
     "SECRET_KEY",

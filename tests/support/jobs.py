@@ -89,7 +89,8 @@ class Lab:
         return sha256, size
 
     def wake(self, index: int = 0, **recipe: Any) -> Cycle:
-        """Queue a wake on one task, with its training set and probe in place."""
+        """Queue a wake on one task, with its training set and probe in place; `device` is the kind wanted."""
+        device = recipe.pop("device", "")
         data = self.put(index, Use.TRAINING)
         self.put(index, Use.PROBE)
         first = not Cycle.objects.filter(project=self.project).exists()
@@ -100,6 +101,7 @@ class Lab:
             recipe=digits.wake_recipe(index).to_json() | recipe,
             data=data,
             init={"family": digits.FAMILY, "config": digits.CONFIG, "seed": digits.SEED} if first else None,
+            device=device,
         )
 
     def sleep(self, **recipe: Any) -> Cycle:

@@ -7,13 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from tests.support.night_script import TASKS, Night
+from tests.support.rows_free import free_states
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
+from webapp.cycles.steering import cycle_pause
 from webapp.cycles.transitions import transition
 from webapp.fleet.models import Worker
 from webapp.live.frames import frame_write
@@ -39,10 +42,11 @@ def line(*, workspace: Workspace, actor: User, tasks: tuple[str, ...] = TASKS, p
     for stage in range(1, len(tasks) + 1) if past else [1]:
         parent = _checkpoint(project, stage, parent, Origin.WAKE if past else Origin.UPLOAD)
         if past:
-            parent.cycle = Cycle.objects.create(
-                project=project, number=stage, kind=Kind.WAKE, state=State.SUCCEEDED, protocol=1,
-                data=_records(project, rows[stage - 1], Use.TRAINING),
-            )  # fmt: skip
+            with free_states():
+                parent.cycle = Cycle.objects.create(
+                    project=project, number=stage, kind=Kind.WAKE, state=State.SUCCEEDED, protocol=1,
+                    data=_records(project, rows[stage - 1], Use.TRAINING),
+                )  # fmt: skip
             parent.save()
             for j, row in enumerate(rows[:stage]):
                 value = max(0.2, 0.97 - 0.115 * (stage - 1 - j) - 0.01 * j)
@@ -69,7 +73,9 @@ def _records(project: Project, task: Task, use: str) -> RecordSet:
     )  # fmt: skip
 
 
-def sleep_cycle(project: Project, *, actor: User | None = None, kind: str = Kind.SLEEP) -> Cycle:
+def sleep_cycle(
+    project: Project, *, actor: User | None = None, kind: str = Kind.SLEEP, **fields: Any
+) -> Cycle:
     """A cycle that waits, with the project's probes."""
     project.last_cycle_number += 1
     project.save()
@@ -77,6 +83,7 @@ def sleep_cycle(project: Project, *, actor: User | None = None, kind: str = Kind
         project=project, number=project.last_cycle_number, kind=kind, state=State.QUEUED, preset="deep",
         recipe={"preset": "deep", "rounds": 2, "batch": 64, "forgetting_budget": 0.1, "lr": None},
         base=project.current, protocol=1, queued_at=Now(), created_by=actor,
+        **fields,
     )  # fmt: skip
     cycle.probes.set(RecordSet.objects.filter(project=project, use=Use.PROBE))
     return cycle
@@ -96,15 +103,37 @@ def worker(name: str = "gpu-2") -> Worker:
     )[0]
 
 
-def begin(cycle: Cycle) -> Cycle:
+def begin(cycle: Cycle, *, name: str = "gpu-2") -> Cycle:
     """Taken by a worker, and running: the next epoch and attempt."""
-    by = worker()
+    by = worker(name)
     cycle.refresh_from_db()
     transition(
         cycle.pk, to=State.STARTING, expect_from=[State.QUEUED], worker=by, attempt=cycle.attempt + 1,
         fence=True, environment={"python": "3.11", "torch": "2.13.0", "threads": 2},
     )  # fmt: skip
     return transition(cycle.pk, to=State.RUNNING, expect_from=[State.STARTING])
+
+
+def paused(cycle: Cycle, *, actor: User | None, reason: str = "") -> Cycle:
+    """Paused by a person, or by the clock for a reason."""
+    cycle_pause(actor=actor, cycle=cycle, reason=reason)
+    return pause_done(cycle)
+
+
+def pause_done(cycle: Cycle) -> Cycle:
+    """The worker of a cycle that pauses has written its snapshot and lets it go."""
+    return transition(
+        cycle.pk, to=State.PAUSED, expect_from=[State.PAUSING], fence=True, worker=None, reason="snapshot",
+        attempt=F("attempt") - 1,
+    )  # fmt: skip
+
+
+def lost(cycle: Cycle) -> Cycle:
+    """Its worker stopped reporting, and it waits for another one."""
+    return transition(
+        cycle.pk, to=State.QUEUED, expect_from=[State.RUNNING], fence=True, worker=None,
+        reason="cycle.worker_lost",
+    )  # fmt: skip
 
 
 _rollups: dict[tuple[UUID, int], RollupWriter] = {}
@@ -157,6 +186,8 @@ def finish(cycle: Cycle, night: Night, *, verdict: str = "improved") -> Checkpoi
     made.cycle = cycle
     made.standing = "promoted" if verdict == "improved" else "candidate"
     made.save()
+    if verdict == "improved":
+        Project.objects.filter(pk=project.pk).update(current=made)
     for task in Task.objects.filter(project=project):
         Score.objects.create(checkpoint=made, task=task, value=after[task.name], examples=500)
     old = night.tasks[:-1]

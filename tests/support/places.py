@@ -20,9 +20,12 @@ from tests.webapp.live.people import session_of
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
 from webapp.accounts.services import invitation_create
+from webapp.checkpoints.models import Alias
 from webapp.core import audit
+from webapp.cycles.blocking import cycle_block, disk_sentence
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.transitions import transition
+from webapp.fleet.models import Worker
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Project
 from webapp.reports.services import report_share_create
@@ -78,6 +81,7 @@ def furnish() -> Everything:
     slept.save()
     for task in slept.tasks.all():
         rows.record_set(task, Use.MEMORIES)
+    _aliases(slept, rejected)
     schedule = rows.schedule(slept)
     _uploads(slept, ana)
     wake = _wake(night.line(workspace=workspace, actor=ana), ana)
@@ -85,6 +89,13 @@ def furnish() -> Everything:
     running = night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana))
     night.play(running, Night(seconds=6), until=50)
     rows.worker("gpu-3", silent=timedelta(hours=3))
+    _fleet()
+    paused = night.paused(_half_slept(ana, workspace), actor=ana)
+    blocked = _blocked(_half_slept(ana, workspace))
+    quarantined = _quarantined(_half_slept(ana, workspace))
+    resumed = night.begin(night.lost(_half_slept(ana, workspace)), name="gpu-5")
+    night.play(resumed, Night(seconds=6, resume_step=300, seed=9), until=18)
+    apart = night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana, device="cuda")
     audit.record(workspace=workspace, actor=ana, verb="project_create", target=slept, name=slept.name)
 
     def at(name: str, view: str, *keys: object, who: str = ANA, query: str = "", status: int = 200) -> Place:
@@ -112,6 +123,12 @@ def furnish() -> Everything:
         at("new wake, not yet", "wake_create", blank.pk),
         at("sleep, waiting", "cycle_detail", waiting.pk),
         at("sleep, running", "cycle_detail", running.pk),
+        at("sleep, no worker can take it", "cycle_detail", apart.pk),
+        at("sleep, paused", "cycle_detail", paused.pk),
+        at("sleep, blocked", "cycle_detail", blocked.pk),
+        at("sleep, quarantined", "cycle_detail", quarantined.pk),
+        at("sleep, resumed after a kill", "cycle_detail", resumed.pk),
+        at("project, paused", "project_detail", paused.project_id),
         at("sleep, improved", "cycle_detail", ended.pk),
         at("sleep, rejected", "cycle_detail", rejected.pk),
         at("sleep, failed", "cycle_detail", failed.pk),
@@ -125,12 +142,15 @@ def furnish() -> Everything:
         at("scores of a checkpoint", "checkpoint_scores", made.pk),
         at("compare", "cycle_compare", slept.pk),
         at("checkpoint, older", "checkpoint_detail", made.parent_id),
+        at("checkpoint, candidate", "checkpoint_detail", rejected.result.pk),
+        at("project, candidate", "project_detail", rejected.project_id),
         at("schedules, none", "schedule_overview", who=BEN),
         at("schedules", "schedule_overview"),
         at("schedules of a project, none", "schedule_list", blank.pk),
         at("schedules of a project", "schedule_list", slept.pk),
         at("schedule", "schedule_detail", schedule.pk),
         at("fleet", "fleet"),
+        at("fleet, nothing of mine", "fleet", who=BEN),
         at("settings", "settings"),
         at("members", "settings_members"),
         at("audit log", "settings_audit"),
@@ -158,11 +178,62 @@ def _person(email: str, name: str, workspace: str) -> tuple[User, Workspace]:
     return user, made
 
 
+def _aliases(slept: Project, rejected: Cycle) -> None:
+    """Names at both kinds of end: `best` follows, `deployed` stays."""
+    for project in (slept, rejected.project):
+        assert project.current is not None
+        for name, follows in (("best", True), ("deployed", False)):
+            Alias.objects.create(
+                project=project, name=name, checkpoint=project.current, follows=follows,
+                moved_at=timezone.now(),
+            )  # fmt: skip
+
+
+def _fleet() -> None:
+    """Workers that are there and take nothing, each for another reason, and one that said goodbye."""
+    now = timezone.now()
+    reasons: dict[str, dict[str, object]] = {
+        "cpu-drains": {"draining_at": now},
+        "cpu-no-store": {
+            "problem_code": "store.not_mounted",
+            "problem": "The store is not mounted on this machine. Mount it, and it takes cycles again.",
+        },
+        "cpu-old": {"protocol": 0},
+        "cpu-gone": {"stopped_at": now, "draining_at": now},
+    }
+    for name, fields in reasons.items():
+        Worker.objects.filter(pk=rows.worker(name).pk).update(**fields)
+
+
 def _failed(cycle: Cycle) -> Cycle:
     night.begin(cycle)
     return transition(
         cycle.pk, to=State.FAILED, expect_from=[State.RUNNING], error_code="memory.short",
         error_message="The worker ran out of memory in REM dreaming. Choose a smaller batch.",
+    )  # fmt: skip
+
+
+def _half_slept(actor: User, workspace: Workspace) -> Cycle:
+    """A sleep in the middle of its first replay."""
+    cycle = night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=actor), actor=actor))
+    night.play(cycle, Night(seconds=6), until=24)
+    return cycle
+
+
+def _blocked(cycle: Cycle) -> Cycle:
+    return cycle_block(
+        cycle_id=cycle.pk, epoch=None, code="cycle.disk_full",
+        message=disk_sentence(41_000_000_000, 9_800_000_000, "worker"),
+    )  # fmt: skip
+
+
+def _quarantined(cycle: Cycle) -> Cycle:
+    return transition(
+        cycle.pk, to=State.QUARANTINED, expect_from=[State.RUNNING], reason="cycle.trainer_died", deaths=3,
+        error_code="cycle.trainer_died",
+        error_message="The process that worked on the model was ended by SIGSEGV in NREM replay. That is a fault "
+        "in a library or the hardware, not in your model or data. It happened 3 times in one place, so it is not "
+        "tried again by itself. Look at the worker's log; when the cause is gone, try it again.",
     )  # fmt: skip
 
 

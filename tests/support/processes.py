@@ -29,20 +29,23 @@ BEAT = ("-m", "celery", "-A", "workers.app", "beat", "--pidfile=", "--loglevel",
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
 
 
-@contextmanager
-def process(
-    *arguments: str, database_url: str, log: Path, **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process with these arguments; killed at the end if it still runs."""
-    env = os.environ | {
-        "DATABASE_URL": database_url,
-        "CELERY_BROKER_URL": "",
+def surroundings() -> dict[str, str]:
+    """What every child gets: short leases, ticks and polls, and one thread to train with."""
+    return {
         "PYTHONPATH": str(ROOT),
         "NOCTURNE_TRAINER_THREADS": "1",
         "NOCTURNE_LEASE_SECONDS": "2",
         "NOCTURNE_POLL_SECONDS": "1",
         "NOCTURNE_TICK_SECONDS": "1",
     }
+
+
+@contextmanager
+def process(
+    *arguments: str, database_url: str, log: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process with these arguments; killed at the end if it still runs."""
+    env = os.environ | surroundings() | {"DATABASE_URL": database_url, "CELERY_BROKER_URL": ""}
     with log.open("ab") as out:
         started = subprocess.Popen(
             [sys.executable, *arguments], cwd=ROOT, env=env | environment, stdout=out, stderr=out

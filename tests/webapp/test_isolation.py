@@ -16,9 +16,10 @@ from tests.webapp.conftest import logged_in, member
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
 from webapp.accounts.services import invitation_create
-from webapp.checkpoints.models import Checkpoint
+from webapp.checkpoints.models import Alias, Checkpoint
 from webapp.core.errors import NotFound
 from webapp.cycles.models import Cycle
+from webapp.fleet.models import Worker
 from webapp.live.models import Note
 from webapp.memories.models import RecordSet
 from webapp.projects.models import Project, Task
@@ -37,6 +38,8 @@ OWN_THINGS = {
     "account_reauthenticate", "settings_profile", "settings_appearance",
     "invitation_create", "schedule_preview", "project_pick", "settings_members", "settings_audit",
 }  # fmt: skip
+# Addresses of what serves every workspace: there a stranger is somebody whose role is too small.
+INSTALLATION = {"worker_drain", "worker_undrain", "api:worker_drain", "api:worker_undrain"}
 # Addresses that must answer without a login.
 OPEN = {
     "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz", "shared_report",
@@ -57,7 +60,7 @@ ADDRESSES = dict(patterns(get_resolver()))
 
 
 @pytest.fixture
-def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uuid.UUID]:
+def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uuid.UUID | str]:
     """Alice's objects, by the name that an address gives them."""
     task = Task.objects.get(project=project)
     checkpoint = Checkpoint.objects.create(
@@ -83,7 +86,11 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
     share = ReportShare.objects.create(
         cycle=cycle, token_hash="2" * 64, expires_at=timezone.now() + timedelta(days=1)
     )
+    worker = Worker.objects.create(
+        name="gpu-1", device="cpu", version="1", protocol=1, heartbeat_at=timezone.now()
+    )
     note = Note.objects.create(cycle=cycle, author=alice, t=1.0, step=1, text="seen")
+    alias = Alias.objects.create(project=project, name="best", checkpoint=checkpoint, moved_at=timezone.now())
     invitation, _ = invitation_create(actor=alice, workspace=workspace, role=Role.VIEWER)
     return {
         "project_id": project.pk,
@@ -97,10 +104,12 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
         "invitation_id": invitation.pk,
         "share_id": share.pk,
         "note_id": note.pk,
+        "alias_name": alias.name,
+        "worker_id": worker.pk,
     }
 
 
-def arguments(pattern: URLPattern, foreign: dict[str, uuid.UUID]) -> dict[str, Any]:
+def arguments(pattern: URLPattern, foreign: dict[str, uuid.UUID | str]) -> dict[str, Any]:
     """What the address needs; an unknown name fails, so that nobody adds an address unseen."""
     names = set(pattern.pattern.regex.groupindex)
     unknown = names - set(foreign)
@@ -123,9 +132,9 @@ def test_every_address_is_of_a_known_kind() -> None:
         assert not plain or known, f"{name}: say in OWN_THINGS or OPEN who may see it"
 
 
-@pytest.mark.parametrize("name", object_addresses())
+@pytest.mark.parametrize("name", sorted(set(object_addresses()) - INSTALLATION))
 def test_a_stranger_gets_404_with_every_method(
-    name: str, charlie: User, foreign: dict[str, uuid.UUID]
+    name: str, charlie: User, foreign: dict[str, uuid.UUID | str]
 ) -> None:
     address = reverse(name, kwargs=arguments(ADDRESSES[name], foreign))
     stranger = logged_in(charlie)
@@ -145,8 +154,17 @@ def test_a_stranger_gets_404_with_every_method(
     assert set(answers.values()) <= {404, 405}, answers
 
 
+@pytest.mark.parametrize("name", sorted(INSTALLATION))
+def test_what_serves_all_is_for_the_owners_of_the_oldest_workspace(
+    name: str, foreign: dict[str, uuid.UUID | str], charlie: User
+) -> None:
+    address = reverse(name, kwargs=arguments(ADDRESSES[name], foreign))
+    assert logged_in(charlie).get(address).status_code == 405
+    assert logged_in(charlie).post(address).status_code == 403
+
+
 @pytest.mark.parametrize("name", object_addresses())
-def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID], db: None) -> None:
+def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID | str], db: None) -> None:
     address = reverse(name, kwargs=arguments(ADDRESSES[name], foreign))
     anonymous = Client()
     for call in (anonymous.get, anonymous.post):
@@ -158,11 +176,11 @@ def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID]
 
 @pytest.mark.parametrize(
     "model",
-    [Project, Task, Checkpoint, Cycle, RecordSet, Schedule, Upload, Membership, Note, ReportShare],
+    [Project, Task, Checkpoint, Alias, Cycle, RecordSet, Schedule, Upload, Membership, Note, ReportShare],
     ids=lambda m: m.__name__,
 )
 def test_querysets_show_a_stranger_nothing(
-    model: Any, alice: User, charlie: User, foreign: dict[str, uuid.UUID]
+    model: Any, alice: User, charlie: User, foreign: dict[str, uuid.UUID | str]
 ) -> None:
     assert model.objects.visible_to(alice).exists()
     theirs = set(model.objects.visible_to(charlie).values_list("pk", flat=True))
@@ -172,7 +190,7 @@ def test_querysets_show_a_stranger_nothing(
 
 
 def test_a_second_workspace_of_one_person_stays_apart_from_others(
-    alice: User, charlie: User, foreign: dict[str, uuid.UUID]
+    alice: User, charlie: User, foreign: dict[str, uuid.UUID | str]
 ) -> None:
     third = Workspace.objects.create(name="Third", quota_bytes=1)
     Membership.objects.create(workspace=third, user=charlie, role=Role.OWNER)

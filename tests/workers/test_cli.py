@@ -334,7 +334,7 @@ def test_help_says_what_is_given_as_awake() -> None:
 
 
 def test_help_shows_an_example() -> None:
-    for command in ("demo", "sleep", "worker", "up"):
+    for command in ("demo", "sleep", "worker", "workers", "drain", "up"):
         answer = run.invoke(app, [command, "--help"])
         assert answer.exit_code == OK
         assert "Example:" in answer.output

@@ -14,7 +14,7 @@ from tests.support.jobs import Lab, eventually, worker
 from webapp.cycles import claim as claims
 from webapp.cycles.choices import State
 from webapp.cycles.models import Cycle
-from webapp.cycles.services import cycle_cancel
+from webapp.cycles.steering import cycle_cancel
 from workers import lease
 from workers.child import Trainer
 from workers.lease import LeaseKeeper, boottime

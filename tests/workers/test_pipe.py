@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from workers import events_pipe
 from workers.events_pipe import EventPipe
-from workers.job import BAD_INPUT, OK, STOPPED
-from workers.outcome import read_ending
 from workers.telling import Teller, finite
 
 if TYPE_CHECKING:
@@ -82,31 +80,3 @@ def test_only_what_json_knows() -> None:
     told = finite({"a": [1.5, math.inf, None, True], 2: object})
     assert told["a"] == [1.5, None, None, True]
     json.dumps(told, allow_nan=False)
-
-
-def ending(exit_code: int, final: dict[str, Any] | None = None, **flags: bool) -> tuple[str, str]:
-    given = {"cancelling": False, "stopping": False, "stalled": False} | flags
-    found = read_ending(exit_code=exit_code, final=final, **given)
-    return found.kind, found.code
-
-
-def test_how_an_attempt_ended() -> None:
-    result = {"kind": "result"}
-
-    def error(blame: str) -> dict[str, Any]:
-        return {"kind": "error", "code": "a.b", "message": "M.", "class": blame}
-
-    assert ending(OK, result) == ("done", "")
-    assert ending(OK, result, stopping=True) == ("done", "")
-    assert ending(OK, result, cancelling=True) == ("cancelled", "")
-    assert ending(-9, cancelling=True) == ("cancelled", "")
-    assert ending(BAD_INPUT, error("user")) == ("failed", "a.b")
-    assert ending(3, error("resource")) == ("failed", "a.b")
-    assert ending(3, error("bug")) == ("failed", "a.b")
-    assert ending(3, error("infra")) == ("infra", "a.b")
-    assert ending(STOPPED, {"kind": "stopped", "reason": "stop"}, stopping=True) == ("stopping", "")
-    assert ending(-11) == ("died", "cycle.trainer_died")
-    assert ending(1) == ("died", "cycle.trainer_died")
-    assert ending(-9, stalled=True) == ("died", "cycle.stalled")
-    named = read_ending(exit_code=-11, final=None, cancelling=False, stopping=False, stalled=False)
-    assert "SIGSEGV" in named.message

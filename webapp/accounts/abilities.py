@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from webapp.accounts.choices import Role
-from webapp.accounts.models import Membership
+from webapp.accounts.models import Membership, Workspace
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from webapp.accounts.models import User, Workspace
+    from webapp.accounts.models import User
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,20 @@ def abilities_of(user: User | AnonymousUser, workspace: Workspace | None = None)
     if membership is None:
         return Abilities(None, None)
     return Abilities(membership.workspace, Role(membership.role))
+
+
+def home_workspace() -> Workspace | None:
+    """The installation's oldest workspace: the one that the first owner's link made."""
+    return Workspace.objects.order_by("created_at", "id").first()
+
+
+def operated_by(user: User | AnonymousUser) -> Workspace | None:
+    """The workspace in whose name the person may act on what serves all of them (the workers); None: they may
+    not. Until an installation has an admin, that is for the owners of its oldest workspace. One query.
+    """
+    if not user.is_authenticated:
+        return None
+    oldest = Workspace.objects.order_by("created_at", "id").values("pk")[:1]
+    mine = Membership.objects.filter(user=user, role=Role.OWNER, workspace=oldest)
+    found = mine.select_related("workspace").first()
+    return found.workspace if found else None

@@ -1,4 +1,4 @@
-"""Checkpoints (v1, v2, ...) and the scores that make the retention matrix."""
+"""Checkpoints (v1, v2, ...), the names that point to them, and the scores of the retention matrix."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ class Checkpoint(Row):
 
     def __str__(self) -> str:
         return f"v{self.number}"
+
+
+class Alias(Row):
+    """A name that points to one checkpoint of a project: `best`, `deployed`, or what people call theirs.
+
+    One that `follows` moves by itself when a night improved the model and its result became current; never
+    by a wake, which is not judged. `cycle` is the night that moved it last, None when a person did.
+    """
+
+    project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=40)
+    # Whatever removes a checkpoint has to say first what becomes of the names that people use for it.
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.RESTRICT, related_name="aliases")
+    follows = models.BooleanField(default=False)
+    moved_at = models.DateTimeField()
+    moved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    cycle = models.ForeignKey("cycles.Cycle", null=True, on_delete=models.SET_NULL, related_name="+")
+
+    objects = VisibleThroughProject["Alias"].as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=["project", "name"], name="alias_name_once"),)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class VisibleThroughCheckpoint(VisibleQuerySet["Score"]):

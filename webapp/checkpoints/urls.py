@@ -1,16 +1,22 @@
-"""Addresses of checkpoints."""
+"""Addresses of checkpoints and of the aliases that point to them."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from webapp.checkpoints import views
+from webapp.checkpoints import alias_pages, views
 from webapp.checkpoints.downloads import checkpoint_download
 from webapp.checkpoints.scores_page import checkpoint_scores
+
+ALIAS = "projects/<uuid:project_id>/aliases/<slug:alias_name>/"
 
 urlpatterns = [
     path("checkpoints/<uuid:checkpoint_id>/", views.checkpoint_detail, name="checkpoint_detail"),
     path("checkpoints/<uuid:checkpoint_id>/scores/", checkpoint_scores, name="checkpoint_scores"),
     path("checkpoints/<uuid:checkpoint_id>/promote/", views.checkpoint_promote, name="checkpoint_promote"),
     path("checkpoints/<uuid:checkpoint_id>/download/", checkpoint_download, name="checkpoint_download"),
+    path("projects/<uuid:project_id>/aliases/", alias_pages.alias_set, name="alias_set"),
+    path(ALIAS + "delete/", alias_pages.alias_delete, name="alias_delete"),
+    path(ALIAS + "follow/", alias_pages.alias_follow, name="alias_follow"),
+    path(ALIAS + "download/", alias_pages.alias_download, name="alias_download"),
 ]

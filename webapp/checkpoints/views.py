@@ -8,12 +8,16 @@ from django.contrib import messages
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from webapp.accounts.abilities import abilities_of
 from webapp.checkpoints import promotion
+from webapp.checkpoints.aliases import NAME_LENGTH, NAME_PATTERN
 from webapp.checkpoints.models import Checkpoint
+from webapp.checkpoints.promotion_plan import project_aliases, promotion_plan, unfinished_cycles
 from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, config_rows, lineage, tensor_rows
+from webapp.checkpoints.standing import doubt_of
 from webapp.core.errors import Conflict
 from webapp.core.undo import done
 
@@ -26,16 +30,28 @@ if TYPE_CHECKING:
 
 
 def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse:
-    """Scores, lineage, tensors and facts of one version."""
+    """Scores, lineage, aliases, tensors and facts of one version, and what speaks against it."""
     checkpoint = Checkpoint.objects.select_related(
         "project__workspace", "project__current", "parent", "cycle", "created_by"
     ).get_visible(request.user, pk=checkpoint_id)
-    scores = checkpoint_scores(checkpoint)
+    project, scores = checkpoint.project, checkpoint_scores(checkpoint)
+    me, names = abilities_of(request.user, project.workspace), project_aliases(project)
+    is_current = project.current_id == checkpoint.pk
+    plan = None
+    if me.can_edit and not is_current and not checkpoint.non_finite:
+        open_cycles = unfinished_cycles(project)
+        plan = promotion_plan(checkpoint, left=project.current, aliases=names, unfinished=open_cycles)
     context = {
-        "me": abilities_of(request.user, checkpoint.project.workspace),
+        "me": me,
         "checkpoint": checkpoint,
-        "project": checkpoint.project,
-        "is_current": checkpoint.project.current_id == checkpoint.pk,
+        "project": project,
+        "is_current": is_current,
+        "doubt": doubt_of(checkpoint),
+        "plan": plan,
+        "aliases": [alias for alias in names if alias.checkpoint_id == checkpoint.pk],
+        "elsewhere": [alias for alias in names if alias.checkpoint_id != checkpoint.pk],
+        "alias_length": NAME_LENGTH,
+        "alias_pattern": NAME_PATTERN,
         "scores": scores,
         "scored": any(row["value"] is not None for row in scores),
         "config": config_rows(checkpoint.config),
@@ -48,19 +64,32 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
 
 @require_POST
 def checkpoint_promote(request: MemberRequest, checkpoint_id: UUID) -> HttpResponse:
-    """Make it the project's current checkpoint; this is also the way back to an older one."""
+    """Make it the project's current checkpoint; this is also the way back to an older one.
+
+    `was` is what the dialog named as current; `aliases` the names that come along, with commas between.
+    """
     checkpoint = Checkpoint.objects.select_related("project__workspace").get_visible(
         request.user, pk=checkpoint_id
     )
-    before = checkpoint.project.current_id
+    names = [name for name in request.POST.get("aliases", "").split(",") if name]
     try:
-        promotion.checkpoint_promote(actor=request.user, checkpoint=checkpoint)
+        promoted = promotion.checkpoint_promote(
+            actor=request.user, checkpoint=checkpoint, was=request.POST.get("was"), aliases=names
+        )
     except Conflict as error:
         messages.error(request, error.message)
         return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
-    words = _("%(version)s is now the current checkpoint.") % {"version": checkpoint}
-    if before:
-        done(request, words, undo=reverse("checkpoint_promote", args=[before]))
+    words = _("%(version)s is now the current checkpoint.")
+    if promoted.aliases:
+        words = ngettext(
+            "%(version)s is now the current checkpoint, and “%(names)s” came along.",
+            "%(version)s is now the current checkpoint, and %(n)d aliases came along: %(names)s.",
+            len(promoted.aliases),
+        )
+    values = {"version": checkpoint, "n": len(promoted.aliases), "names": ", ".join(promoted.aliases)}
+    if promoted.left:
+        fields = {"was": str(checkpoint.pk), "aliases": ",".join(promoted.aliases)}
+        done(request, words % values, undo=reverse("checkpoint_promote", args=[promoted.left]), **fields)
     else:
-        messages.success(request, words)
+        messages.success(request, words % values)
     return redirect("project_detail", project_id=checkpoint.project_id)

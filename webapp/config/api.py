@@ -10,8 +10,10 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import django_auth
 
+from webapp.checkpoints.api import router as checkpoints
 from webapp.core.errors import NocturneError
 from webapp.cycles.api import router as cycles
+from webapp.fleet.api import router as fleet
 from webapp.live.api import router as live
 from webapp.uploads.api import router as uploads
 
@@ -26,7 +28,9 @@ api = NinjaAPI(
     urls_namespace="api",
     openapi_url="openapi.json",
 )
+api.add_router("", checkpoints)
 api.add_router("", cycles)
+api.add_router("", fleet)
 api.add_router("", live)
 api.add_router("", uploads)
 

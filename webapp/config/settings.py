@@ -21,7 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = env_path("NOCTURNE_DATA", BASE_DIR / "var")
 STORE_DIR = env_path("NOCTURNE_STORE", DATA_DIR / "store")
 INCOMING_DIR = STORE_DIR / ".incoming"  # the store's own disk, so that finishing an upload is one rename
-CYCLES_DIR = DATA_DIR / "cycles"
+CYCLES_DIR = env_path("NOCTURNE_CYCLES", DATA_DIR / "cycles")  # attempts and their snapshots
 
 # --- one address gives hosts, origins and, by its scheme, the cookie hardening -----------------------------
 NOCTURNE_URL = env_str("NOCTURNE_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -153,6 +153,10 @@ CLOCK_TICK_SECONDS = env_int("NOCTURNE_TICK_SECONDS", 15)
 CLAIM_POLL_SECONDS = env_int("NOCTURNE_POLL_SECONDS", 20)
 SNAPSHOT_SECONDS = env_int("NOCTURNE_SNAPSHOT_SECONDS", 30)
 TRAINER_THREADS = env_int("NOCTURNE_TRAINER_THREADS", 0)  # 0: one for small models, all cores else
+# Most private memory of a trainer on a processor; 0: as much as there is. Above it the cycle is told so and
+# tried once more with smaller pieces, instead of the system ending whatever it likes.
+TRAINER_MEMORY_BYTES = env_int("NOCTURNE_TRAINER_MEMORY_GB", 0) * 10**9
+STALL_SECONDS = env_int("NOCTURNE_STALL_SECONDS", 900)  # of silence, until a trainer is taken for stuck
 TRAINER_DEVICE = env_str("NOCTURNE_DEVICE", "cpu")  # cpu, mps, cuda or cuda:0; one nights worker serves one
 WORKER_INDEX = env_str("NOCTURNE_WORKER_INDEX", "")  # tells apart two nights workers on one device
 FRAMES_DAYS = env_int("NOCTURNE_FRAMES_DAYS", 14)  # then the stream of an ended cycle is kept in short

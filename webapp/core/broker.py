@@ -7,13 +7,16 @@ until somebody runs workers on several machines.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
 
 NIGHTS = "nights"
 CHORES = "chores"
+# Kinds of devices: a worker hears the rings for any worker and those for its own kind.
+NIGHT_KINDS: Final = ("cpu", "cuda", "mps")
+NIGHT_QUEUES: Final = (NIGHTS, *(f"{NIGHTS}.{kind}" for kind in NIGHT_KINDS))
 NIGHT_TASK = "nocturne.night"
 VERIFY_TASK = "nocturne.verify"
 TICK_TASK = "nocturne.tick"
@@ -25,6 +28,20 @@ TASK_ROUTES = {
 _CONNECT_SECONDS = 3
 # Creating kombu's tables from several processes at once fails in all but one of them.
 _PREPARE_LOCK = 0x6E6F6374
+
+
+def night_queue(device: str = "") -> str:
+    """The queue that workers of this device (cpu, cuda, cuda:1, mps) hear; "" is that of all.
+
+    Raises:
+        ValueError: no such kind of device.
+    """
+    kind = device.partition(":")[0]
+    if not kind:
+        return NIGHTS
+    if kind not in NIGHT_KINDS:
+        raise ValueError(f"{device!r} is none of {', '.join(NIGHT_KINDS)}")
+    return f"{NIGHTS}.{kind}"
 
 
 def embedded_broker() -> bool:
@@ -78,7 +95,7 @@ def broker_prepare() -> None:
             url = broker_url()
             with Connection(url, transport_options=broker_options(url, rarely=True)) as connection:
                 channel: Any = connection.default_channel
-                for name in (NIGHTS, CHORES):
+                for name in (*NIGHT_QUEUES, CHORES):
                     Queue(name).bind(channel).declare()
                 # Kombu looks queues up in a transaction that it leaves open.
                 channel.session.close()

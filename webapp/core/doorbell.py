@@ -18,6 +18,7 @@ from webapp.core.broker import (
     broker_options,
     broker_prepare,
     broker_url,
+    night_queue,
 )
 
 if TYPE_CHECKING:
@@ -27,15 +28,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 # Rings wait for their sender; more than these are not worth remembering.
-_rings: Final[queue.Queue[tuple[str, tuple[str, ...]]]] = queue.Queue(maxsize=100)
+_rings: Final[queue.Queue[tuple[str, tuple[str, ...], str | None]]] = queue.Queue(maxsize=100)
 _sender: threading.Thread | None = None
 _sender_pid = 0
 _starting: Final = threading.Lock()
 
 
-def ring_night() -> None:
-    """Tell a nights worker, once the transaction is committed, that a cycle waits. Never raises or waits."""
-    transaction.on_commit(lambda: _ring(NIGHT_TASK), robust=True)
+def ring_night(device: str = "") -> None:
+    """Tell a nights worker, once the transaction is committed, that a cycle waits. Never raises or waits.
+
+    Args:
+        device: the kind that the cycle wants (`Cycle.device`); "" rings for any worker.
+    """
+    transaction.on_commit(lambda: _ring(NIGHT_TASK, to=night_queue(device)), robust=True)
 
 
 def ring_verify(upload_id: UUID | str) -> None:
@@ -43,7 +48,7 @@ def ring_verify(upload_id: UUID | str) -> None:
     transaction.on_commit(lambda: _ring(VERIFY_TASK, str(upload_id)), robust=True)
 
 
-def _ring(task: str, *args: str) -> None:
+def _ring(task: str, *args: str, to: str | None = None) -> None:
     """Hand over to the sending thread: no page waits for a broker, not even for one that is dead."""
     global _sender, _sender_pid
     with _starting:
@@ -54,15 +59,15 @@ def _ring(task: str, *args: str) -> None:
             )
             _sender.start()
     try:
-        _rings.put_nowait((task, args))
+        _rings.put_nowait((task, args, to))
     except queue.Full:
         logger.warning("The doorbell is stuck; the workers will notice by themselves.")
 
 
 def _send_on() -> None:
     while True:
-        task, args = _rings.get()
-        _send(task, *args)
+        task, args, to = _rings.get()
+        _send(task, *args, to=to)
 
 
 @functools.cache
@@ -83,9 +88,12 @@ def _bell(url: str) -> Celery:
     return bell
 
 
-def _send(task: str, *args: str) -> None:
+def _send(task: str, *args: str, to: str | None = None) -> None:
+    """`to`: the queue; None is the task's usual one."""
     try:
-        _bell(broker_url()).send_task(task, args=args, retry=False, ignore_result=True, expires=3600)
+        _bell(broker_url()).send_task(
+            task, args=args, queue=to, retry=False, ignore_result=True, expires=3600
+        )
     except Exception:
         # Whatever is wrong with the broker, the request that rang is fine and the workers poll.
         logger.warning("The doorbell %s could not be rung; the workers will notice by themselves.", task)

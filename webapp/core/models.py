@@ -1,4 +1,4 @@
-"""What every app shares: the shape of a row that people see, and the audit log."""
+"""What every app shares: the shape of a row that people see, the audit log, and the installation itself."""
 
 from __future__ import annotations
 
@@ -43,3 +43,20 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.object_type}"
+
+
+class Installation(models.Model):
+    """This installation: one row, made by the migration. It names the store (webapp/core/store_identity.py).
+
+    `store_marked_at` is when a folder first got that name; from then on a folder without it is not the store.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    store_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    store_marked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=models.Q(id=1), name="installation_one"),)
+
+    def __str__(self) -> str:
+        return str(self.store_id)

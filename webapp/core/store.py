@@ -17,6 +17,10 @@ from django.db import connection, transaction
 from django.db.models import Sum
 
 from webapp.core.errors import NocturneError
+from webapp.core.faults import fault
+from webapp.core.store_identity import store_ensure
+from webapp.cycles.choices import UNFINISHED, State
+from webapp.cycles.models import Cycle
 from webapp.uploads.models import StoredFile, Upload, UploadState
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 # Left free for the database, snapshots and logs on the same disk.
 RESERVE_BYTES: Final = 64 * 2**20
 CHUNK: Final = 4 * 2**20
+# How the names of files begin that are about to be published, among the incoming.
+PUBLISH_PREFIX: Final = "publish-"
 
 
 class NoRoom(NocturneError):
@@ -61,9 +67,11 @@ def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: in
 
     Raises:
         OSError: the disk refused; nothing is half-written.
+        StoreAway: the store is not here (503).
     """
+    store_ensure()
     with transaction.atomic():
-        _lock(workspace.pk, sha256)
+        store_lock(workspace.pk, sha256)
         target = store_path(workspace.pk, sha256)
         if target.is_file() and target.stat().st_size == size_bytes:
             source.unlink()
@@ -71,7 +79,9 @@ def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: in
             target.parent.mkdir(parents=True, exist_ok=True)
             source.chmod(0o444)
             _sync(source)
+            fault("store_put.before_rename")
             source.replace(target)
+            fault("store_put.after_rename")
             _sync(target.parent)
         stored, _ = StoredFile.objects.get_or_create(
             workspace=workspace, sha256=sha256, defaults={"size_bytes": size_bytes}
@@ -82,7 +92,7 @@ def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: in
 def store_discard(*, workspace: Workspace, sha256: str) -> None:
     """Remove a content's file unless a row claims it: the clean-up after a rolled-back transaction."""
     with transaction.atomic():
-        _lock(workspace.pk, sha256)
+        store_lock(workspace.pk, sha256)
         if not StoredFile.objects.filter(workspace=workspace, sha256=sha256).exists():
             store_path(workspace.pk, sha256).unlink(missing_ok=True)
 
@@ -94,14 +104,25 @@ def workspace_used_bytes(workspace: Workspace) -> int:
 
 
 def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
-    """Bytes that the quota leaves when every upload under way (but `besides`) is counted as stored."""
+    """Bytes that the quota leaves when every upload under way (but `besides`) is counted as stored, and so is
+    what every cycle that waits or runs may publish."""
     coming = Upload.objects.filter(
         project__workspace=workspace, state__in=(UploadState.RECEIVING, UploadState.VERIFYING)
     )
     if besides is not None:
         coming = coming.exclude(pk=besides)
     pending = coming.aggregate(total=Sum("size_bytes"))["total"] or 0
-    return workspace.quota_bytes - workspace_used_bytes(workspace) - int(pending)
+    promised = promised_to_cycles(workspace)
+    return workspace.quota_bytes - workspace_used_bytes(workspace) - int(pending) - promised
+
+
+def promised_to_cycles(workspace: Workspace | None = None) -> int:
+    """What cycles may still publish, in bytes; None: those of all workspaces. Nothing is promised to one that
+    is blocked: it asks again before it goes on."""
+    coming = Cycle.objects.filter(state__in=UNFINISHED - {State.BLOCKED}, store_bytes__gt=0)
+    if workspace is not None:
+        coming = coming.filter(project__workspace=workspace)
+    return int(coming.aggregate(total=Sum("store_bytes"))["total"] or 0)
 
 
 def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None = None) -> None:
@@ -109,7 +130,9 @@ def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None =
 
     Raises:
         NoRoom: `upload.quota` (413) or `store.disk_full` (507), each with its numbers.
+        StoreAway: the store is not here (503).
     """
+    store_ensure()
     left = room_left(workspace, besides=besides)
     if size_bytes > left:
         raise NoRoom(
@@ -159,11 +182,17 @@ def in_words(size: int) -> str:
     return f"{value:.1f} TB"
 
 
-def _lock(workspace_id: UUID, sha256: str) -> None:
-    """One transaction at a time a content: held until commit or rollback."""
+def store_lock(workspace_id: UUID, sha256: str, *, wait: bool = True) -> bool:
+    """One transaction at a time a content: held until commit or rollback.
+
+    Returns:
+        False only without `wait`: somebody else has it.
+    """
     key = hashlib.sha256(f"{workspace_id}/{sha256}".encode()).digest()[:8]
+    call = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(key, "big", signed=True)])
+        cursor.execute(f"SELECT {call}(%s)", [int.from_bytes(key, "big", signed=True)])
+        return wait or bool(cursor.fetchone()[0])
 
 
 def _sync(path: Path) -> None:

@@ -9,6 +9,7 @@ from django.db.models import Case, IntegerField, Sum, Value, When
 
 from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
 from webapp.cycles.gains import gains_of
+from webapp.cycles.held import with_held
 from webapp.cycles.models import Cycle
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
@@ -78,7 +79,7 @@ def tonight(user: User | AnonymousUser) -> dict[str, Any]:
         .select_related("project")
         .order_by("next_fire_at")[:NEXT_SHOWN]
     )
-    open_cycles = list(cycles_open(user)[:RUNNING_SHOWN])
+    open_cycles = list(with_held(cycles_open(user))[:RUNNING_SHOWN])
     return {
         "open_cycles": open_cycles,
         "schedules": list(schedules),

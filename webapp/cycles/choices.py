@@ -57,19 +57,26 @@ UNFINISHED: Final = frozenset(State.values) - TERMINAL
 TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     "": frozenset({State.SCHEDULED, State.QUEUED}),
     State.SCHEDULED: frozenset({State.QUEUED, State.CANCELLED}),
-    State.QUEUED: frozenset({State.STARTING, State.BLOCKED, State.CANCELLED, State.FAILED}),
-    State.BLOCKED: frozenset({State.QUEUED, State.CANCELLED, State.FAILED}),
+    State.QUEUED: frozenset({State.STARTING, State.BLOCKED, State.PAUSED, State.CANCELLED, State.FAILED}),
+    State.BLOCKED: frozenset({State.QUEUED, State.PAUSED, State.CANCELLED, State.FAILED}),
     State.STARTING: frozenset(
-        {State.RUNNING, State.QUEUED, State.CANCELLING, State.CANCELLED, State.FAILED, State.QUARANTINED}
+        {
+            State.RUNNING, State.QUEUED, State.PAUSING, State.CANCELLING, State.CANCELLED, State.FAILED,
+            State.QUARANTINED,
+        }
     ),
     State.RUNNING: frozenset(
         {State.PUBLISHING, State.PAUSING, State.QUEUED, State.CANCELLING, State.FAILED, State.QUARANTINED}
     ),
-    State.PAUSING: frozenset({State.PAUSED, State.QUEUED, State.CANCELLING, State.FAILED, State.QUARANTINED}),
+    State.PAUSING: frozenset(
+        {
+            State.PAUSED, State.PUBLISHING, State.QUEUED, State.CANCELLING, State.FAILED, State.QUARANTINED,
+        }
+    ),
     State.PAUSED: frozenset({State.QUEUED, State.CANCELLED}),
     State.CANCELLING: frozenset({State.CANCELLED}),
     State.PUBLISHING: frozenset(
         {State.SUCCEEDED, State.REJECTED, State.QUEUED, State.FAILED, State.QUARANTINED}
     ),
-    **{terminal: frozenset() for terminal in TERMINAL},
-}
+    **{terminal: frozenset() for terminal in sorted(TERMINAL)},
+}  # fmt: skip

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 # bad luck any more.
 FREE_ATTEMPTS = 10
 CHARGED_ATTEMPTS = 5
+_ONE_ACTIVE = "cycle_one_active"
 
-# The oldest waiting cycle of a project whose turn it is. A cycle that another claim has locked is skipped,
-# and so are those behind it on its project: they are not the oldest.
+# The oldest waiting cycle that this device can run, of a project whose turn it is. A cycle that another claim
+# has locked is skipped, and so are those behind it on its project: they are not the oldest.
 _NEXT = """
     SELECT c.id FROM cycles_cycle c
     WHERE c.state = 'queued' AND c.protocol = %(protocol)s
+      AND c.device IN ('', %(device)s) AND (%(memory)s = 0 OR c.memory_bytes <= %(memory)s)
       AND NOT EXISTS (
           SELECT 1 FROM cycles_cycle a WHERE a.project_id = c.project_id AND a.state = ANY(%(active)s))
       AND NOT EXISTS (
@@ -43,13 +45,19 @@ _NEXT = """
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What the holder learns when it renews: its cycle's state, so that a wish to cancel reaches it."""
+    """What the holder learns when it renews: its cycle's state, so that a wish to cancel or to pause reaches
+    it, and how much longer the cycle may go on."""
 
     state: str
+    extended: float = 0.0
 
     @property
     def cancelling(self) -> bool:
         return self.state == State.CANCELLING
+
+    @property
+    def pausing(self) -> bool:
+        return self.state == State.PAUSING
 
 
 def lease() -> timedelta:
@@ -58,19 +66,29 @@ def lease() -> timedelta:
 
 
 def claim(*, worker: Worker) -> Cycle | None:
-    """Take the next waiting cycle: queued -> starting, epoch + 1, attempt + 1; None when none waits."""
+    """Take the next waiting cycle: queued -> starting, epoch + 1, attempt + 1; None when none waits.
+
+    A worker of another protocol finds nothing, and neither does one whose device is too small.
+    """
     while True:
         try:
             return _claim_one(worker)
-        except IntegrityError:
-            # The last guard, cycle_one_active: somebody began on the project between our look and our write.
-            continue
+        except IntegrityError as error:
+            # The last guard: somebody began on the project between our look and our write.
+            if _ONE_ACTIVE not in str(error):
+                raise
 
 
 @transaction.atomic
 def _claim_one(worker: Worker) -> Cycle | None:
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT, {"protocol": settings.CYCLE_PROTOCOL, "active": sorted(ACTIVE)})
+        asked: dict[str, Any] = {
+            "protocol": worker.protocol,
+            "device": worker.device.partition(":")[0],
+            "memory": worker.device_memory_bytes,
+            "active": sorted(ACTIVE),
+        }
+        cursor.execute(_NEXT, asked)
         row = cursor.fetchone()
     if row is None:
         return None
@@ -105,13 +123,13 @@ def look(*, cycle_id: UUID, epoch: int) -> Renewal:
         LeaseLost: the epoch is over, or the cycle is not held any more.
     """
     held = Cycle.objects.filter(pk=cycle_id, epoch=epoch, state__in=ACTIVE)
-    state = held.values_list("state", flat=True).first()
-    if state is None:
+    found = held.values_list("state", "extended").first()
+    if found is None:
         raise LeaseLost
-    return Renewal(state)
+    return Renewal(*found)
 
 
-def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool) -> Cycle:
+def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool, **fields: Any) -> Cycle:
     """Put an interrupted cycle back into the queue, where it keeps its old place.
 
     Args:
@@ -119,6 +137,7 @@ def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool) -> Cy
         epoch: the holder's; None for the reaper, which has the row locked.
         reason: a stable word for the record: worker_lost, worker_stopping, trainer_died ...
         free: the attempt is not the cycle's fault and is given back, up to FREE_ATTEMPTS times.
+        **fields: other columns of the row to set with it.
 
     Raises:
         LeaseLost, StateChanged: it is not the caller's any more.
@@ -135,4 +154,5 @@ def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool) -> Cy
         reason=reason,
         worker=None,
         **more,
+        **fields,
     )

@@ -51,6 +51,24 @@ class Cycle(Row):
     epoch = models.PositiveIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=5)
+    # What it asks of a worker: a kind of device ("" is any), memory there, room for its work (0: not known).
+    device = models.CharField(max_length=8, blank=True, db_default="")
+    memory_bytes = models.BigIntegerField(default=0, db_default=0)
+    disk_bytes = models.BigIntegerField(default=0, db_default=0)
+    # What it publishes at most; promised to it, in the quota and on the store's disk, until it ends.
+    store_bytes = models.BigIntegerField(default=0, db_default=0)
+    # Ids of the record sets that it learns or replays: a link to one that was deleted vanishes silently.
+    used_sets = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # What an attempt after one without memory changes in the recipe: {"micro_batch": n}.
+    adapted = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
+    # The end of its schedule's window; from then on it is paused until the next one opens. A person who pauses
+    # or resumes it takes it out of its window.
+    pause_at = models.DateTimeField(null=True, blank=True)
+    # A person let it go on for longer: this share of the planned steps on top.
+    extended = models.FloatField(default=0, db_default=0)
+    # Trainers that died one after the other without a snapshot in between; `died_at` is the last one's id.
+    deaths = models.PositiveIntegerField(default=0, db_default=0)
+    died_at = models.BigIntegerField(default=0, db_default=0)
     seq = models.BigIntegerField(default=0)
     worker = models.ForeignKey(
         "fleet.Worker", null=True, blank=True, on_delete=models.SET_NULL, related_name="cycles"
@@ -143,6 +161,8 @@ class Snapshot(models.Model):
     cycle = models.ForeignKey(Cycle, on_delete=models.CASCADE, related_name="snapshots")
     epoch = models.PositiveIntegerField()
     step = models.BigIntegerField()
+    # The engine counts what it writes in a run: several stand at one step.
+    number = models.BigIntegerField(default=0, db_default=0)
     stage = models.CharField(max_length=20)
     folder = models.CharField(max_length=255)
     created_at = models.DateTimeField()

@@ -14,6 +14,7 @@ from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Conflict, InvalidInput
+from webapp.core.store import NoRoom
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.selectors import unscored
@@ -40,7 +41,7 @@ def score_create(request: MemberRequest, checkpoint_id: UUID) -> HttpResponse:
         cycle = services.cycle_start(
             actor=request.user, project=checkpoint.project, kind=Kind.SCORE, recipe={}, base=checkpoint
         )
-    except (InvalidInput, Conflict) as error:
+    except (InvalidInput, Conflict, NoRoom) as error:
         messages.error(request, error.message)
         return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
     messages.success(request, _("%(score)s is in line.") % {"score": cycle})
@@ -59,7 +60,7 @@ def scores_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
             services.cycle_start(
                 actor=request.user, project=project, kind=Kind.SCORE, recipe={}, base=checkpoint
             )
-        except (InvalidInput, Conflict) as error:
+        except (InvalidInput, Conflict, NoRoom) as error:
             problem = error.message
             break
         made += 1

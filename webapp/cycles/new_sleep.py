@@ -15,9 +15,11 @@ from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Conflict, InvalidInput
+from webapp.core.store import NoRoom
 from webapp.core.undo import done
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
+from webapp.cycles.device_choice import device_choices
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
 from webapp.cycles.sleep_plan import checklist, day_at_hand, estimates, known_wake
 from webapp.fleet.selectors import workers_alive
@@ -52,8 +54,9 @@ def cycle_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
             preset=request.POST.get("preset", DEFAULT_PRESET),
             recipe=known | typed_recipe(request.POST),
             base=base,
+            device=request.POST.get("device", ""),
         )
-    except (InvalidInput, Conflict) as error:
+    except (InvalidInput, Conflict, NoRoom) as error:
         field = str(error.detail.get("field", "form"))
         return _page(request, project, {field: error}, status=error.status)
     words = _("%(sleep)s is in line.") % {"sleep": cycle}
@@ -88,13 +91,14 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     rows = sum(h.memories.rows for h in held if h.memories)
     day = day_at_hand(project)
     checks = checklist(project, held, day)
+    alive = list(workers_alive())
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),
         "checkpoints": Checkpoint.objects.filter(project=project)
         .order_by("-number")
         .only("id", "number", "origin"),
-        "chosen_base": request.POST.get("base", ""),
+        "chosen_base": request.POST.get("base", request.GET.get("base", "")),
         "chosen_preset": chosen if chosen in PRESETS else DEFAULT_PRESET,
         "presets": [
             {"name": name, **PRESET_WORDS[name], "estimate": estimate}
@@ -105,13 +109,16 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "values": values,
         "errors": errors,
         "unplaced": next(
-            (e for f, e in errors.items() if f not in numbers[DEFAULT_PRESET] and f != "base"), None
+            (e for f, e in errors.items() if f not in numbers[DEFAULT_PRESET] and f not in {"base", "device"}),
+            None,
         ),
         "groups": recipe_groups(typed, errors),
         "advanced_open": any(f not in KNOWN_BY_PAGE and f in numbers[DEFAULT_PRESET] for f in errors),
         "checklist": checks,
         "blocked": any(check.level == "bad" for check in checks),
-        "workers": workers_alive().exists(),
+        "workers": alive,
+        "devices": device_choices(alive, typed.get("device", "")),
+        "chosen_device": typed.get("device", ""),
     }
     return render(request, "cycles/new.html", context, status=status)
 

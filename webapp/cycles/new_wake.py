@@ -15,9 +15,11 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core.errors import Conflict, InvalidInput
+from webapp.core.store import NoRoom
 from webapp.core.undo import done
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
+from webapp.cycles.device_choice import device_choices
 from webapp.cycles.recipe_form import typed_recipe, wake_fields
 from webapp.fleet.selectors import workers_alive
 from webapp.memories.models import RecordSet, Use
@@ -49,8 +51,9 @@ def wake_create(request: MemberRequest, project_id: UUID) -> HttpResponse:
             kind=Kind.WAKE,
             recipe=typed_recipe(request.POST, WakeRecipe),
             data=next((item for item in sets if str(item.pk) == request.POST.get("data")), None),
+            device=request.POST.get("device", ""),
         )
-    except (InvalidInput, Conflict) as error:
+    except (InvalidInput, Conflict, NoRoom) as error:
         field = str(error.detail.get("field", "form"))
         return _page(request, project, sets, {field: error}, status=error.status)
     words = _("%(wake)s is in line.") % {"wake": cycle}
@@ -65,6 +68,7 @@ def _page(
     fields = wake_fields(typed, errors)
     names = {field["name"] for field in fields}
     usual = WakeRecipe()
+    alive = list(workers_alive())
     probes = set(live_sets(project).filter(use=Use.PROBE).values_list("task_id", flat=True))
     learned = set(live_sets(project).filter(use=Use.MEMORIES).values_list("task_id", flat=True))
     context = {
@@ -82,9 +86,11 @@ def _page(
         "chosen": request.POST.get("data") or (str(sets[0].pk) if sets else ""),
         "fields": fields,
         "errors": errors,
-        "unplaced": next((error for field, error in errors.items() if field not in names), None),
+        "unplaced": next((error for field, error in errors.items() if field not in {*names, "device"}), None),
         "open": any(field in names for field in errors),
         "blocked": project.current is None or not sets,
-        "workers": workers_alive().exists(),
+        "workers": alive,
+        "devices": device_choices(alive, typed.get("device", "")),
+        "chosen_device": typed.get("device", ""),
     }
     return render(request, "cycles/wake.html", context, status=status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Standing
 from webapp.core.plotting import task_colour
@@ -19,42 +20,81 @@ def outcome(cycle: Cycle) -> dict[str, Any] | None:
     """The end as the page shows it, or None while there is none.
 
     Returns:
-        sentence and tone ("good", "bad", "plain"); reasons; tasks: [{"name", "colour", "before", "after",
-        "delta", "interval"}], fractions of 1, with the interval of the gain where the report has one;
-        figures: the same for retention and its kin, with `good` ("up" or "down"); result: the checkpoint.
+        sentence and tone ("good", "bad", "plain"); reasons; aliases: what became of those that follow;
+        tasks: [{"name", "colour", "before", "after", "delta", "interval"}], fractions of 1, with the interval
+        of the gain where the report has one;
+        figures: the same for retention and its kin, with `good` ("up" or "down"); result: the checkpoint;
+        branch: whether it was kept as one and still is.
     """
     if cycle.state not in TERMINAL:
         return None
     sentence, tone = _sentence(cycle)
+    result = getattr(cycle, "result", None)
     return {
         "sentence": sentence,
         "tone": tone,
-        "reasons": [str(reason) for reason in cycle.reasons],
+        "reasons": _reasons(cycle),
+        "aliases": _aliases(cycle),
         "tasks": _tasks(cycle),
         "figures": _figures(cycle.report),
         "confidence": _confidence(cycle),
-        "result": getattr(cycle, "result", None),
+        "result": result,
+        "branch": result is not None and result.standing == Standing.BRANCH,
     }
 
 
+def rolled_back(cycle: Cycle) -> bool:
+    """Whether the result had become current and an older checkpoint is now."""
+    result, current = getattr(cycle, "result", None), cycle.project.current
+    if result is None or current is None or result.standing != Standing.PROMOTED:
+        return False
+    return bool(current.number < result.number)
+
+
+def _reasons(cycle: Cycle) -> list[str]:
+    if cycle.state != State.QUARANTINED:
+        return [str(reason) for reason in cycle.reasons]
+    keeps = _("Nothing was changed; the project keeps %(base)s.") % {"base": _base(cycle)}
+    return [*filter(None, [cycle.error_message]), keeps]
+
+
+def _base(cycle: Cycle) -> str:
+    return f"v{cycle.base.number}" if cycle.base else _("the model before")
+
+
 def _sentence(cycle: Cycle) -> tuple[str, str]:
-    base = f"v{cycle.base.number}" if cycle.base else _("the model before")
+    base = _base(cycle)
     result = getattr(cycle, "result", None)
     made = f"v{result.number}" if result else ""
     values = {"base": base, "result": made}
     if cycle.state == State.CANCELLED:
         return _("Cancelled. Nothing was changed; the project keeps %(base)s.") % values, "plain"
-    if cycle.state in {State.FAILED, State.QUARANTINED}:
+    if cycle.state == State.QUARANTINED:
+        if cycle.deaths < 2:
+            return _("Set aside. It is not tried again by itself."), "bad"
+        words = _("Set aside: it ended the process that ran it %(n)d times in one place.")
+        return words % {"n": cycle.deaths}, "bad"
+    if cycle.state == State.FAILED:
         words = cycle.error_message or _("The cycle failed.")
         return words, "bad"
     if cycle.state == State.REJECTED:
-        if made:
+        if made and not cycle.report.get("aliases"):  # else the line about those says so
             words = _("Rejected. %(result)s is kept as a candidate; the project stays on %(base)s.")
             return words % values, "bad"
         return _("Rejected. The project stays on %(base)s.") % values, "bad"
     if result is not None and result.standing == Standing.BRANCH:
         values["current"] = str(cycle.project.current or _("the model before"))
         words = _("%(word)s, but the project moved on: %(result)s is kept as a branch beside %(current)s.")
+        values["word"] = _("Learned") if cycle.kind == Kind.WAKE else _("Improved")
+        return words % values, "plain"
+    if result is not None and cycle.kind == Kind.WAKE and result.non_finite:
+        words = _("Broken weights. %(result)s is kept as a candidate; the project stays on %(base)s.")
+        return words % values, "bad"
+    if cycle.verdict != "unchanged" and rolled_back(cycle):
+        values["current"] = str(cycle.project.current)
+        words = _(
+            "%(word)s. %(result)s became current; since then the project was rolled back to %(current)s."
+        )
         values["word"] = _("Learned") if cycle.kind == Kind.WAKE else _("Improved")
         return words % values, "plain"
     if cycle.kind == Kind.WAKE:
@@ -65,6 +105,43 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
         words = _("Unchanged: no significant change. %(result)s is kept as a candidate beside %(base)s.")
         return words % values, "plain"
     return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
+
+
+def _aliases(cycle: Cycle) -> list[str]:
+    """ "`best` now points to v7.", as it was when the cycle published; names between backticks."""
+    groups: dict[tuple[bool, int], list[str]] = {}
+    for told in cycle.report.get("aliases") or []:
+        groups.setdefault((told["moved"], told["number"]), []).append(f"`{told['name']}`")
+    lines = []
+    for (moved, number), names in groups.items():
+        if moved and rolled_back(cycle):
+            words = _("%(names)s moved to v%(n)d with it.")
+        elif moved:
+            words = ngettext("%(names)s now points to v%(n)d.", "%(names)s now point to v%(n)d.", len(names))
+        elif cycle.kind == Kind.WAKE:
+            words = ngettext(
+                "%(names)s still points to v%(n)d: a wake is not judged, so it moves no alias.",
+                "%(names)s still point to v%(n)d: a wake is not judged, so it moves no alias.",
+                len(names),
+            )
+        elif cycle.state == State.REJECTED:
+            words = ngettext(
+                "The new version is kept as a candidate; %(names)s still points to v%(n)d.",
+                "The new version is kept as a candidate; %(names)s still point to v%(n)d.",
+                len(names),
+            )
+        else:
+            words = ngettext(
+                "%(names)s still points to v%(n)d.", "%(names)s still point to v%(n)d.", len(names)
+            )
+        lines.append(words % {"names": _listed(names), "n": number})
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    return _("%(first)s and %(last)s") % {"first": ", ".join(names[:-1]), "last": names[-1]}
 
 
 def _tasks(cycle: Cycle) -> list[dict[str, Any]]:

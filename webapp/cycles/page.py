@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 # Columns of the matrix on the page of a cycle; the project's page shows all.
 SHOWN: Final = 40
 WAITING: Final = frozenset({State.SCHEDULED.value, State.QUEUED.value, State.BLOCKED.value})
+# What each button of the page can be pressed in; js/steering.js has the same sets.
 CANCELLABLE: Final = (WAITING | ACTIVE | {State.PAUSED.value}) - {
     State.PUBLISHING.value,
     State.CANCELLING.value,
 }
+PAUSABLE: Final = frozenset(
+    {State.QUEUED.value, State.BLOCKED.value, State.STARTING.value, State.RUNNING.value}
+)
+RESUMABLE: Final = frozenset({State.PAUSED.value})
+# By how much one can let a cycle go on for longer, in percent of its planned steps.
+EXTENSIONS: Final = (25, 50, 100)
 RETRIABLE: Final = frozenset(
     {State.FAILED.value, State.QUARANTINED.value, State.CANCELLED.value, State.REJECTED.value}
 )

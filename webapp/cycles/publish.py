@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
+from webapp.accounts.models import Workspace
+from webapp.checkpoints.aliases import aliases_advance
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.checkpoints.services import checkpoint_create
-from webapp.core.store import store_discard, store_put
+from webapp.checkpoints.standing import BASE_MOVED, NON_FINITE
+from webapp.core.faults import fault
+from webapp.core.store import NoRoom, promised_to_cycles, room_left
 from webapp.cycles.choices import Kind, State, Verdict
+from webapp.cycles.incoming import Incoming
+from webapp.cycles.inputs import ensure_inputs
 from webapp.cycles.models import Cycle
+from webapp.cycles.room import quota_full
 from webapp.cycles.transitions import StateChanged, transition
 from webapp.live.frames import LeaseLost
 from webapp.memories.models import Use
@@ -27,12 +28,8 @@ from webapp.projects.models import Project, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from uuid import UUID
-
-BASE_MOVED: Final = (
-    "The project's current checkpoint changed while this cycle ran, so the result is kept as a branch "
-    "(conflict.base_moved)."
-)
 
 
 @dataclass(frozen=True)
@@ -70,49 +67,83 @@ def publish(*, cycle_id: UUID, epoch: int, output: Output) -> Cycle:
     """Checkpoint, scores, memories, the project's pointer and the cycle's last state, together.
 
     The pointer moves by compare-and-set: only when it still points at the cycle's base, and for a sleep only
-    when the verdict is improved. Called again after a lost connection it finds out that it was done.
+    when the verdict is improved. Then the aliases that follow move with it, in the same transaction; a wake
+    is not judged and moves none. Called again after a lost connection it finds out that it was done.
 
     Raises:
         LeaseLost: the epoch is over.
         StateChanged: the cycle is not publishing.
+        Conflict: `replay.revoked`, `cycle.input_missing`: what it was computed from was erased meanwhile.
+        NoRoom: `cycle.no_room`: the quota has no room for the result.
         OSError: the store's disk refused.
+        StoreAway: the store is not mounted here any more.
     """
-    stored: list[str] = []
     rows = Cycle.objects.select_related("project__workspace", "base", "data__task")
-    workspace = rows.get(pk=cycle_id).project.workspace
-    try:
-        with transaction.atomic():
-            cycle = rows.select_for_update(of=("self",)).get(pk=cycle_id)
-            if cycle.epoch != epoch:
-                raise LeaseLost
-            if cycle.state in {State.SUCCEEDED, State.REJECTED}:
-                return cycle
-            if cycle.state != State.PUBLISHING:
-                raise StateChanged(cycle.state)
-            return _publish(cycle, epoch, output, stored)
-    except BaseException:
-        with suppress(DatabaseError):
-            for sha256 in stored:
-                store_discard(workspace=workspace, sha256=sha256)
-        raise
+    cycle = rows.get(pk=cycle_id)
+    if _over(cycle, epoch):
+        return cycle
+    # Copying from another disk takes long, so it comes before the lock.
+    with Incoming(cycle.project.workspace) as incoming:
+        incoming.stage(output.model, output.fisher, output.memories)
+        try:
+            with transaction.atomic():
+                cycle = rows.select_for_update(of=("self",)).get(pk=cycle_id)
+                if _over(cycle, epoch):
+                    return cycle
+                _ensure_quota(cycle, incoming)
+                ended = _publish(cycle, epoch, output, incoming)
+                fault("publish.before_commit")
+                return ended
+        except NoRoom as error:
+            # It was foretold too small; it must not be let go on before there is room for what it really is.
+            asked = Cycle.objects.filter(pk=cycle_id, epoch=epoch, store_bytes__lt=error.detail["need"])
+            asked.update(store_bytes=error.detail["need"])
+            raise
 
 
-def _publish(cycle: Cycle, epoch: int, output: Output, stored: list[str]) -> Cycle:
+def _over(cycle: Cycle, epoch: int) -> bool:
+    """Whether it was published already. Raises LeaseLost or StateChanged when it may not be published."""
+    if cycle.epoch != epoch:
+        raise LeaseLost
+    if cycle.state in {State.SUCCEEDED, State.REJECTED}:
+        return True
+    if cycle.state != State.PUBLISHING:
+        raise StateChanged(cycle.state)
+    return False
+
+
+def _ensure_quota(cycle: Cycle, incoming: Incoming) -> None:
+    """Under the workspace's lock, before the project's. What other cycles may publish later does not count:
+    who comes first is served first."""
+    workspace = Workspace.objects.select_for_update(no_key=True).get(pk=cycle.project.workspace_id)
+    size = incoming.new_bytes()
+    left = room_left(workspace) + promised_to_cycles(workspace)
+    if size > left:
+        raise quota_full(size, left, workspace)
+
+
+def _publish(cycle: Cycle, epoch: int, output: Output, incoming: Incoming) -> Cycle:
     project = Project.objects.select_for_update().get(pk=cycle.project_id)
-    reasons = list(output.reasons)
+    ensure_inputs(cycle)
+    reasons, verdict, report = list(output.reasons), _verdict(cycle, output), output.report
     if cycle.kind == Kind.SCORE:
         if cycle.base is not None:
             _scores_write(cycle, cycle.base, output.after, replace=True)
     else:
         if cycle.base is not None:
             _scores_write(cycle, cycle.base, output.before, replace=False)
-        standing = _standing(cycle, project, output.verdict)
+        standing = _standing(cycle, project, verdict, broken=_broken(output))
+        if _broken(output) and output.verdict != Verdict.REJECTED:
+            reasons.insert(0, NON_FINITE)
         if standing == Standing.BRANCH:
             reasons.append(BASE_MOVED)
-        made = _checkpoint(cycle, project, standing, output, stored)
+        made = _checkpoint(cycle, project, standing, output, incoming)
+        improved = standing == Standing.PROMOTED and verdict == Verdict.IMPROVED
+        told = aliases_advance(project=project, cycle=cycle, checkpoint=made, improved=improved)
+        report = report | ({"aliases": told} if told else {})
         _scores_write(cycle, made, output.after, replace=False)
     if output.memories is not None and cycle.data is not None:
-        _keep(cycle, output.memories, stored)
+        incoming.keep(output.memories)
         record_set_accept(
             project=project,
             task=cycle.data.task,
@@ -122,8 +153,6 @@ def _publish(cycle: Cycle, epoch: int, output: Output, stored: list[str]) -> Cyc
             filename=output.memories.path.name,
             cycle=cycle,
         )
-    # Only a night is judged: a wake that learned its task well has usually cost others something.
-    verdict = output.verdict if cycle.kind == Kind.SLEEP and output.verdict in Verdict.values else ""
     return transition(
         cycle.pk,
         to=State.REJECTED if verdict == Verdict.REJECTED else State.SUCCEEDED,
@@ -132,26 +161,38 @@ def _publish(cycle: Cycle, epoch: int, output: Output, stored: list[str]) -> Cyc
         reason=verdict,
         verdict=verdict,
         reasons=reasons,
-        report=output.report,
+        report=report,
         progress=1.0,
     )
 
 
-def _standing(cycle: Cycle, project: Project, verdict: str) -> str:
-    if cycle.kind == Kind.SLEEP and verdict != Verdict.IMPROVED:
+def _broken(output: Output) -> bool:
+    """Weights that compute nothing. The supervisor refuses them earlier; here no report lets them by."""
+    return output.model is not None and bool(output.model.info["non_finite"])
+
+
+def _verdict(cycle: Cycle, output: Output) -> str:
+    """Only a night is judged: a wake that learned its task well has usually cost others something."""
+    if cycle.kind != Kind.SLEEP or output.verdict not in Verdict.values:
+        return ""
+    return Verdict.REJECTED if _broken(output) else output.verdict
+
+
+def _standing(cycle: Cycle, project: Project, verdict: str, *, broken: bool) -> str:
+    if broken or (cycle.kind == Kind.SLEEP and verdict != Verdict.IMPROVED):
         return Standing.CANDIDATE
     return Standing.PROMOTED if project.current_id == cycle.base_id else Standing.BRANCH
 
 
 def _checkpoint(
-    cycle: Cycle, project: Project, standing: str, output: Output, stored: list[str]
+    cycle: Cycle, project: Project, standing: str, output: Output, incoming: Incoming
 ) -> Checkpoint:
     if output.model is None:
         raise ValueError("a wake or a sleep without a model")
-    _keep(cycle, output.model, stored)
+    incoming.keep(output.model)
     fisher = ""
     if output.fisher is not None:
-        _keep(cycle, output.fisher, stored)
+        incoming.keep(output.fisher)
         fisher = output.fisher.info["sha256"]
     info = output.model.info
     return checkpoint_create(
@@ -209,24 +250,3 @@ def _scores_write(
         # What somebody typed in gives way to what was measured.
         Score.objects.filter(checkpoint=checkpoint, typed=True, task__in=[row.task for row in rows]).delete()
         Score.objects.bulk_create(rows, ignore_conflicts=True)
-
-
-def _keep(cycle: Cycle, found: Found, stored: list[str]) -> None:
-    """Into the store by way of its own disk; the original stays where it is, in case this is tried again."""
-    incoming = Path(settings.INCOMING_DIR)
-    incoming.mkdir(parents=True, exist_ok=True)
-    copy = incoming / f"publish-{uuid4()}"
-    try:
-        try:
-            os.link(found.path, copy)
-        except OSError:
-            shutil.copyfile(found.path, copy)
-        store_put(
-            workspace=cycle.project.workspace,
-            source=copy,
-            sha256=found.info["sha256"],
-            size_bytes=found.info["size"],
-        )
-        stored.append(found.info["sha256"])
-    finally:
-        copy.unlink(missing_ok=True)

@@ -10,11 +10,14 @@ from django.db.models.functions import Now
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State
+from webapp.cycles.held import held_of, with_held
 from webapp.cycles.models import Cycle
+from webapp.cycles.steering import extendable
+from webapp.cycles.waiting import waiting_reason
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -41,26 +44,29 @@ def queue_position(cycle: Cycle) -> int | None:
     """1 for the next of all waiting cycles; None when it does not wait."""
     if cycle.state != State.QUEUED or cycle.queued_at is None:
         return None
-    before = Q(queued_at__lt=cycle.queued_at) | Q(queued_at=cycle.queued_at, id__lt=cycle.pk)
+    # Cycles that were queued in one transaction (a score of each checkpoint) have one moment.
+    same = Q(queued_at=cycle.queued_at)
+    before = Q(queued_at__lt=cycle.queued_at) | same & Q(number__lt=cycle.number)
+    before |= same & Q(number=cycle.number, id__lt=cycle.pk)
     return Cycle.objects.filter(before, state=State.QUEUED).count() + 1
 
 
 def cycle_state(cycle: Cycle) -> dict[str, Any]:
     """How the cycle stands now, read afresh: the one JSON shape of the API and of the socket's hello.
 
-    At most 4 queries.
+    `waiting` ({"code", "message"}) says why no live worker can take it, `held` ({"since", "by", "reason"})
+    since when it pauses or is blocked, and by whom; `extended` is the share of its plan that it got on top,
+    `can_extend` whether it can get more. At most 4 queries.
     """
-    now = (
-        Cycle.objects.select_related("base__cycle__data__task", "worker", "result", "data__task")
-        .annotate(server_now=Now())
-        .get(pk=cycle.pk)
-    )
+    rows = Cycle.objects.select_related("base__cycle__data__task", "worker", "result", "data__task")
+    now = with_held(rows.annotate(server_now=Now())).get(pk=cycle.pk)
     tasks = list(
         Task.objects.filter(record_sets__cycles_as_probes=now).distinct().values_list("name", flat=True)
     )
     result: Checkpoint | None = getattr(now, "result", None)
     newest = _newest(now, tasks)
     error = {"code": now.error_code, "message": now.error_message} if now.error_code else None
+    held = held_of(now)
     return {
         "id": str(now.pk),
         "number": now.number,
@@ -83,6 +89,11 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
         "heartbeat_at": _iso(now.heartbeat_at),
         "server_now": _iso(now.server_now),
         "queue_position": queue_position(now),
+        "waiting": waiting_reason(now),
+        "held": held and {**held, "since": _iso(held["since"])},
+        "device": now.device or None,
+        "extended": now.extended,
+        "can_extend": extendable(now),
         "preset": now.preset,
         "error": error,
         "energy": cycle_energy(now),
@@ -116,15 +127,22 @@ def unscored(project: Project) -> QuerySet[Checkpoint]:
     return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 
 
-def retention_matrix(project: Project) -> dict[str, Any]:
+def retention_matrix(
+    project: Project, checkpoints: Iterable[Checkpoint] | None = None
+) -> dict[str, Any]:
     """The scores of the project's checkpoints, oldest first: what every metric is computed from.
+
+    Args:
+        checkpoints: all of them, where they have been read already with the cycle's task.
 
     Returns:
         {"tasks": [names in order], "places": {name: its place in that order, from 0}, "rows": [{"label",
         "kind": wake|sleep|upload, "task": what a wake learned or None, "checkpoint_id", "number", "standing",
         "scores": {task: fraction of 1}, "typed": [tasks whose score somebody typed in]}]};
-        checkpoints without any score have no row. 3 queries.
+        checkpoints without any score have no row. 3 queries, 2 with `checkpoints`.
     """
+    if checkpoints is not None:
+        return _matrix(project, sorted(checkpoints, key=lambda row: row.number))
     scored = _rows_of(project).filter(
         pk__in=Score.objects.filter(checkpoint__project=project).values("checkpoint")
     )

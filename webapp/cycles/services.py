@@ -1,4 +1,4 @@
-"""What people and the clock do with cycles: start, cancel, try again."""
+"""What people and the clock begin: a new cycle, or a failed one again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from webapp.accounts.choices import Role
+from webapp.accounts.models import Workspace
 from webapp.accounts.selectors import require_role
 from webapp.core.doorbell import ring_night
 from webapp.core.errors import Conflict, InvalidInput
-from webapp.cycles import checks
+from webapp.core.faults import fault
+from webapp.cycles import checks, room
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
-from webapp.cycles.transitions import StateChanged, transition, transition_record
+from webapp.cycles.needs import cycle_needs, used_day
+from webapp.cycles.transitions import transition_record
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Project
 
@@ -25,13 +28,12 @@ if TYPE_CHECKING:
 
     from webapp.accounts.models import User
     from webapp.checkpoints.models import Checkpoint
+    from webapp.cycles.needs import Needs
     from webapp.schedules.models import Schedule
 
 # More waiting cycles than this on one project are a mistake, not a plan.
 QUEUE_LIMIT = 100
 _RETRIABLE = frozenset({State.FAILED, State.CANCELLED, State.QUARANTINED, State.REJECTED})
-_CANCEL_AT_ONCE = (State.SCHEDULED, State.QUEUED, State.BLOCKED, State.PAUSED)
-_CANCEL_BY_HOLDER = (State.STARTING, State.RUNNING, State.PAUSING)
 
 
 @transaction.atomic
@@ -47,6 +49,7 @@ def cycle_start(
     data: RecordSet | None = None,
     init: Mapping[str, Any] | None = None,
     schedule: Schedule | None = None,
+    device: str = "",
 ) -> Cycle:
     """Queue a cycle with everything frozen that it depends on: recipe, base, memories, probes.
 
@@ -62,16 +65,21 @@ def cycle_start(
         data: what a wake learns.
         init: what a wake builds when the project has no checkpoint: {"family", "config", "seed"}.
         schedule: which schedule asked.
+        device: on which kind of device it must run ("cpu", "cuda", "mps"); "" is any.
 
     Raises:
         NotFound, Forbidden: the person may not.
         InvalidInput, Conflict: what is asked for cannot run; the sentence says why and what to do.
+            `cycle.does_not_fit`, `cycle.device_unknown`: about the device.
+        NoRoom: `cycle.no_room`: the quota or the disk has no room for what it needs.
     """
     if actor is not None:
         require_role(actor, project.workspace, Role.EDITOR)
+    room.ensure_device(device)
     if kind not in Kind.values:
         raise InvalidInput("cycle.kind", "A cycle is a wake, a score or a sleep.")
     frozen, preset_name = checks.clean_recipe(kind, recipe, preset)
+    workspace = _take_turns(project)
     rows = Project.objects.select_for_update(of=("self",)).select_related("current", "workspace")
     locked = rows.get(pk=project.pk)
     sets = list(
@@ -87,11 +95,13 @@ def cycle_start(
     )  # fmt: skip
     plan.check()
     return _create(
+        workspace,
         locked,
         memories,
         probes,
         actor=actor,
         verb="cycle_start",
+        device=device,
         kind=kind,
         preset=preset_name,
         recipe=frozen,
@@ -103,7 +113,16 @@ def cycle_start(
     )
 
 
+def _take_turns(project: Project) -> Workspace:
+    """The workspace's row, locked: what is promised to cycles and uploads at once must not exceed the quota.
+
+    Always before the project's lock. Rows that only refer to the workspace can be written meanwhile.
+    """
+    return Workspace.objects.select_for_update(no_key=True).get(pk=project.workspace_id)
+
+
 def _create(
+    workspace: Workspace,
     project: Project,
     memories: Iterable[RecordSet],
     probes: Iterable[RecordSet],
@@ -112,12 +131,14 @@ def _create(
     verb: str,
     **fields: Any,
 ) -> Cycle:
-    """The row, its links, its first transition and frame, and the ring; `project` is locked by the caller."""
+    """The row, its links, its first transition and frame, and the ring; workspace and project are locked."""
     if Cycle.objects.filter(project=project, state=State.QUEUED).count() >= QUEUE_LIMIT:
         raise Conflict(
             "cycle.queue_full",
             f"{QUEUE_LIMIT} cycles of this project wait already. Cancel some, or wait until they have run.",
         )
+    memories = list(memories)
+    needs = _needs(workspace, project, memories, fields)
     Project.objects.filter(pk=project.pk).update(last_cycle_number=F("last_cycle_number") + 1)
     project.refresh_from_db(fields=["last_cycle_number"])
     cycle = Cycle.objects.create(
@@ -127,54 +148,39 @@ def _create(
         protocol=settings.CYCLE_PROTOCOL,
         queued_at=Now(),
         created_by=actor,
+        memory_bytes=needs.memory_bytes,
+        disk_bytes=needs.disk_bytes,
+        store_bytes=needs.store_bytes,
+        used_sets=[str(item.pk) for item in _used(memories, fields)],
         **fields,
     )
     cycle.memories.set(memories)
     cycle.probes.set(probes)
-    ring_night()
-    return transition_record(cycle.pk, old="", actor=actor, verb=verb)
+    transaction.on_commit(lambda: fault("cycle_start.after_commit"))
+    ring_night(cycle.device)
+    fresh = transition_record(cycle.pk, old="", actor=actor, verb=verb)
+    fault("cycle_start.before_commit")
+    return fresh
 
 
-def cycle_cancel(*, actor: User, cycle: Cycle) -> Cycle:
-    """Cancel: at once while it waits, through its worker while it runs (seconds; 30 s at most).
+def _needs(
+    workspace: Workspace, project: Project, memories: list[RecordSet], fields: Mapping[str, Any]
+) -> Needs:
+    """What it will need, refused when no worker or no disk could give it."""
+    needs = cycle_needs(
+        project=project,
+        memories=memories,
+        **{key: fields[key] for key in ("kind", "recipe", "base", "reference", "data", "init")},
+    )
+    room.ensure_fits(needs.memory_bytes, fields["device"])
+    room.ensure_room(workspace, needs)
+    return needs
 
-    Asking again while it is being cancelled is fine. Exactly one of cancelling and publishing wins.
 
-    Raises:
-        NotFound, Forbidden: the person may not.
-        Conflict: `cycle.publishing` or `cycle.ended`: it is too late.
-    """
-    require_role(actor, cycle.project.workspace, Role.EDITOR)
-    while True:
-        try:
-            return transition(
-                cycle.pk, to=State.CANCELLED, expect_from=_CANCEL_AT_ONCE, actor=actor, verb="cycle_cancel"
-            )
-        except StateChanged as error:
-            if error.state == State.CANCELLING:
-                return Cycle.objects.select_related("project__workspace", "worker").get(pk=cycle.pk)
-            if error.state == State.PUBLISHING:
-                raise Conflict(
-                    "cycle.publishing",
-                    "The cycle has done its work and is publishing the result, so it is too late to cancel.",
-                ) from None
-            if error.state not in _CANCEL_BY_HOLDER:
-                raise Conflict(
-                    "cycle.ended", "The cycle has ended; there is nothing left to cancel."
-                ) from None
-        try:
-            return transition(
-                cycle.pk,
-                to=State.CANCELLING,
-                expect_from=_CANCEL_BY_HOLDER,
-                actor=actor,
-                verb="cycle_cancel",
-                cancel_requested_at=Now(),
-                cancel_requested_by=actor,
-            )
-        except StateChanged:
-            # It moved between the two looks (a worker took it or gave it back): look again.
-            continue
+def _used(memories: list[RecordSet], fields: Mapping[str, Any]) -> list[RecordSet]:
+    """The record sets that it learns or replays."""
+    day = used_day(fields["kind"], fields["recipe"], fields["base"])
+    return [*memories, *(item for item in (fields["data"], day) if item is not None)]
 
 
 @transaction.atomic
@@ -184,6 +190,7 @@ def cycle_retry(*, actor: User, cycle: Cycle) -> Cycle:
     Raises:
         NotFound, Forbidden: the person may not.
         Conflict: `cycle.not_retriable`: it has not ended, or it ended well.
+        InvalidInput, NoRoom: no worker or no disk could hold it, as in `cycle_start`.
     """
     require_role(actor, cycle.project.workspace, Role.EDITOR)
     if cycle.state not in _RETRIABLE:
@@ -191,8 +198,10 @@ def cycle_retry(*, actor: User, cycle: Cycle) -> Cycle:
             "cycle.not_retriable",
             "Only a cycle that failed, was cancelled or was rejected can be tried again. Start a new one.",
         )
+    workspace = _take_turns(cycle.project)
     project = Project.objects.select_for_update().get(pk=cycle.project_id)
     return _create(
+        workspace,
         project,
         cycle.memories.all(),
         cycle.probes.all(),
@@ -205,5 +214,6 @@ def cycle_retry(*, actor: User, cycle: Cycle) -> Cycle:
         reference=cycle.reference,
         data=cycle.data,
         init=cycle.init,
+        device=cycle.device,
         retry_of=cycle,
     )

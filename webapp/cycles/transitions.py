@@ -52,7 +52,7 @@ def transition(
     reason: str = "",
     **fields: Any,
 ) -> Cycle:
-    """Move a cycle on, with its Transition row, its state frame and, with a `verb`, the audit entry.
+    """Move a cycle on, with its Transition row, its state frame and its audit entry.
 
     Args:
         cycle_id: which cycle.
@@ -61,7 +61,7 @@ def transition(
         epoch: the holder's epoch; None for people, the clock and the reaper.
         fence: count the epoch on, so that whatever the old holder still writes touches nothing.
         actor: the person behind it, None for the system.
-        verb: the service's own name when the step belongs into the audit log.
+        verb: of the audit entry, the service's own name; "cycle_" and the new state when nobody asked for it.
         reason: why, as a sentence or a stable word.
         **fields: other columns of the row to set in the same statement.
 
@@ -111,16 +111,17 @@ def transition_record(
         actor=actor,
         reason=reason,
     )
-    if verb:
-        audit.record(
-            workspace=cycle.project.workspace,
-            actor=actor,
-            verb=verb,
-            target=cycle,
-            kind=cycle.kind,
-            number=cycle.number,
-            state=cycle.state,
-        )
+    audit.record(
+        workspace=cycle.project.workspace,
+        actor=actor,
+        verb=verb or f"cycle_{cycle.state}",
+        target=cycle,
+        kind=cycle.kind,
+        number=cycle.number,
+        state=cycle.state,
+        **({"before": old} if old else {}),
+        **({"reason": reason} if reason else {}),
+    )
     step = {
         "from": old,
         "to": cycle.state,

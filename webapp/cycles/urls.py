@@ -13,5 +13,8 @@ urlpatterns = [
     path("cycles/<uuid:cycle_id>/", views.cycle_detail, name="cycle_detail"),
     path("cycles/<uuid:cycle_id>/outcome/", views.cycle_outcome, name="cycle_outcome"),
     path("cycles/<uuid:cycle_id>/cancel/", views.cycle_cancel, name="cycle_cancel"),
+    path("cycles/<uuid:cycle_id>/pause/", views.cycle_pause, name="cycle_pause"),
+    path("cycles/<uuid:cycle_id>/resume/", views.cycle_resume, name="cycle_resume"),
+    path("cycles/<uuid:cycle_id>/extend/", views.cycle_extend, name="cycle_extend"),
     path("cycles/<uuid:cycle_id>/retry/", views.cycle_retry, name="cycle_retry"),
 ]

@@ -1,7 +1,8 @@
-"""The cycle page and its three buttons."""
+"""The cycle page and its buttons."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from django.contrib import messages
@@ -11,14 +12,17 @@ from django.views.decorators.http import require_GET, require_POST
 
 from webapp.accounts.abilities import abilities_of
 from webapp.core.errors import NocturneError
-from webapp.cycles import services
+from webapp.cycles import services, steering
 from webapp.cycles.choices import TERMINAL, Kind
+from webapp.cycles.held import with_held
 from webapp.cycles.models import Cycle
 from webapp.cycles.outcome import outcome
-from webapp.cycles.page import CANCELLABLE, RETRIABLE, WAITING, cycle_page
+from webapp.cycles.page import CANCELLABLE, EXTENSIONS, PAUSABLE, RESUMABLE, RETRIABLE, cycle_page
+from webapp.cycles.way import way_of
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponse
 
@@ -30,16 +34,18 @@ MODULES = [
     for name in (
         "chart", "chart_values", "charts", "diagnostics", "dialogs", "format", "formula", "gestures",
         "header", "histogram", "hypnogram", "i18n", "journal", "live", "matrix", "notes", "notify", "palette",
-        "redraw", "rows", "smoothing", "stages", "store", "strip", "view",
+        "redraw", "rows", "smoothing", "stages", "states", "steering", "store", "story", "strip", "view",
+        "waiting",
     )
 ]  # fmt: skip
 
 
 def _cycle(request: HttpRequest, cycle_id: uuid.UUID) -> Cycle:
     rows = Cycle.objects.select_related(
-        "project__workspace", "base", "worker", "result", "created_by", "data__task", "retry_of"
-    )
-    return rows.get_visible(request.user, pk=cycle_id)
+        "project__workspace", "project__current", "base__cycle", "worker", "result", "created_by",
+        "data__task", "retry_of",
+    ).defer("base__cycle__report", "base__cycle__recipe", "base__cycle__environment")  # fmt: skip
+    return with_held(rows).get_visible(request.user, pk=cycle_id)
 
 
 @require_GET
@@ -54,12 +60,19 @@ def cycle_detail(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
         "page": page,
         "state": page["state"],
         "ended": cycle.state in TERMINAL,
-        "waiting": cycle.state in WAITING,
-        "can_cancel": may.can_edit and cycle.state in CANCELLABLE,
+        "begun": bool(cycle.attempt or cycle.step),
+        "can_cancel": cycle.state in CANCELLABLE,
+        "can_pause": cycle.state in PAUSABLE,
+        "can_resume": cycle.state in RESUMABLE,
+        "can_extend": page["state"]["can_extend"],
+        "extensions": EXTENSIONS,
+        "extended": f"+{round(100 * cycle.extended)} %" if cycle.extended else "",
         "can_retry": may.can_edit and cycle.state in RETRIABLE,
         "can_edit": may.can_edit,
         "can_sleep": may.can_edit and _may_sleep(cycle),
         "outcome": outcome(cycle),
+        "me": may,
+        "plan": way_of(cycle, may),
         "modules": MODULES,
         "size_views": [("significance", _("Significance")), ("weights", _("Weights"))],
         "device_views": [("use", _("Use")), ("memory", _("Memory")), ("power", _("Power"))],
@@ -78,6 +91,9 @@ def cycle_outcome(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
         "cycle": cycle,
         "project": cycle.project,
         "outcome": outcome(cycle),
+        "me": may,
+        "plan": way_of(cycle, may),
+        "can_edit": may.can_edit,
         "can_retry": may.can_edit and cycle.state in RETRIABLE,
         "can_sleep": may.can_edit and _may_sleep(cycle),
     }
@@ -90,17 +106,48 @@ def _may_sleep(cycle: Cycle) -> bool:
     return cycle.kind == Kind.WAKE and result is not None and cycle.project.current_id == result.pk
 
 
-@require_POST
-def cycle_cancel(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
-    """Ask for the end; the page shows how it comes."""
+def _steer(request: HttpRequest, cycle_id: uuid.UUID, step: Callable[..., Cycle]) -> HttpResponse:
+    """Ask for it; the page that it was asked on shows how it comes, or says why it cannot."""
     cycle = _cycle(request, cycle_id)
     try:
-        services.cycle_cancel(actor=cast("User", request.user), cycle=cycle)
+        step(actor=cast("User", request.user), cycle=cycle)
     except NocturneError as error:
-        if error.status != 409:
+        if error.status not in {409, 422}:
             raise
         messages.error(request, error.message)
-    return redirect("cycle_detail", cycle_id=cycle_id)
+    match request.POST.get("back"):
+        case "home":
+            return redirect("home")
+        case "project":
+            return redirect("project_detail", project_id=cycle.project_id)
+        case _:
+            return redirect("cycle_detail", cycle_id=cycle_id)
+
+
+@require_POST
+def cycle_cancel(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
+    """Ask for the end."""
+    return _steer(request, cycle_id, steering.cycle_cancel)
+
+
+@require_POST
+def cycle_pause(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
+    """Ask for a snapshot and a free device."""
+    return _steer(request, cycle_id, steering.cycle_pause)
+
+
+@require_POST
+def cycle_resume(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
+    """Let it go on."""
+    return _steer(request, cycle_id, steering.cycle_resume)
+
+
+@require_POST
+def cycle_extend(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
+    """Let it go on for longer: `percent` of the planned steps."""
+    given = request.POST.get("percent", "")
+    share = int(given) / 100 if given.isascii() and given.isdigit() and len(given) < 5 else 0.0
+    return _steer(request, cycle_id, partial(steering.cycle_extend, share=share))
 
 
 @require_POST
@@ -110,7 +157,7 @@ def cycle_retry(request: HttpRequest, cycle_id: uuid.UUID) -> HttpResponse:
     try:
         again = services.cycle_retry(actor=cast("User", request.user), cycle=cycle)
     except NocturneError as error:
-        if error.status != 409:
+        if error.status not in {409, 413, 422, 507}:
             raise
         messages.error(request, error.message)
         return redirect("cycle_detail", cycle_id=cycle_id)

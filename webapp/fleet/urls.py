@@ -1,4 +1,4 @@
-"""Address of the workers' page."""
+"""Addresses of the workers' page."""
 
 from __future__ import annotations
 
@@ -6,4 +6,8 @@ from django.urls import path
 
 from webapp.fleet import views
 
-urlpatterns = [path("fleet/", views.fleet, name="fleet")]
+urlpatterns = [
+    path("fleet/", views.fleet, name="fleet"),
+    path("fleet/workers/<uuid:worker_id>/drain/", views.worker_drain, name="worker_drain"),
+    path("fleet/workers/<uuid:worker_id>/undrain/", views.worker_undrain, name="worker_undrain"),
+]

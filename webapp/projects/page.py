@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from webapp.checkpoints.choices import Origin
+from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint
+from webapp.checkpoints.promotion_plan import before, project_aliases, promotion_plan
 from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind
 from webapp.cycles.gains import gains_of
+from webapp.cycles.held import with_held
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
 from webapp.fleet.selectors import workers_alive
@@ -23,6 +26,7 @@ from webapp.uploads.models import Upload, UploadState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from webapp.checkpoints.models import Alias
     from webapp.projects.models import Project
     from webapp.projects.selectors import Holding
 
@@ -32,6 +36,7 @@ else:
 
 CYCLES_A_PAGE = 15
 UNSCORED_NAMED = 6
+CANDIDATES_SHOWN = 4
 
 
 class NumberedPaginator(_CyclePaginator):
@@ -118,6 +123,27 @@ def _unscored(
     return found[:UNSCORED_NAMED]
 
 
+def _ways(
+    project: Project,
+    checkpoints: Sequence[Checkpoint],
+    aliases: Sequence[Alias],
+    unfinished: Sequence[Cycle],
+) -> dict[str, Any]:
+    """Where the pointer could go: back by one, or to what was kept without being promoted, newest first."""
+    current = project.current
+    plan = partial(promotion_plan, left=current, aliases=aliases, unfinished=unfinished)
+    earlier = before(current, checkpoints) if current else None
+    kept = [
+        c for c in reversed(checkpoints) if c.standing != Standing.PROMOTED and c.pk != project.current_id
+    ]
+    return {
+        "aliases": aliases,
+        "back": plan(earlier) if earlier else None,
+        "candidates": [plan(c) for c in kept[:CANDIDATES_SHOWN]],
+        "candidates_hidden": max(0, len(kept) - CANDIDATES_SHOWN),
+    }
+
+
 def project_page(project: Project, page_number: str | None, *, all_stages: bool = False) -> dict[str, Any]:
     """The page's context; its number of queries does not depend on the number of rows."""
     checkpoints = list(
@@ -127,17 +153,18 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
     )
     page = NumberedPaginator(project).get_page(page_number)
     unfinished = list(
-        Cycle.objects.filter(project=project, state__in=UNFINISHED)
+        with_held(Cycle.objects.filter(project=project, state__in=UNFINISHED))
         .select_related("base", "worker", "data__task")
         .order_by("number")
     )
     held = holdings(project)
-    matrix = retention_matrix(project)
+    matrix = retention_matrix(project, checkpoints)
     learning = learning_of(checkpoints, unfinished)
     line = line_of(project.current, checkpoints)
     numbers = {c.pk: c.number for c in checkpoints}
+    aliases = project_aliases(project)
     shown = None if all_stages else SHOWN
-    nodes = line_nodes(checkpoints, matrix, project.current)
+    nodes = line_nodes(checkpoints, matrix, project.current, aliases)
     life = life_of(
         matrix,
         line,
@@ -149,6 +176,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         "project": project,
         "nodes": nodes[-shown:] if shown else nodes,
         "nodes_hidden": max(0, len(nodes) - shown) if shown else 0,
+        **_ways(project, checkpoints, aliases, unfinished),
         "cycles": [{"cycle": c, "gains": gains_of(c) if c.kind == Kind.SLEEP else None} for c in page],
         "page": page,
         "open_cycles": unfinished,
@@ -166,6 +194,6 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
                 :5
             ]
         ),
-        "workers": workers_alive().exists() if unfinished else True,
+        "workers": list(workers_alive()) if unfinished else [],
         "stage": stage_of(project, learning, unfinished, held),
     }

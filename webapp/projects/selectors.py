@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from consolidation.metrics import Row
     from webapp.accounts.models import User
-    from webapp.checkpoints.models import Checkpoint
+    from webapp.checkpoints.models import Alias, Checkpoint
 
 
 def project_rows(user: User | AnonymousUser) -> QuerySet[Project]:
@@ -104,11 +105,16 @@ def matrix_view(
 
 
 def line_nodes(
-    checkpoints: Sequence[Checkpoint], matrix: dict[str, Any], current: Checkpoint | None
+    checkpoints: Sequence[Checkpoint],
+    matrix: dict[str, Any],
+    current: Checkpoint | None,
+    aliases: Iterable[Alias] = (),
 ) -> list[dict[str, Any]]:
-    """The checkpoint line, oldest first: each with its mean score over the tasks that it had learned, and the
-    number that it branched from when it is no child of the one before."""
-    means = _means(matrix)
+    """The checkpoint line, oldest first: each with its mean score over the tasks that it had learned, the
+    aliases that point to it, and the number that it branched from when it is no child of the one before."""
+    means, names = _means(matrix), defaultdict(list)
+    for alias in aliases:
+        names[alias.checkpoint_id].append(alias)
     numbers = {c.pk: c.number for c in checkpoints}
     nodes: list[dict[str, Any]] = []
     for index, checkpoint in enumerate(checkpoints):
@@ -119,6 +125,7 @@ def line_nodes(
                 "checkpoint": checkpoint,
                 "mean": means.get(checkpoint.number),
                 "is_current": current is not None and checkpoint.pk == current.pk,
+                "aliases": names.get(checkpoint.pk, []),
                 "branched_from": parent if before is not None and checkpoint.parent_id != before.pk else None,
             }
         )

@@ -33,6 +33,9 @@ class Schedule(Row):
     timezone = models.CharField(max_length=64)
     preset = models.CharField(max_length=40)
     recipe = models.JSONField(default=dict)
+    # The end of its window by the schedule's zone: what has not finished by then pauses, and goes on at the
+    # next time. None: a night takes as long as it takes.
+    until = models.TimeField(null=True, blank=True)
     enabled = models.BooleanField(default=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -57,6 +60,7 @@ class Outcome(models.TextChoices):
     """What became of one time."""
 
     STARTED = "started", _("Started")
+    RESUMED = "resumed", _("Resumed")
     SKIPPED = "skipped", _("Skipped")
     MISSED = "missed", _("Missed")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -13,14 +13,16 @@ from consolidation.errors import NocturneInputError
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core import audit
-from webapp.core.errors import InvalidInput, NocturneError, cut
+from webapp.core.errors import Conflict, InvalidInput, NocturneError, cut
 from webapp.cycles.checks import clean_recipe
-from webapp.cycles.choices import UNFINISHED, Kind
+from webapp.cycles.choices import UNFINISHED, Kind, State
 from webapp.cycles.models import Cycle
 from webapp.cycles.services import cycle_start
 from webapp.cycles.sleep_plan import known_wake
+from webapp.cycles.steering import cycle_resume
 from webapp.schedules.models import Outcome, Schedule, ScheduleFire
 from webapp.schedules.selectors import next_times
+from webapp.schedules.windows import WINDOW_OPEN, clean_until, window_end
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -37,7 +39,9 @@ _MINUTES_OF_GRACE = 60
 _LATE = "Nothing was running at the time, and more than an hour has passed since."
 
 
-def _clean(name: str, cron: str, timezone: str, preset: str, now: datetime) -> dict[str, object]:
+def _clean(
+    name: str, cron: str, timezone: str, preset: str, until: str | time | None, now: datetime
+) -> dict[str, object]:
     title = " ".join(name.split())
     if not title or len(title) > 80 or not title.isprintable():
         raise InvalidInput("schedule.name", "A schedule needs a name of at most 80 printable characters.")
@@ -54,22 +58,35 @@ def _clean(name: str, cron: str, timezone: str, preset: str, now: datetime) -> d
         "timezone": timezone,
         "preset": preset_name,
         "recipe": recipe,
+        "until": clean_until(until),
         "next_fire_at": first,
     }
 
 
 @transaction.atomic
 def schedule_create(
-    *, actor: User, project: Project, name: str, cron: str, timezone: str, preset: str = "night"
+    *,
+    actor: User,
+    project: Project,
+    name: str,
+    cron: str,
+    timezone: str,
+    preset: str = "night",
+    until: str | time | None = None,
 ) -> Schedule:
     """Let the project sleep by itself.
 
+    Args:
+        until: the end of the window, a time of day in the zone; what has not finished then pauses and goes on
+            at the next time. None or "" for no end.
+
     Raises:
         NotFound, Forbidden: the person may not (the role admin is needed).
-        InvalidInput: `schedule.name`, `schedule.cron`, `schedule.timezone`, `cycle.param_range` (the preset).
+        InvalidInput: `schedule.name`, `schedule.cron`, `schedule.timezone`, `schedule.until`,
+            `cycle.param_range` (the preset).
     """
     require_role(actor, project.workspace, Role.ADMIN)
-    fields = _clean(name, cron, timezone, preset, database_now())
+    fields = _clean(name, cron, timezone, preset, until, database_now())
     schedule = Schedule.objects.create(project=project, created_by=actor, **fields)
     _audit(actor, "schedule_create", schedule)
     return schedule
@@ -84,9 +101,13 @@ def schedule_update(
     cron: str | None = None,
     timezone: str | None = None,
     preset: str | None = None,
+    until: str | time | None = None,
     enabled: bool | None = None,
 ) -> Schedule:
-    """Change what is given; the next time is computed again from now. Raises like `schedule_create`."""
+    """Change what is given; the next time is computed again from now. An `until` of "" takes the window away.
+
+    Raises like `schedule_create`.
+    """
     require_role(actor, schedule.project.workspace, Role.ADMIN)
     row = Schedule.objects.select_for_update().get(pk=schedule.pk)
     fields = _clean(
@@ -94,6 +115,7 @@ def schedule_update(
         row.cron if cron is None else cron,
         row.timezone if timezone is None else timezone,
         row.preset if preset is None else preset,
+        row.until if until is None else until,
         database_now(),
     )
     for key, value in fields.items():
@@ -185,10 +207,20 @@ def _following(schedule: Schedule, fire_at: datetime, now: datetime, *, late: bo
 
 
 def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
-    """Start the cycle of a fresh fire, or write down why not."""
+    """Start the cycle of a fresh fire, let the one go on whose window closed, or write down why neither."""
     outcome, reason, cycle = Outcome.STARTED, "", None
-    if Cycle.objects.filter(schedule=schedule, state__in=UNFINISHED).exists():
-        outcome, reason = Outcome.SKIPPED, "The night before has not ended yet."
+    end = window_end(schedule, fire.fire_at)
+    before = Cycle.objects.filter(schedule=schedule, state__in=UNFINISHED).first()
+    if before is not None and before.state == State.PAUSED and before.pause_at is not None:
+        outcome, reason = Outcome.RESUMED, f"{before} goes on: its window had closed before it was done."
+        try:
+            cycle_resume(actor=None, cycle=before, reason=WINDOW_OPEN, pause_at=end)
+        except Conflict as error:  # somebody was quicker
+            outcome, reason = Outcome.SKIPPED, cut(error.message, 200)
+    elif before is not None:
+        paused = before.state == State.PAUSED
+        outcome = Outcome.SKIPPED
+        reason = f"{before} is paused." if paused else "The night before has not ended yet."
     else:
         try:
             with transaction.atomic():
@@ -200,6 +232,7 @@ def _begin(schedule: Schedule, fire: ScheduleFire) -> int:
                     preset=schedule.preset,
                     schedule=schedule,
                 )
+                Cycle.objects.filter(pk=cycle.pk).update(pause_at=end)
         except (NocturneError, NocturneInputError) as error:
             outcome, reason = Outcome.SKIPPED, cut(error.message, 200)
     fire.outcome, fire.reason, fire.cycle = outcome, reason, cycle
@@ -233,5 +266,6 @@ def _audit(actor: User, verb: str, schedule: Schedule) -> None:
         cron=schedule.cron,
         timezone=schedule.timezone,
         preset=schedule.preset,
+        until=schedule.until.isoformat("minutes") if schedule.until else "",
         enabled=schedule.enabled,
     )

@@ -46,6 +46,7 @@ _FIELD_OF = {
     "schedule.name": "name",
     "schedule.cron": "cron",
     "schedule.timezone": "timezone",
+    "schedule.until": "until",
     "cycle.param_range": "preset",
 }
 
@@ -73,7 +74,8 @@ def schedule_overview(request: HttpRequest) -> HttpResponse:
 
 def _form(values: dict[str, str] | None = None, error: InvalidInput | None = None) -> dict[str, Any]:
     """What the editor needs: values, the error beside its field, and the choices."""
-    filled = {"name": "", "cron": "0 2 * * *", "timezone": "", "preset": "night"} | (values or {})
+    blank = {"name": "", "cron": "0 2 * * *", "timezone": "", "preset": "night", "until": ""}
+    filled = blank | (values or {})
     where = _FIELD_OF.get(error.code, "form") if error else ""
     return {
         "values": filled,
@@ -100,7 +102,7 @@ def schedule_preview(request: HttpRequest) -> HttpResponse:
 
 
 def _typed(request: HttpRequest) -> dict[str, str]:
-    fields = ("name", "cron", "timezone", "preset")
+    fields = ("name", "cron", "timezone", "preset", "until")
     return {field: request.POST[field].strip() for field in fields if field in request.POST}
 
 
@@ -139,6 +141,7 @@ def schedule_detail(request: MemberRequest, schedule_id: UUID) -> HttpResponse:
     schedule = _schedule(request, schedule_id)
     error: InvalidInput | None = None
     values = {field: getattr(schedule, field) for field in ("name", "cron", "timezone", "preset")}
+    values["until"] = schedule.until.isoformat("minutes") if schedule.until else ""
     if request.method == "POST":
         values |= _typed(request)
         try:

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from webapp.core.store import PUBLISH_PREFIX
 from webapp.uploads.models import Purpose, Upload, UploadState
 
 if TYPE_CHECKING:
@@ -57,10 +58,15 @@ def scratch_path(upload_id: UUID | str) -> Path:
 
 
 def stray_files(now: dt.datetime | None = None) -> list[Path]:
-    """What crashes left among the incoming: files of uploads that are over, untouched for a while."""
+    """What crashes left among the incoming: files of uploads that are over, untouched for a while.
+
+    What is being published is no upload: `store_collect` sees to it.
+    """
     limit = ((now or timezone.now()) - RECEIVING_IDLE).timestamp()
     folder = Path(settings.INCOMING_DIR)
-    old = [path for path in folder.glob("*") if path.stat().st_mtime < limit] if folder.is_dir() else []
+    found = folder.glob("*") if folder.is_dir() else ()
+    incoming = [path for path in found if not path.name.startswith(PUBLISH_PREFIX)]
+    old = [path for path in incoming if path.stat().st_mtime < limit]
     if not old:
         return []
     under_way = Upload.objects.filter(state__in=(UploadState.RECEIVING, UploadState.VERIFYING))

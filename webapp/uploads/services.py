@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -14,6 +15,7 @@ from webapp.core import audit
 from webapp.core.doorbell import ring_verify
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.core.store import ensure_room
+from webapp.core.store_identity import StoreAway, store_check, store_ensure
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import Purpose, Upload, UploadState
 from webapp.uploads.selectors import stray_files, uploads_abandoned, uploads_to_verify
@@ -22,6 +24,8 @@ from webapp.uploads.verification import remove_files, remove_stray, upload_verif
 if TYPE_CHECKING:
     from webapp.accounts.models import User
     from webapp.projects.models import Project
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "upload_abort",
@@ -53,7 +57,7 @@ def upload_create(
         )
     name = cut(filename.replace("\\", "/").rsplit("/", 1)[-1].strip() or "file", 255)
     # The lock makes parallel announcements take turns at the quota.
-    workspace = Workspace.objects.select_for_update().get(pk=project.workspace_id)
+    workspace = Workspace.objects.select_for_update(no_key=True).get(pk=project.workspace_id)
     ensure_room(workspace, size_bytes)
     upload = Upload.objects.create(
         project=project,
@@ -80,6 +84,7 @@ def upload_begin(*, actor: User, upload: Upload) -> None:
 
     Raises:
         Conflict: `upload.state`: it is not waiting for bytes.
+        StoreAway: the store is not mounted where the bytes arrive; the upload goes on waiting.
     """
     require_role(actor, upload.project.workspace, Role.EDITOR)
     if upload.state != UploadState.RECEIVING:
@@ -87,6 +92,7 @@ def upload_begin(*, actor: User, upload: Upload) -> None:
             "upload.state",
             f"This upload is {upload.get_state_display().lower()} and takes no more bytes. Start a new one.",
         )
+    store_ensure()
 
 
 def upload_finish(*, upload: Upload, sha256: str) -> Upload:
@@ -131,6 +137,12 @@ def upload_sweep() -> int:
     Returns:
         How many uploads and left-over files were touched.
     """
+    try:
+        store_check()
+    except StoreAway as error:
+        # From here every upload looks as if its bytes were lost.
+        logger.warning("%s [%s]", error.message, error.code)
+        return 0
     touched = 0
     for upload in uploads_abandoned():
         touched += upload_abort(

@@ -27,6 +27,7 @@ from webapp.checkpoints.services import checkpoint_accept
 from webapp.core import audit
 from webapp.core.errors import NocturneError, cut
 from webapp.core.store import disk_full, ensure_room, file_sha256, room_left, store_discard, store_put
+from webapp.core.store_identity import StoreAway, store_check
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
 from webapp.uploads.models import Purpose, Upload, UploadState
@@ -59,14 +60,26 @@ def upload_verify(upload_id: UUID | str) -> str:
     upload = Upload.objects.select_related("project__workspace", "user").filter(pk=upload_id).first()
     if upload is None:
         return ""
+    try:
+        store_check()
+        _check(upload)
+    except StoreAway as error:
+        # Not a word about the file: a chores worker that has the store will check it.
+        logger.warning("Upload %s: %s [%s]", upload.pk, error.message, error.code)
+    return Upload.objects.values_list("state", flat=True).get(pk=upload.pk)
+
+
+def _check(upload: Upload) -> None:
     claim = _claim(upload)
     if claim is None:
-        return upload.state
+        return
     scratch = scratch_path(upload.pk)
     try:
         info = _inspect(upload, scratch)
         sha256, size = file_sha256(scratch / "out")
         _accept(upload, claim, info, scratch / "out", sha256, size)
+    except StoreAway:
+        raise
     except Refused as error:
         _refuse(upload, claim, error)
     except NocturneError as error:
@@ -77,7 +90,6 @@ def upload_verify(upload_id: UUID | str) -> str:
         known = error.errno in {28, 122}  # ENOSPC, EDQUOT
         words = full.message if known else _FAILED.format(why="could not use its files")
         _refuse(upload, claim, Refused(full.code if known else "verify.failed", words))
-    return Upload.objects.values_list("state", flat=True).get(pk=upload.pk)
 
 
 def remove_files(upload: Upload) -> None:
@@ -191,7 +203,7 @@ def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256
     try:
         with transaction.atomic():
             # The workspace first: the order of locks is the one of upload_create.
-            Workspace.objects.select_for_update().get(pk=workspace.pk)
+            Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
             held = (
                 Upload.objects.select_for_update()
                 .filter(pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim)

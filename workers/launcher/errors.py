@@ -9,5 +9,6 @@ class LauncherError(NocturneError):
     """A sentence for the person at the terminal.
 
     Codes: ``up.already_running``, ``up.address_needed``, ``port.in_use``, ``port.not_allowed``,
-    ``host.unknown``, ``database.unreachable``, ``database.too_old``, ``data.not_writable``.
+    ``host.unknown``, ``device.unknown``, ``database.unreachable``, ``database.too_old``,
+    ``data.not_writable``.
     """

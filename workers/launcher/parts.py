@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
+from webapp.core.broker import NIGHTS, night_queue
 from workers.launcher.child import ChildSpec
+from workers.launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     import socket
@@ -19,6 +23,22 @@ _CHORES_GRACE_S = 10.0
 _YIELD_S = 3.0
 _CELERY = ("-m", "celery", "--quiet", "--skip-checks", "-A", "workers.app")
 _WORKER = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
+
+
+def nights_command(device: str, index: str = "") -> tuple[str, ...]:
+    """Arguments for Python that run one nights worker, which hears the rings for all and for its own kind.
+
+    Raises:
+        LauncherError: ``device.unknown``.
+    """
+    try:
+        queues = f"{NIGHTS},{night_queue(device)}"
+    except ValueError:
+        raise LauncherError(
+            "device.unknown", "A nights worker computes on cpu, mps, cuda or, for example, cuda:1."
+        ) from None
+    name = "-".join(part for part in (NIGHTS, device.replace(":", "-"), index) if part)
+    return (*_CELERY, *_WORKER, "-P", "solo", "-Q", queues, "-n", f"{name}@%h")
 
 
 def specs(
@@ -39,7 +59,7 @@ def specs(
         ),
         ChildSpec(
             "nights",
-            (*_CELERY, *_WORKER, "-P", "solo", "-Q", "nights", "-n", "nights@%h"),
+            nights_command(settings.TRAINER_DEVICE, settings.WORKER_INDEX),
             grace=_NIGHTS_GRACE_S,
             yields_s=_YIELD_S,
             stop_order=1,

@@ -64,6 +64,17 @@ def _missing() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
+def store() -> str | None:
+    """Name the store, if this is its first use; the sentence when the folder is not this installation's."""
+    from webapp.core.store_identity import StoreAway, store_ensure
+
+    try:
+        store_ensure()
+    except StoreAway as error:
+        return f"{error.message} [{error.code}]"
+    return None
+
+
 def owner_link(base_url: str) -> str | None:
     """A fresh one-time link for the first owner; None once there is an owner."""
     from webapp.accounts.services import owner_link_create

@@ -46,7 +46,7 @@ def up(*, host: str, port: int | None, parts: Collection[str], say: Callable[[st
         if database is not None:
             undo.callback(database.stop)
             database.start()
-        link = _prepare(url, say)
+        link = _prepare(url, parts, say)
 
         def ready(name: str) -> None:
             nonlocal link
@@ -86,11 +86,14 @@ def _take_port(host: str, port: int | None, say: Callable[[str], None]) -> socke
     return listener
 
 
-def _prepare(url: str, say: Callable[[str], None]) -> str | None:
+def _prepare(url: str, parts: Collection[str], say: Callable[[str], None]) -> str | None:
     """Everything that needs the database before the children do; the first owner's link, if one is due."""
     prepare.check_database()
     if prepare.migrate():
         say("The database was brought up to date.")
+    # A worker alone must not name a store that may not be mounted on its machine.
+    if {"web", "chores"} & set(parts) and (problem := prepare.store()):
+        say(problem)  # not a reason to stay down: pages work, and uploads say the same until it is put right
     link = prepare.owner_link(url)
     connection.close()
     return link

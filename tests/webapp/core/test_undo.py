@@ -86,7 +86,7 @@ def test_a_switch_is_switched_back(alice: User, project: Project) -> None:
 
 def test_the_checkpoint_that_was_current_is_current_again(alice: User, workspace: Workspace) -> None:
     cycle = night.begin(night.sleep_cycle(night.line(workspace=workspace, actor=alice), actor=alice))
-    made = night.finish(cycle, Night(seconds=3))
+    made = night.finish(cycle, Night(seconds=3), verdict="unchanged")
     project = cycle.project
     before = project.current_id
     assert before and before != made.pk

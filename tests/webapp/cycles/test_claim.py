@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.models import F
 from django.db.models.functions import Now
@@ -16,6 +17,7 @@ from webapp.cycles.choices import State
 from webapp.cycles.claim import FREE_ATTEMPTS, claim, look, release, renew
 from webapp.cycles.models import Cycle
 from webapp.cycles.transitions import transition
+from webapp.fleet.services import worker_heartbeat
 from webapp.live.frames import DATA, LeaseLost, frame_write
 from webapp.live.models import Frame
 
@@ -75,6 +77,33 @@ def test_another_protocol_is_left_for_newer_workers(lab: Lab) -> None:
     cycle = lab.wake()
     Cycle.objects.filter(pk=cycle.pk).update(protocol=99)
     assert claim(worker=worker()) is None
+
+
+def test_what_a_device_cannot_run_is_left_for_one_that_can(lab: Lab) -> None:
+    cycle = lab.wake()
+    Cycle.objects.filter(pk=cycle.pk).update(device="cuda", memory_bytes=20 * 10**9)
+
+    def on(device: str, memory_bytes: int) -> Cycle | None:
+        mine = worker_heartbeat(
+            name=f"one-{device}-{memory_bytes}", device=device, device_memory_bytes=memory_bytes,
+            version="test", protocol=settings.CYCLE_PROTOCOL,
+        )  # fmt: skip
+        return claim(worker=mine)
+
+    assert on("cpu", 64 * 10**9) is None
+    assert on("cuda:0", 16 * 10**9) is None
+    taken = on("cuda:1", 24 * 10**9)
+    assert taken is not None
+    assert taken.pk == cycle.pk
+    other = lab.another_project().wake()
+    Cycle.objects.filter(pk=other.pk).update(memory_bytes=20 * 10**9)
+    assert on("mps", 0) is not None, "a device of unknown size may try"
+
+
+def test_a_worker_of_another_protocol_takes_nothing(lab: Lab) -> None:
+    lab.wake()
+    old = worker_heartbeat(name="old", device="cpu", version="0.1", protocol=settings.CYCLE_PROTOCOL + 1)
+    assert claim(worker=old) is None
 
 
 def test_eight_workers_race_for_each_cycle_and_one_gets_it(committed_lab: Lab) -> None:

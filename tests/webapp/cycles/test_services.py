@@ -22,7 +22,8 @@ from webapp.cycles.choices import State
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import cycle_state, lineage_history, queue_position, retention_matrix
-from webapp.cycles.services import cycle_cancel, cycle_retry, cycle_start
+from webapp.cycles.services import cycle_retry, cycle_start
+from webapp.cycles.steering import cycle_cancel
 from webapp.cycles.transitions import transition
 from webapp.memories.models import Use
 

@@ -14,7 +14,7 @@ from webapp.accounts.models import Membership, User
 from webapp.core.errors import Forbidden, InvalidInput
 from webapp.core.models import AuditEntry
 from webapp.cycles.models import Cycle
-from webapp.cycles.services import cycle_cancel
+from webapp.cycles.steering import cycle_cancel
 from webapp.projects.models import Project
 from webapp.schedules.models import Outcome, Schedule, ScheduleFire
 from webapp.schedules.services import (

@@ -24,6 +24,7 @@ from webapp.accounts.models import User, Workspace
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.models import AuditEntry
 from webapp.core.store import store_path, workspace_used_bytes
+from webapp.core.store_identity import MARKER
 from webapp.memories.models import RecordSet
 from webapp.uploads import verification
 from webapp.uploads.models import StoredFile, Upload
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 
 def stored_files() -> list[Path]:
-    """Every file in the store, the incoming apart."""
+    """Every content in the store."""
     folder = Path(settings.STORE_DIR)
-    return [p for p in folder.rglob("*") if p.is_file() and ".incoming" not in p.parts]
+    return [p for p in folder.rglob("*") if p.is_file() and not {".incoming", MARKER} & set(p.parts)]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -112,6 +113,16 @@ def seconds(value: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def code_marks(text: str) -> SafeString:
+    """A sentence whose names in backticks become code: "`best` still points to v3"."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:
+        return mark_safe("`".join(parts))  # noqa: S308 - escaped above
+    marked = (f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return mark_safe("".join(marked))  # noqa: S308 - escaped above
 
 
 @register.filter

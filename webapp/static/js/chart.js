@@ -238,7 +238,7 @@ export class Chart {
 
   /** @param {Line} line */
   _series(line) {
-    const colour = () => (line.ghost ? faded(line.token, 0.28) : token(line.token));
+    const colour = () => (line.ghost ? faded(line.token, 0.38) : token(line.token));
     return {
       label: line.label, stroke: colour, dash: line.dash, width: line.dots ? 0 : line.width ?? 1.75, spanGaps: false,
       ...(this.spec.breaks ? { gaps: (u, _s, from, to, nulls) => this._breaks(u, from, to, nulls) } : {}),

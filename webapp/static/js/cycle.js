@@ -15,9 +15,13 @@ import { Matrix } from "./matrix.js";
 import { Notes, notePlaces } from "./notes.js";
 import { Notify } from "./notify.js";
 import { redraw } from "./redraw.js";
+import { ACTIVE, STILL } from "./states.js";
+import { Steering } from "./steering.js";
 import { CycleStore, TERMINAL } from "./store.js";
+import { Story } from "./story.js";
 import { Strip } from "./strip.js";
 import { readView, writeView } from "./view.js";
+import { Waiting } from "./waiting.js";
 
 const page = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("cycle-page")).textContent ?? "{}");
 const root = /** @type {HTMLElement} */ (document.querySelector("[data-cycle]"));
@@ -26,12 +30,15 @@ const { framesUrl = "", historyUrl = "", pointsUrl = "", stateUrl = "", outcomeU
 const early = ahead(historyUrl, page.state.seq);
 const store = new CycleStore(page.state);
 const figures = new Figures(store, page.tasks, page.mode);
-const running = () => !TERMINAL.has(store.cycle.state) && store.cycle.state !== "queued";
+const running = () => ACTIVE.has(store.cycle.state);
 const seconds = () => {
   return running() ? store.seconds : (store.stages.at(-1)?.t1 ?? store.seconds);
 };
 
 const header = new Header(document, store);
+const waiting = new Waiting(root.querySelector("[data-waiting]"), store);
+const story = new Story(root, store);
+const steering = new Steering(document, store, (state) => take(state));
 const hypnogram = new Hypnogram(/** @type {HTMLElement} */ (root.querySelector("[data-hypnogram]")), store, running);
 const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-strip]")), figures, seconds);
 const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
@@ -72,6 +79,9 @@ function begin() {
 
 function words() {
   header.update();
+  waiting.update();
+  steering.update();
+  story.update();
   strip.update();
   matrix.update();
   journal.update();
@@ -108,7 +118,7 @@ const stream = new Stream(`cycle:${page.state.id}`, urls, store, (applied) => {
   else header.serverClock(store.cycle.server_now); // a welcome: the server's word of this moment
   changed();
   if (TERMINAL.has(store.cycle.state)) void ended();
-  else if (running() && !store.cycle.started_at) void refresh();
+  else if (turned()) void refresh();
   if (applied) {
     delete root.dataset.loading;
     restore();
@@ -155,18 +165,47 @@ async function ended() {
   notify.ended(document.querySelector("[data-badge]")?.textContent ?? "");
 }
 
-let refreshing = false;
-/** The cycle's own fields that no frame carries: when it started, its place in the queue, its result. */
-async function refresh() {
-  if (refreshing) return;
-  refreshing = true;
+let turn = `${page.state.state} ${page.state.stage}`;
+/** Whether it is in another state or stage than when this was last asked: the server knows more of that than a frame. */
+function turned() {
+  const now = `${store.cycle.state} ${store.cycle.stage}`;
+  if (now === turn) return running() && !store.cycle.started_at;
+  turn = now;
+  return true;
+}
+
+/** The question that is under way, and the one after it. @type {{now: Promise<void>|null, next: Promise<void>|null}} */
+const asking = { now: null, next: null };
+/** The cycle's own fields that no frame carries: when it started, its place in the queue, its result. @returns {Promise<void>} */
+function refresh() {
+  if (asking.now) {
+    // What is on its way may be of a moment ago.
+    asking.next ??= asking.now.then(() => {
+      asking.next = null;
+      return refresh();
+    });
+    return asking.next;
+  }
+  asking.now = askState().finally(() => {
+    asking.now = null;
+  });
+  return asking.now;
+}
+
+async function askState() {
   const response = await fetch(stateUrl, { headers: { Accept: "application/json" } }).catch(() => null);
-  refreshing = false;
-  if (!response?.ok) return;
-  const fresh = await response.json();
+  if (response?.ok) take(await response.json());
+}
+
+const BESIDE = [
+  "started_at", "finished_at", "result", "error", "verdict", "reasons", "workers_alive", "waiting", "held", "queue_position",
+  "can_extend", "extended", "server_now",
+];
+/** @param {Record<string, any>} fresh the cycle's state as the API gives it */
+function take(fresh) {
   store.setState(fresh);
   header.serverClock(fresh.server_now);
-  for (const key of ["started_at", "finished_at", "result", "error", "verdict", "reasons", "workers_alive"]) store.cycle[key] = fresh[key];
+  for (const key of BESIDE) if (key in fresh) store.cycle[key] = fresh[key];
   changed();
 }
 
@@ -311,8 +350,7 @@ setInterval(() => {
   if (Date.now() - saidAt > 15_000 && running()) say();
 }, 250);
 setInterval(() => {
-  const waits = ["queued", "scheduled", "blocked"].includes(store.cycle.state);
-  if (waits && !document.hidden) void refresh();
+  if (STILL.has(store.cycle.state) && !document.hidden) void refresh();
 }, 5000);
 
 changed();

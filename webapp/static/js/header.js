@@ -1,17 +1,11 @@
 // @ts-check
 /** The head of the page: badge, the line under the title, progress, freshness, and the chip that says how it is live. */
-import { age, fixed, integer, moment, ordinal, plain, timeLeft } from "./format.js";
+import { age, fixed, integer, moment, plain, timeLeft } from "./format.js";
 import { gettext as _, interpolate, ngettext } from "./i18n.js";
-import { ACTIVE, TERMINAL } from "./store.js";
 import { stageOf } from "./stages.js";
+import { ACTIVE, STATES, TERMINAL, VERDICTS } from "./states.js";
 import { put } from "./strip.js";
 
-const STATES = {
-  scheduled: _("Scheduled"), queued: _("Waiting"), blocked: _("Blocked"), starting: _("Starting"), running: _("Running"),
-  pausing: _("Pausing"), paused: _("Paused"), cancelling: _("Cancelling"), publishing: _("Publishing"), succeeded: _("Succeeded"),
-  rejected: _("Rejected"), cancelled: _("Cancelled"), failed: _("Failed"), quarantined: _("Quarantined"),
-};
-const VERDICTS = { improved: _("Improved"), unchanged: _("Unchanged"), rejected: _("Rejected") };
 const PRESETS = { nap: _("Nap"), night: _("Night"), deep: _("Deep"), paper: _("Paper"), literal: _("Literal"), custom: _("Custom") };
 
 // A trainer that computes says something several times a second; a long probe may take a while.
@@ -26,7 +20,7 @@ export class Header {
     this.sub = root.querySelector("[data-sub]");
     this.fresh = root.querySelector("[data-fresh]");
     this.bar = /** @type {HTMLProgressElement|null} */ (root.querySelector("[data-progress]"));
-    this.waiting = /** @type {HTMLElement|null} */ (root.querySelector("[data-waiting]"));
+    this.extended = /** @type {HTMLElement|null} */ (root.querySelector("[data-extended]"));
     this.chip = /** @type {HTMLElement|null} */ (root.querySelector("[data-livechip]"));
     this.heardAt = 0;
     this.delay = 0;
@@ -48,12 +42,15 @@ export class Header {
     }
     put(this.sub, this._line());
     if (c.result) put(this.root.querySelector("[data-result]"), `${c.base ? " → " : " · "}v${c.result.number}`);
-    this._waiting();
+    if (this.extended) {
+      put(this.extended, c.extended ? interpolate(_("+%(n)s %"), { n: plain(Math.round(100 * c.extended)) }) : "");
+      this.extended.hidden = !c.extended;
+    }
   }
 
   _line() {
     const c = this.store.cycle, parts = [];
-    if (ACTIVE.has(c.state) && c.stage) {
+    if (!TERMINAL.has(c.state) && c.stage) {
       const text = c.total_steps ? _("%(stage)s, step %(step)s of %(total)s") : c.step ? _("%(stage)s, step %(step)s") : "%(stage)s";
       parts.push(interpolate(text, { stage: stageOf(c.stage).title, step: integer(c.step), total: integer(c.total_steps) }));
     } else if (TERMINAL.has(c.state) && c.step) parts.push(interpolate(ngettext("%(n)s step", "%(n)s steps", c.step), { n: integer(c.step) }));
@@ -67,24 +64,6 @@ export class Header {
       if (left) parts.push(left);
     }
     return parts.join(" · ");
-  }
-
-  _waiting() {
-    const c = this.store.cycle, box = this.waiting;
-    if (!box) return;
-    const waits = ["scheduled", "queued", "blocked"].includes(c.state);
-    box.hidden = !waits;
-    if (!waits) return;
-    const nobody = c.workers_alive === 0, place = c.queue_position;
-    put(box.querySelector("[data-waiting-title]"), nobody ? _("No worker")
-      : place === 1 ? _("Waiting for a worker (next in line)")
-        : place ? interpolate(_("Waiting for a worker (%(place)s in line)"), { place: ordinal(place) }) : _("Waiting for a worker"));
-    put(box.querySelector("[data-waiting-words]"), nobody
-      ? _("Nothing takes cycles at the moment. Start a worker on this machine, and the cycle begins by itself:")
-      : c.attempt ? _("It goes on from its last snapshot as soon as a worker is free. This page follows by itself.")
-        : _("It begins as soon as a worker is free. This page follows by itself; you may close it."));
-    const command = box.querySelector("[data-waiting-command]");
-    if (command instanceof HTMLElement) command.hidden = !nobody;
   }
 
   /** The newest frame that was applied. @param {import("./store.js").Frame|null} frame @param {boolean} [fresh] it came live */

@@ -41,7 +41,7 @@ export class Hypnogram {
   /** Between two changes only the open bar and the line "now" move; everything else is left alone. */
   draw() {
     const now = this._now(), span = this._span(now), { stages, probes } = this.store;
-    const key = [span, stages.length, this.store.waits.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost).length,
+    const key = [span, stages.length, this.store.waits.length, stages.at(-1)?.t1, probes.length, stages.filter((s) => s.ghost || s.cut !== undefined).length,
       this.running(), this.cursorAt, this.store.cycle.started_at].join();
     if (key !== this.drawn) {
       this.drawn = key;
@@ -71,7 +71,7 @@ export class Hypnogram {
       parts.push(node("text", { x: 0, y, class: "hypno__lane" }, laneName(lane, narrow)));
       parts.push(node("line", { x1: left, x2: width - RIGHT, y1: y, y2: y, class: "hypno__rule" }));
     });
-    if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, this.running() || !this.store.cycle.finished_at ? _("The stages appear here as they begin.") : _("No stage began.")));
+    if (!this.store.stages.length) parts.push(node("text", { x: (left + width) / 2, y: TOP + (this.lanes.length * ROW) / 2, class: "hypno__lane hypno__empty", "text-anchor": "middle" }, this.running() || !this.store.cycle.finished_at ? (narrow ? _("Not begun yet.") : _("The stages appear here as they begin.")) : _("No stage began.")));
     this.openBar = null;
     let before = null;
     for (const stage of this.store.stages) {
@@ -79,17 +79,19 @@ export class Hypnogram {
       if (row < 0) continue;
       const y = TOP + row * ROW + ROW / 2, ghost = stage.ghost ? " is-ghost" : "";
       if (before && before.y !== y && before.epoch === stage.epoch) parts.push(node("line", { x1: x(stage.t0), x2: x(stage.t0), y1: before.y, y2: y, class: `hypno__step${ghost}` }));
-      const bar = this._bar(stage, kind, x(stage.t0), x(stage.t1 ?? now), y);
+      const end = x(stage.t1 ?? now), bar = this._bar(stage, kind, x(stage.t0), stage.cut === undefined ? end : x(stage.cut), y);
       parts.push(bar);
+      if (stage.cut !== undefined) parts.push(this._bar({ ...stage, t0: stage.cut, ghost: true }, kind, x(stage.cut), end, y));
       if (stage.t1 === null) {
         this.openBar = bar;
         this.openAt = x(stage.t0);
       }
       before = { y, epoch: stage.epoch };
     }
-    for (const wait of this.store.waits.filter(({ seconds }) => seconds >= 5)) {
+    for (const wait of this.store.waits.filter(({ seconds, broke }) => broke || seconds >= 5)) {
       const line = node("line", { x1: x(wait.at), x2: x(wait.at), y1: TOP, y2: bottom, class: "hypno__wait" });
-      line.append(node("title", {}, interpolate(_("Waited %(length)s for a worker"), { length: duration(wait.seconds) })));
+      const words = wait.paused ? _("Paused for %(length)s") : _("Waited %(length)s for a worker");
+      line.append(node("title", {}, interpolate(words, { length: duration(wait.seconds) })));
       parts.push(line);
     }
     for (const probe of this.store.probes) {

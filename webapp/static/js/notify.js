@@ -3,7 +3,7 @@
 import { toast } from "./dialogs.js";
 import { plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
-import { ACTIVE, TERMINAL } from "./store.js";
+import { ACTIVE, STATES, TERMINAL } from "./states.js";
 
 export class Notify {
   /** @param {import("./store.js").CycleStore} store */
@@ -43,7 +43,8 @@ export class Notify {
   /** The title follows the progress; it is rewritten only when it says something else. */
   update() {
     const { state, progress } = this.store.cycle;
-    const done = ACTIVE.has(state) && progress ? interpolate(_("%(percent)s %"), { percent: plain(Math.floor(100 * progress)) }) : "";
+    const done = ["paused", "blocked"].includes(state) ? STATES[state]
+      : ACTIVE.has(state) && progress ? interpolate(_("%(percent)s %"), { percent: plain(Math.floor(100 * progress)) }) : "";
     const title = done ? `${done} · ${this.title}` : this.title;
     if (document.title !== title) document.title = title;
   }

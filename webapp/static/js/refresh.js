@@ -1,7 +1,9 @@
 // @ts-check
 // Pieces marked [data-refresh="seconds"] are fetched again while the page is looked at. A piece is exchanged only
-// when it differs, so nothing moves when nothing happened; what somebody works in is left alone.
+// when it differs, so nothing moves when nothing happened; what somebody works in is left alone. In a piece that is
+// marked [data-morph] as well, only what differs is changed, and focus and selection stay.
 import { clock } from "./format.js";
+import { morph } from "./morph.js";
 import { localise } from "./time.js";
 
 /** @param {Element} piece */
@@ -18,6 +20,11 @@ const served = new Map();
 
 /** @param {Element} old @param {Element} fresh */
 function exchange(old, fresh) {
+  if (old.hasAttribute("data-morph")) {
+    morph(old, fresh);
+    localise(old);
+    return;
+  }
   const active = document.activeElement;
   const href = active instanceof HTMLAnchorElement && old.contains(active) ? active.getAttribute("href") : null;
   // The same number of progress bars: move their values, so that they glide.

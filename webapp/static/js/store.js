@@ -1,6 +1,8 @@
 // @ts-check
+import { integer } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { Rows } from "./rows.js";
+import { ACTIVE, TERMINAL } from "./states.js";
 
 /**
  * A cycle as its frames tell it: a pure reducer. Applying frames 1..n in order gives the same state however they came,
@@ -8,16 +10,17 @@ import { Rows } from "./rows.js";
  *
  * @typedef {{seq:number, epoch:number, t_ms:number, kind:string, at?:number, payload:any}} Frame
  * @typedef {{stage:string, round:number, t0:number, t1:number|null, step0:number, step1:number|null, epoch:number,
- *   n:number, ghost:boolean}} Stage
+ *   n:number, ghost:boolean, cut?:number}} Stage
  * @typedef {{split:string, when:string, t:number, step:number, scores:Record<string, number>, epoch:number, n:number,
  *   ghost:boolean}} Probe
  * @typedef {{wall:number, level:string, text:string, kind:string, epoch:number, n:number, ghost:boolean}} Entry
+ * @typedef {{why:string, wall:number, worker:string, lost:number, by:string, attempt:number, step:number|null}} Break
+ *   where an attempt ended before its time at step `lost`, and who went on from which step
  */
 
 export const TERMS = ["loss", "ce", "distill", "reconstruct", "anchor", "grad_norm", "lr", "noise"];
 export const DEVICE = ["cpu", "memory", "gpu", "gpu_memory", "watts"];
-export const TERMINAL = new Set(["succeeded", "rejected", "cancelled", "failed", "quarantined"]);
-export const ACTIVE = new Set(["starting", "running", "pausing", "cancelling", "publishing"]);
+export { ACTIVE, TERMINAL };
 
 export class CycleStore {
   /** @param {Record<string, any>} state the live state as the server gives it */
@@ -45,10 +48,13 @@ export class CycleStore {
     /** Seconds from the start of the job to the first stage; every `t` here counts from the latter. */
     this.zero = 0;
     /**
-     * Between two attempts a cycle may wait for a worker, for hours. That time is left out of every `t`: a wait is
-     * `at` its place there, and `seconds` long. @type {{at: number, seconds: number}[]}
+     * Between two attempts a cycle may wait for a worker, or be paused, for hours. That time is left out of every `t`:
+     * a wait is `at` its place there, and `seconds` long. @type {{at: number, seconds: number, paused: boolean, broke: boolean}[]}
      */
     this.waits = [];
+    /** @type {Break[]} */ this.breaks = [];
+    this._holder = "";
+    this._paused = false;
     this._waited = 0;
     /** @type {number|null} */ this._waitingSince = null;
     this.progressAt = [];
@@ -105,7 +111,10 @@ export class CycleStore {
   apply(frame) {
     if (frame.seq !== this.last + 1) return false;
     this.last = frame.seq;
-    if (frame.kind === "state") this._wait(frame);
+    if (frame.kind === "state") {
+      this._break(frame);
+      this._wait(frame);
+    }
     // A note may come days after the end.
     if (frame.kind !== "note" && this._waitingSince === null) this.seconds = Math.max(this.seconds, this._clock(frame));
     const news = frame.seq > (this.cycle.seq ?? 0);
@@ -121,16 +130,32 @@ export class CycleStore {
     return frame.t_ms / 1000 - this._waited - this.zero;
   }
 
-  /** Back in the queue the clock stands still, until somebody takes the cycle again. @param {Frame} frame */
+  /** While no worker holds it the clock stands still, until somebody takes the cycle again. @param {Frame} frame */
   _wait(frame) {
     const { from, to } = frame.payload.state, now = frame.t_ms / 1000;
-    if (to === "queued" && from) this._waitingSince = now;
-    else if (this._waitingSince !== null && to === "starting") {
-      const seconds = Math.max(0, now - this._waitingSince);
-      this.waits.push({ at: this._waitingSince - this._waited - this.zero, seconds });
+    if (from && !ACTIVE.has(to) && !TERMINAL.has(to)) {
+      this._waitingSince ??= now;
+      this._paused ||= to === "paused";
+    } else if (this._waitingSince !== null && to === "starting") {
+      const seconds = Math.max(0, now - this._waitingSince), broke = this.breaks.length > 0;
+      this.waits.push({ at: this._waitingSince - this._waited - this.zero, seconds, paused: this._paused, broke });
       this._waited += seconds;
       this._waitingSince = null;
+      this._paused = false;
     }
+  }
+
+  /** An attempt that had a worker ends before its time, or somebody takes the cycle up again. @param {Frame} frame */
+  _break(frame) {
+    const { from, to, reason = "", step = 0, worker, attempt = 0 } = frame.payload.state, last = this.breaks.at(-1);
+    if (ACTIVE.has(from) && !ACTIVE.has(to) && !TERMINAL.has(to)) {
+      const why = to === "paused" ? "paused" : bare(reason);
+      this.breaks.push({ why, wall: frame.t_ms / 1000, worker: this._holder, lost: step, by: "", attempt: 0, step: null });
+    } else if (last && !last.by) {
+      if (to === "starting") Object.assign(last, { by: worker ?? "", attempt });
+      else if (to === "blocked") last.why = "blocked";
+    }
+    if (to === "starting") this._holder = worker ?? "";
   }
 
   /**
@@ -154,13 +179,14 @@ export class CycleStore {
     if (news) {
       Object.assign(this.cycle, {
         state: change.to, attempt: change.attempt ?? this.cycle.attempt, epoch: change.epoch ?? this.cycle.epoch,
-        worker: change.worker ?? (change.to === "queued" ? null : this.cycle.worker),
+        worker: change.worker ?? (ACTIVE.has(change.to) || TERMINAL.has(change.to) ? this.cycle.worker : null),
       });
     }
-    if (change.to === "queued" || TERMINAL.has(change.to)) this._closeStages(t, change.step ?? 0);
-    const text = stateWords(change);
-    const level = { failed: "error", quarantined: "error", rejected: "warning" }[change.to] ?? "info";
-    if (text) this._note(frame.t_ms / 1000, change.from && change.to === "queued" ? "warning" : level, text, "state", frame.epoch);
+    if (!ACTIVE.has(change.to)) this._closeStages(t, change.step ?? 0);
+    const text = stateWords(change, this.breaks.length > 0);
+    const lost = ACTIVE.has(change.from) && change.to === "queued";
+    const level = { failed: "error", quarantined: "error", rejected: "warning", blocked: "warning" }[change.to] ?? "info";
+    if (text) this._note(frame.t_ms / 1000, lost ? "warning" : level, text, "state", frame.epoch);
   }
 
   /** A note, or that one was taken away. */
@@ -172,12 +198,17 @@ export class CycleStore {
   /** @param {Frame} frame @param {boolean} news */
   _data(frame, news) {
     const { points, device, energy, events = [], resume_step: resume } = frame.payload;
-    if (resume !== undefined && resume !== null) this._supersede(frame.epoch, resume);
-    const offset = this._offsetOf(frame);
+    if (resume !== undefined && resume !== null) this._goesOn(frame, resume);
+    // What a person did has no moment of the engine's clock, only the wall's.
+    const engine = frame.payload.t !== undefined || points || device || events.some((event) => event.t !== undefined);
+    const offset = engine ? this._offsetOf(frame) : this._waitingSince === null ? this._clock(frame) : this._waitingSince - this._waited - this.zero;
     if (points) this._points(points, offset, frame.epoch);
     if (device) this._device(device, offset, frame.epoch);
     if (energy) this.energy = energy;
-    for (const event of events) this._event(event, offset, frame.epoch);
+    for (const event of events) {
+      this._event(event, offset, frame.epoch);
+      if (news && event.extended !== undefined) this.cycle.extended = event.extended;
+    }
     this.seconds = Math.max(this.seconds, this.points.t.at(-1) ?? 0);
     if (!news) return;
     const { progress, step, total_steps: total } = frame.payload;
@@ -186,6 +217,16 @@ export class CycleStore {
     if (total !== undefined) this.cycle.total_steps = total;
     this.progressAt.push([this._clock(frame), this.cycle.progress ?? 0]);
     if (this.progressAt.length > 600) this.progressAt.splice(0, 300);
+  }
+
+  /** A new attempt says from where: in the log, and in what is told of the interruption. @param {Frame} frame @param {number} step */
+  _goesOn(frame, step) {
+    const last = this.breaks.at(-1), lost = last?.step === null ? last.lost : 0;
+    if (last?.step === null) last.step = step;
+    const text = step === 0 ? _("It begins again from the start.")
+      : lost > step ? _("It goes on from step %(step)s. What came after it, up to step %(lost)s, is run again.") : _("It goes on from step %(step)s.");
+    this._note(frame.t_ms / 1000, "info", interpolate(text, { step: integer(step), lost: integer(lost) }), "log", frame.epoch);
+    this._supersede(frame.epoch, step);
   }
 
   /** What was recorded beyond the step that a new attempt goes on from is kept, as a ghost. */
@@ -198,7 +239,10 @@ export class CycleStore {
         if (older(item) && beyond({ ...item, step: item.step ?? item.step0 })) item.ghost = true;
       }
     }
-    this._resumed.set(epoch, resume);
+    const inside = this.stages.filter(older).at(-1);
+    if (inside && anchor && anchor.t > inside.t0 && anchor.t < (inside.t1 ?? Infinity)) inside.cut = anchor.t;
+    // An attempt that was extended goes on once more, from a later step: what it superseded at first stays so.
+    this._resumed.set(epoch, Math.min(resume, this._resumed.get(epoch) ?? resume));
     this._ghosts(epoch, resume);
     this.verdict = null;
   }
@@ -330,28 +374,43 @@ function decisionWords(event) {
 
 const DECISIONS = { prune: _("Prune"), strengthen: _("Strengthen"), dream: _("Dream"), merge: _("Merge") };
 
-/** A reason is a sentence or a stable word. */
-function stateWords(change) {
+/** A reason as a word: "cycle.worker_lost" as "worker_lost". @param {string} reason */
+function bare(reason) {
+  return reason.replace(/^cycle\./, "");
+}
+
+/** A reason is a sentence or a stable word. @param {any} change @param {boolean} again a worker had it before */
+function stateWords(change, again) {
   const reason = change.reason ?? "";
   if (change.to === "starting" && change.worker) {
-    return interpolate(change.attempt > 1 ? _("Resumed on %(worker)s (attempt %(attempt)s).") : _("%(worker)s took the cycle."), change);
+    if (change.attempt > 1) return interpolate(_("Resumed on %(worker)s (attempt %(attempt)s)."), change);
+    return interpolate(again ? _("Resumed on %(worker)s.") : _("%(worker)s took the cycle."), change);
   }
   if (change.to === "succeeded") return reason ? interpolate(_("Done: %(reason)s."), { reason }) : _("Done.");
-  if (/^[a-z_.]+$/.test(reason)) return REASONS[reason] ?? interpolate(_("%(words)s (%(reason)s)"), { words: STATE_TEXT[change.to] ?? change.to, reason });
-  return reason || STATE_TEXT[change.to];
+  const words = change.from === "paused" && change.to === "queued" ? _("Resumed; waiting for a worker.")
+    : again && change.to === "running" ? _("The snapshot was loaded and checked; it goes on.") : STATE_TEXT[change.to] ?? change.to;
+  if (/^[a-z_.]+$/.test(reason)) return REASONS[bare(reason)] ?? interpolate(_("%(words)s (%(reason)s)"), { words, reason });
+  return reason || words;
 }
 
 const REASONS = {
   worker_lost: _("The worker stopped reporting. The cycle goes on from its last snapshot on the next free worker."),
   worker_stopping: _("The worker was stopped. The cycle goes on from its last snapshot on the next free worker."),
   trainer_died: _("The trainer process ended by itself. The cycle goes on from its last snapshot."),
+  silent: _("The trainer process said nothing for too long and was ended. The cycle goes on from its last snapshot."),
+  frozen: _("The trainer process was frozen from outside and was ended. The cycle goes on from its last snapshot."),
+  out_of_memory: _("The device ran out of memory. The cycle goes on with half as many records at a time."),
   cancelled: _("Cancelled."),
+  snapshot: _("Paused: the snapshot is written and the device is free."),
 };
 
 const STATE_TEXT = {
   starting: _("A worker took the cycle."),
   running: _("The model was loaded and checked; it begins."),
   queued: _("Waiting for a worker."),
+  blocked: _("Blocked; it is looked at again by itself."),
+  pausing: _("Pausing at the next step."),
+  paused: _("Paused."),
   rejected: _("A gate failed; the project's checkpoint stays."),
   failed: _("Failed."),
   quarantined: _("Set aside after it failed repeatedly."),

@@ -1,0 +1,155 @@
+"""What a wake, or a scoring, will cost, told before it begins, by arithmetic alone. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from consolidation.errors import NocturneInputError
+from consolidation.estimate import (
+    FLOAT,
+    KEPT_EACH,
+    RUNTIME_BYTES,
+    DryRun,
+    Estimate,
+    hidden_numbers,
+    optimizer_slots,
+)
+from consolidation.families.registry import family_spec
+from consolidation.memory.order import RESIDENT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from consolidation.recipe import WakeRecipe
+
+# Records at a time through the model where it is only asked (probes.CHUNK, memory.remembering.CHUNK).
+PROBED, ASKED = 256, 1024
+# Outputs of one layer that are there together while a model is only asked: before and after it, its norm's
+# and its activation's.
+KEPT_ASKED: Final = 4
+# Besides its numbers and logits: label, id, alignment; and the file's header.
+RECORD_BYTES, HEADER_BYTES = 32, 64 * 2**10
+
+
+def wake_estimate(
+    recipe: WakeRecipe,
+    *,
+    family: str,
+    config: Mapping[str, Any],
+    rows: int,
+    record_bytes: int,
+    snapshots: bool = True,
+    dry_run: DryRun | None = None,
+) -> Estimate:
+    """Analytic estimate of a wake.
+
+    Args:
+        rows: records of the training set.
+        record_bytes: of one of them in its file.
+        snapshots: whether a workdir is used.
+        dry_run: sizes of a model whose tensors only a library knows.
+
+    Raises:
+        NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` when the sizes of the
+        model's tensors are not known and no dry run is given.
+    """
+    parameters, largest, hidden = _sizes(family, config, dry_run)
+    spec = family_spec(family)
+    clean = spec.validate_config(config)
+    width, outputs = spec.input_width(clean), spec.outputs(clean)
+    weights, slots = FLOAT * parameters, optimizer_slots(recipe)
+    steps = math.ceil(recipe.epochs * rows / recipe.batch)
+    # weights, gradients, optimiser
+    moved = weights * (2 + slots) + (FLOAT * largest if recipe.optimizer == "adamw" else 0)
+    floats = FLOAT * rows * (width + outputs)
+    resident = floats if floats <= RESIDENT_BYTES else 0
+    one = widest_numbers(family, clean)
+    told = rows if recipe.selection in {"herding", "max-loss"} else min(recipe.memories, rows)
+    learning = int(FLOAT * KEPT_EACH * recipe.batch * hidden) + resident
+    asked = FLOAT * KEPT_ASKED * one * max(PROBED, min(ASKED, told))
+    if recipe.selection == "herding":
+        asked += FLOAT * rows * last_numbers(family, clean)
+    kept = min(recipe.memories, rows) * (record_bytes + 2 * outputs + RECORD_BYTES)
+    if recipe.memory_bytes is not None:
+        kept = min(kept, recipe.memory_bytes)
+    kept += HEADER_BYTES if kept else 0
+    snapshot = weights * (1 + slots)
+    work = (2 * snapshot if snapshots else 0) + weights  # and what the stage is taken back by
+    return Estimate(
+        steps=steps,
+        examples=steps * recipe.batch,
+        peak_memory_bytes=RUNTIME_BYTES + moved + max(learning, asked) + kept,
+        work_bytes=work,
+        output_bytes=weights + kept,
+        disk_bytes=work + weights + kept,
+    )
+
+
+def score_estimate(
+    *, family: str, config: Mapping[str, Any], snapshots: bool = True, dry_run: DryRun | None = None
+) -> Estimate:
+    """Analytic estimate of a scoring: the model, and one layer's answers to a handful of probe records.
+
+    Raises:
+        NocturneInputError: as `wake_estimate`.
+    """
+    parameters, _largest, _hidden = _sizes(family, config, dry_run)
+    weights = FLOAT * parameters
+    clean = family_spec(family).validate_config(config)
+    asked = FLOAT * KEPT_ASKED * widest_numbers(family, clean) * PROBED
+    work = 2 * weights if snapshots else 0
+    return Estimate(
+        steps=0,
+        examples=0,
+        peak_memory_bytes=RUNTIME_BYTES + weights + asked,
+        work_bytes=work,
+        output_bytes=0,
+        disk_bytes=work,
+    )
+
+
+def _sizes(family: str, config: Mapping[str, Any], dry_run: DryRun | None) -> tuple[int, int, int]:
+    """Parameters, those of the largest tensor, hidden numbers a record."""
+    shapes = family_spec(family).expected_shapes(config)
+    if shapes is not None:
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        return sum(sizes), max(sizes), hidden_numbers(family, config)
+    if dry_run is not None:
+        return dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
+    raise NocturneInputError(
+        "estimate.shapes",
+        f"The sizes of this {family} model are not known before it is built, so its memory cannot be "
+        "foretold by arithmetic. Do a dry run of it first.",
+    )
+
+
+def widest_numbers(family: str, config: Mapping[str, Any]) -> int:
+    """The most numbers that one layer gives for one record, its input among them; `config` is validated."""
+    wide = [family_spec(family).input_width(config)]
+    if family == "cnn":
+        _, height, width = config["input"]
+        for channels in config["convolutions"]:
+            wide.append(channels * height * width)
+            if config["pooling"] != "none":
+                height, width = height // 2, width // 2
+        wide += config["hidden"]
+    elif family == "vision" and "width" in config:
+        _, height, width = config["input"]
+        shrink = 2 if config["stem"] == "imagenet" else 1
+        wide.append(config["width"] * math.ceil(height / shrink) * math.ceil(width / shrink))
+    else:
+        shapes = family_spec(family).expected_shapes(config) or {}
+        wide += [shape[0] for shape in shapes.values() if len(shape) > 1]
+    return max(wide)
+
+
+def last_numbers(family: str, config: Mapping[str, Any]) -> int:
+    """Numbers of the last hidden state of one record; where only a library knows it, those of the outputs."""
+    if family == "mlp" and len(config["layers"]) > 2:
+        return int(config["layers"][-2])
+    if family == "cnn" and config["hidden"]:
+        return int(config["hidden"][-1])
+    if family == "vision" and "width" in config:
+        return int(config["width"]) * 8
+    return max(family_spec(family).outputs(config), 0)

@@ -1,0 +1,121 @@
+"""Aliases and promotion over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router, Schema
+
+from webapp.checkpoints import aliases, promotion
+from webapp.checkpoints.models import Alias, Checkpoint
+from webapp.checkpoints.promotion_plan import project_aliases
+from webapp.core.errors import InvalidInput
+from webapp.projects.models import Project
+
+router = Router(tags=["checkpoints"])
+
+
+def _named(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"id": str(checkpoint.pk), "number": checkpoint.number}
+
+
+def _alias_state(alias: Alias) -> dict[str, Any]:
+    return {
+        "name": alias.name,
+        "checkpoint": _named(alias.checkpoint),
+        "follows": alias.follows,
+        "moved_at": alias.moved_at.isoformat(),
+        "cycle": str(alias.cycle_id) if alias.cycle_id else None,
+    }
+
+
+def _project(request: HttpRequest, project_id: uuid.UUID) -> Project:
+    return Project.objects.select_related("workspace").get_visible(request.user, pk=project_id)
+
+
+class PromoteIn(Schema):
+    """`was`: the id of the checkpoint that you take for the current one, "" for none; leave it out to promote
+    whatever is. `aliases`: true brings those along that follow and point to the version that is left, a list
+    only the ones of these names."""
+
+    was: str | None = None
+    aliases: bool | list[str] = False
+
+
+@router.post("/checkpoints/{uuid:checkpoint_id}/promote", operation_id="checkpoint_promote")
+def checkpoint_promote(request: HttpRequest, checkpoint_id: uuid.UUID, body: PromoteIn) -> dict[str, Any]:
+    """Make it the project's current checkpoint, or roll back to it. 409 when it is that already, when another
+    one is current than `was`, or when nothing can be computed with it."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    rows = Checkpoint.objects.select_related("project__workspace")
+    checkpoint = rows.get_visible(request.user, pk=checkpoint_id)
+    done = promotion.checkpoint_promote(
+        actor=request.user, checkpoint=checkpoint, was=body.was, aliases=body.aliases
+    )
+    return {
+        "current": _named(checkpoint),
+        "before": str(done.left) if done.left else None,
+        "aliases": done.aliases,
+    }
+
+
+@router.get("/projects/{uuid:project_id}/aliases", operation_id="aliases_list")
+def aliases_list(request: HttpRequest, project_id: uuid.UUID) -> dict[str, Any]:
+    """The names of the project and where they point: {"items": [...]}."""
+    return {"items": [_alias_state(alias) for alias in project_aliases(_project(request, project_id))]}
+
+
+class AliasIn(Schema):
+    """`checkpoint`: where it points from now on. `was`: where you saw it ("": there was none); leave it out
+    to move it wherever it points. `follows`: whether it moves along with improved nights."""
+
+    checkpoint: uuid.UUID | None = None
+    was: str | None = None
+    follows: bool | None = None
+
+
+@router.put("/projects/{uuid:project_id}/aliases/{alias_name}", operation_id="alias_set")
+def alias_set(request: HttpRequest, project_id: uuid.UUID, alias_name: str, body: AliasIn) -> dict[str, Any]:
+    """Let a name point to a checkpoint. 409 `conflict.alias_moved` when it points elsewhere than `was`."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    project = _project(request, project_id)
+    if body.checkpoint is None:
+        raise InvalidInput("alias.checkpoint", "Say to which checkpoint the alias should point.")
+    alias = aliases.alias_set(
+        actor=request.user,
+        project=project,
+        name=alias_name,
+        checkpoint=Checkpoint.objects.get_visible(request.user, pk=body.checkpoint),
+        was=body.was,
+        follows=body.follows,
+    )
+    return _alias_state(alias)
+
+
+@router.delete("/projects/{uuid:project_id}/aliases/{alias_name}", operation_id="alias_delete")
+def alias_delete(
+    request: HttpRequest, project_id: uuid.UUID, alias_name: str, was: str | None = None
+) -> dict[str, Any]:
+    """Remove a name; what it was is the answer, and putting that brings it back."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    project = _project(request, project_id)
+    return _alias_state(aliases.alias_delete(actor=request.user, project=project, name=alias_name, was=was))
+
+
+class FollowIn(Schema):
+    """Whether it moves along with improved nights."""
+
+    follows: bool = True
+
+
+@router.post("/projects/{uuid:project_id}/aliases/{alias_name}/follow", operation_id="alias_follow")
+def alias_follow(
+    request: HttpRequest, project_id: uuid.UUID, alias_name: str, body: FollowIn
+) -> dict[str, Any]:
+    """Turn following on or off."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    project = _project(request, project_id)
+    alias = aliases.alias_follow(actor=request.user, project=project, name=alias_name, follows=body.follows)
+    return _alias_state(alias)
