@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from webapp.core import faults, oplog
-from webapp.core.processes import is_same, started_at
+from webapp.core.processes import is_same, machine, started_at
 from workers.job import JOB_FILE, LOG_FILE
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Trainer:
             os.close(writing)
         trainer = cls(process, reading, folder)
         body = {
-            "host": socket.gethostname(),
+            "host": machine(),
             "pid": process.pid,
             "started": started_at(process.pid),
             "supervisor": os.getpid(),
@@ -163,7 +162,7 @@ def kill_recorded(record: Path, *, of: int | None = None) -> bool:
     """
     try:
         body = json.loads(record.read_text())
-        if body["host"] != socket.gethostname():
+        if body["host"] != machine():
             return False
         pid, started = int(body["pid"]), float(body["started"])
         supervisor = int(body["supervisor"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 
 from webapp.core.faults import fault
 from webapp.core.oplog import note
@@ -18,6 +19,7 @@ from webapp.fleet.device_lease import DeviceHolder
 from webapp.fleet.services import worker_heartbeat, worker_stopped
 from workers.devices import this_device
 from workers.lease import boottime
+from workers.leftovers import cycle_folders_collect
 from workers.readiness import worker_problem
 from workers.reaper import orphans_kill, trainers_kill
 from workers.supervisor import Attempt
@@ -57,6 +59,9 @@ class NightShift:
     def start(self) -> None:
         """Begin; trainers that an earlier worker left behind are ended first."""
         orphans_kill()
+        with suppress(DatabaseError, InterfaceError):  # it may come later than we
+            cycle_folders_collect()
+            connection.close()
         self._heart.start()
         self._work.start()
 
@@ -89,7 +94,7 @@ class NightShift:
             try:
                 while not self._stopping.is_set() and self._one():
                     pass
-            except (DatabaseError, InterfaceError):
+            except (OperationalError, InterfaceError):
                 logger.warning("the database is away; looking again in a second")
                 connection.close()
                 self._stopping.wait(1)

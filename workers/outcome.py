@@ -169,7 +169,7 @@ def _died(cycle_id: Any, epoch: int, ending: Ending) -> Cycle:
     reached = Snapshot.objects.filter(cycle_id=cycle_id).order_by("-id").values_list("id", flat=True).first()
     place = int(reached or 0)
     deaths = cycle.deaths + 1 if cycle.deaths and cycle.died_at == place else 1
-    counted = {"deaths": deaths, "died_at": place}
+    counted: dict[str, Any] = {"deaths": deaths, "died_at": place}
     if deaths >= POISON_DEATHS:
         return transition(
             cycle_id,

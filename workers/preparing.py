@@ -9,6 +9,7 @@ from django.conf import settings
 from consolidation.families.registry import parameter_count
 from webapp.core.errors import Conflict
 from webapp.core.store import file_sha256, store_path
+from webapp.core.store_identity import store_check
 from webapp.cycles.choices import Kind
 from webapp.cycles.inputs import ensure_inputs
 from webapp.cycles.models import Cycle
@@ -150,6 +151,7 @@ def _verified(workspace: UUID, sha256: str, what: str) -> Path:
     try:
         found, _size = file_sha256(path)
     except OSError:
+        store_check()  # a store that went away is no reason to upload anything again
         raise CannotStart(
             "cycle.input_missing",
             f"The stored file of {what} is missing or cannot be read, so the cycle cannot start. "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,7 +19,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from webapp.core.errors import NocturneError
 from webapp.core.faults import fault
 from webapp.core.oplog import note
-from webapp.core.store import NoRoom
+from webapp.core.store import RESERVE_BYTES, NoRoom
+from webapp.core.store_identity import StoreAway
+from webapp.cycles.blocking import disk_sentence
 from webapp.cycles.choices import TERMINAL, State
 from webapp.cycles.models import Cycle
 from webapp.cycles.publish import publish
@@ -108,13 +111,15 @@ class Attempt:
                 ending = self._publish()
         except CannotStart as error:
             ending = Ending("failed", error.code, error.message)
+        except StoreAway as error:
+            ending = Ending("infra", error.code, error.message)
         except NoRoomHere as error:
             ending = Ending("room", error.code, error.message)
         except LeaseLost:
             raise
         except OSError as error:
             logger.exception("cycle %s: epoch %d", self.cycle.pk, self.epoch)
-            ending = _disk_ending(error)
+            ending = self._disk_ending(error, "worker")
         except Exception:
             logger.exception("cycle %s: epoch %d", self.cycle.pk, self.epoch)
             ending = Ending("failed", "cycle.bug", _BUG)
@@ -245,13 +250,15 @@ class Attempt:
             self._insist(lambda: publish(cycle_id=self.cycle.pk, epoch=self.epoch, output=output))
         except (LeaseLost, StateChanged):
             raise
+        except StoreAway as error:
+            return Ending("infra", error.code, error.message)
         except NoRoom as error:
             return Ending("room", error.code, error.message)
         except NocturneError as error:
             return Ending("failed", error.code, error.message)
         except OSError as error:
             logger.exception("cycle %s: the store refused the result", self.cycle.pk)
-            return _disk_ending(error, "store")
+            return self._disk_ending(error, "store")
         note("published", cycle=self.cycle.pk, epoch=self.epoch)
         fault("publish.after_commit")
         return Ending("published")
@@ -291,6 +298,21 @@ class Attempt:
                 if self.keeper.lost.wait(0.5):
                     raise LeaseLost from None
 
+    def _disk_ending(self, error: OSError, where: str) -> Ending:
+        """A disk refused: say that, not that something is wrong with the model or the program."""
+        area = {"worker": "cycle", "store": "store"}[where]
+        if error.errno in _FULL:
+            need = self.cycle.disk_bytes if where == "worker" else self.cycle.store_bytes
+            folder = settings.CYCLES_DIR if where == "worker" else settings.STORE_DIR
+            free = shutil.disk_usage(folder).free - RESERVE_BYTES
+            return Ending("room", f"{area}.disk_full", disk_sentence(need, free, where))
+        return Ending(
+            "infra",
+            f"{area}.disk_error",
+            f"The {where}'s disk refused a file ({error.strerror or 'no reason given'}). The current "
+            "checkpoint stays. Check the worker's data folder and the store, then try again.",
+        )
+
     def _tidy(self) -> None:
         """Once the cycle has ended nobody wants its snapshots any more."""
         try:
@@ -299,24 +321,6 @@ class Attempt:
             return
         if ended:
             clear(self.cycle.pk)
-
-
-def _disk_ending(error: OSError, where: str = "worker") -> Ending:
-    """A disk refused: say that, not that something is wrong with the model or the program."""
-    area = {"worker": "cycle", "store": "store"}[where]
-    if error.errno in _FULL:
-        return Ending(
-            "room",
-            f"{area}.disk_full",
-            f"The {where}'s disk is full, so the cycle could not go on. Nothing is lost: it goes on from its "
-            "snapshot once there is room. Free some space there.",
-        )
-    return Ending(
-        "infra",
-        f"{area}.disk_error",
-        f"The {where}'s disk refused a file ({error.strerror or 'no reason given'}). The current checkpoint "
-        "stays. Check the worker's data folder and the store, then try again.",
-    )
 
 
 def _away(error: Exception) -> bool:

@@ -37,7 +37,7 @@ def prepared() -> Iterator[Path]:
     finally:
         if embedded:
             EmbeddedPostgres(data).stop()
-            del os.environ["DATABASE_URL"]
+            os.environ.pop("DATABASE_URL", None)
         shutil.rmtree(data, ignore_errors=True)
 
 

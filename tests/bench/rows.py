@@ -20,9 +20,10 @@ def fill(*, projects: int, queued: int, active: int = 0, finished: int = 0) -> N
         active: projects, from the first on, on which one more cycle runs.
         finished: cycles that succeeded, each with its transitions, state frames and audit entries.
     """
-    from django.db import connection, transaction
+    from django.db import connection
 
     from tests.support import night
+    from tests.support.rows_free import free_states
     from webapp.accounts.models import Workspace
     from webapp.core.models import AuditEntry
     from webapp.cycles.models import Cycle, Transition
@@ -32,12 +33,9 @@ def fill(*, projects: int, queued: int, active: int = 0, finished: int = 0) -> N
 
     workspace = Workspace.objects.create(name="Bench", quota_bytes=10**9)
     project = Project.objects.create(workspace=workspace, name="one of many")
-    with transaction.atomic():
+    with free_states():
         cycle = night.sleep_cycle(project)
         transition_record(cycle.pk, old="")
-        # Neither the guard of the states nor the foreign keys are asked: rows may begin as they are wanted.
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL session_replication_role = replica")
         copies(Project, project.pk, projects, id=_uuid("project", "i"))
         of = {"project_id": _uuid("project", f"mod(i, {projects})")}
         copies(
@@ -77,7 +75,7 @@ def copies(model: type[models.Model], pk: Any, count: int, **changed: str) -> No
     from django.db import connection
 
     columns = [
-        field.column for field in model._meta.concrete_fields
+        str(field.column) for field in model._meta.concrete_fields
         if field.column in changed or not field.primary_key
     ]  # fmt: skip
     values = [changed.get(column, f't."{column}"') for column in columns]

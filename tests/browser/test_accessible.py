@@ -91,6 +91,7 @@ def violations(
     return [f"{where}: {rule['id']} ×{len(rule['nodes'])}: {rule['nodes'][0]}" for rule in found]
 
 
+@pytest.mark.timeout(600)  # some sixty places, each looked at three times
 def test_every_page_light_and_dark_wide_and_narrow(
     shown: Callable[[Place], Page], everything: Everything
 ) -> None:
@@ -111,6 +112,7 @@ OPENED = [
     ("tonight, busy", "footer [data-open-dialog=keys]", "dialog#keys[open]"),
     ("tonight, busy", "[data-open-find]", "#found a"),
     ("sleep, running", "[data-open-dialog=cancel]", "dialog#cancel[open]"),
+    ("sleep, paused", "[data-steer-menu] > summary", "[data-steer-menu] .menu__sheet"),
     ("sleep, running", "[data-chart=loss] details.menu > summary", "[data-chart=loss] .menu__sheet"),
     (
         "sleep, running",

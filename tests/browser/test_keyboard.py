@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180), pytest.mark.django_
 
 PLACES = (
     "tonight, new", "tonight, busy", "projects", "new project", "project, slept", "upload", "memories",
-    "new sleep", "new wake", "sleep, running", "sleep, improved", "checkpoint, older", "schedules",
+    "new sleep", "new wake", "sleep, running", "sleep, paused", "sleep, improved", "checkpoint, older",
+    "schedules",
     "schedules of a project", "schedule", "fleet", "settings", "members", "audit log", "log in", "welcome",
     "not found",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pausing, resuming and extending a night that streams: the buttons follow, and every state says what it is."""
+"""Pausing, resuming and extending a night that streams: the buttons follow, each state explains itself."""
 
 from __future__ import annotations
 

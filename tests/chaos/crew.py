@@ -9,16 +9,28 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import psutil
 
 from tests.support.processes import BEAT, CHORES, NIGHTS, QUIET, ROOT, SHIFT, surroundings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _STOP_SECONDS: Final = 45.0
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A process and the id of the cycle that it works on."""
+
+    process: psutil.Process
+    cycle: str
+
+
+def _cycle_of(command: list[str]) -> str:
+    """From the path of its job: .../CYCLE/eEPOCH/job.json. The rows cannot say: a worker that was killed and
+    started anew has two under its name, until the older one is reaped."""
+    return Path(command[command.index("--job") + 1]).parent.parent.name
 
 
 @dataclass
@@ -47,12 +59,14 @@ class Member:
         """Something is being done to it already."""
         return not self.alive or self.thaw_at is not None or self.leaving_since is not None
 
-    def trainers(self) -> list[psutil.Process]:
-        """Its trainers; none when it has none or is gone."""
+    def trainer(self) -> Trainer | None:
+        """Its trainer, while it has one."""
         with suppress(psutil.Error):
-            children = psutil.Process(self.process.pid).children()
-            return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        return []
+            for child in psutil.Process(self.process.pid).children():
+                command = child.cmdline()
+                if "workers.trainer" in command:
+                    return Trainer(child, _cycle_of(command))
+        return None
 
     def send(self, number: int) -> None:
         if self.alive:

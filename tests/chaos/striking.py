@@ -12,14 +12,14 @@ import psutil
 from django.db import connection
 
 from tests.chaos.plan import Points, strikes_trainer
-from webapp.cycles.choices import ACTIVE, TERMINAL
+from webapp.cycles.choices import TERMINAL
 from webapp.cycles.claim import CHARGED_ATTEMPTS
 from webapp.cycles.models import Cycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.chaos.crew import Crew, Member
+    from tests.chaos.crew import Crew, Member, Trainer
     from tests.chaos.operations import Operation
     from tests.chaos.people import People
     from tests.chaos.plan import Fault
@@ -74,7 +74,9 @@ class Striker:
             Whether it is over: it struck, or it has found nobody for too long.
         """
         struck = self._ways[fault.kind](fault.slot)
-        self.done[fault.kind] += struck
+        if struck:
+            self.done[fault.kind] += 1
+            self.people.log("struck", kind=fault.kind, slot=fault.slot)
         over = struck or late > PATIENCE_SECONDS
         self.spared += over and not struck
         return over
@@ -104,10 +106,10 @@ class Striker:
     # ------------------------------------------------------------ ways to strike
 
     def _trainer(self, slot: int) -> bool:
-        for member, cycle in self._working(slot):
-            if self._deaths[str(cycle.pk)] + self._armed() < TRAINER_DEATHS:
-                self._deaths[str(cycle.pk)] += 1
-                _kill_all(member.trainers())
+        for _, trainer in self._working(slot):
+            if self._deaths[trainer.cycle] + self._armed() < TRAINER_DEATHS:
+                self._deaths[trainer.cycle] += 1
+                _kill(trainer)
                 return True
         return False
 
@@ -116,16 +118,15 @@ class Striker:
             member.process.kill()
             return True
         for member in self._from(slot):
-            if self._cycle_of(member) is None:
+            if member.trainer() is None:
                 member.process.kill()
                 return True
         return False
 
     def _both(self, slot: int) -> bool:
-        for member, _ in self._working(slot):
-            trainers = member.trainers()
+        for member, trainer in self._working(slot):
             member.process.kill()
-            _kill_all(trainers)
+            _kill(trainer)
             return True
         return False
 
@@ -152,13 +153,15 @@ class Striker:
 
     # ------------------------------------------------------------ whom
 
-    def _working(self, slot: int) -> Iterator[tuple[Member, Cycle]]:
+    def _working(self, slot: int) -> Iterator[tuple[Member, Trainer]]:
         """Workers with a trainer, whose cycle may lose one more worker."""
         for member in self._from(slot):
-            cycle = self._cycle_of(member)
-            lost = cycle.max_attempts - CHARGED_ATTEMPTS if cycle else 0
-            if cycle and lost < LOSSES and member.trainers():
-                yield member, cycle
+            trainer = member.trainer()
+            if trainer is None:
+                continue
+            cycle = Cycle.objects.filter(pk=trainer.cycle).first()
+            if cycle is not None and cycle.max_attempts - CHARGED_ATTEMPTS < LOSSES:
+                yield member, trainer
 
     def _from(self, slot: int) -> Iterator[Member]:
         nights = self.crew.nights
@@ -166,10 +169,6 @@ class Striker:
             member = nights[(slot + step) % len(nights)]
             if not member.disturbed:
                 yield member
-
-    def _cycle_of(self, member: Member) -> Cycle | None:
-        index = member.name.removeprefix("nights-")
-        return Cycle.objects.filter(state__in=ACTIVE, worker__name__endswith=f"-{index}").first()
 
     def _trainers_may_die(self) -> bool:
         """One armed worker at a time, and only while no cycle has lost all that it may."""
@@ -182,10 +181,9 @@ class Striker:
         return any(member.alive and member.process.pid not in self._struck for member in nights)
 
 
-def _kill_all(trainers: list[psutil.Process]) -> None:
-    for trainer in trainers:
-        with suppress(psutil.NoSuchProcess):
-            trainer.kill()
+def _kill(trainer: Trainer) -> None:
+    with suppress(psutil.NoSuchProcess):
+        trainer.process.kill()
 
 
 def _end(member: Member | None) -> bool:

@@ -231,9 +231,9 @@ def _quarantined(cycle: Cycle) -> Cycle:
     return transition(
         cycle.pk, to=State.QUARANTINED, expect_from=[State.RUNNING], reason="cycle.trainer_died", deaths=3,
         error_code="cycle.trainer_died",
-        error_message="The process that worked on the model was ended by SIGSEGV in NREM replay. That is a fault "
-        "in a library or the hardware, not in your model or data. It happened 3 times in one place, so it is not "
-        "tried again by itself. Look at the worker's log; when the cause is gone, try it again.",
+        error_message="The process that worked on the model was ended by SIGSEGV in NREM replay. That is a "
+        "fault in a library or the hardware, not in your model or data. It happened 3 times in one place, so "
+        "it is not tried again by itself. Look at the worker's log; when the cause is gone, try it again.",
     )  # fmt: skip
 
 

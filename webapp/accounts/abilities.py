@@ -35,7 +35,7 @@ class Abilities:
 
     @property
     def can_admin(self) -> bool:
-        """Schedules, members, deletion."""
+        """Schedules, aliases, members, deletion."""
         return self.rank >= Role.ADMIN.rank
 
     @property

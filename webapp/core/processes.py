@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 _START_SLACK_S = 1.0
+
+
+@functools.cache
+def machine() -> str:
+    """Where a process id means something: this host since it started, and the pid namespace in it.
+
+    Two machines, or two containers, may bear one name and share a folder.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return "/".join(parts)[:120]
 
 
 def started_at(pid: int) -> float | None:

@@ -28,7 +28,8 @@ CHARGED_ATTEMPTS = 5
 _ONE_ACTIVE = "cycle_one_active"
 
 # The oldest waiting cycle that this device can run, of a project whose turn it is. A cycle that another claim
-# has locked is skipped, and so are those behind it on its project: they are not the oldest.
+# has locked is skipped, and so are those behind it on its project: they are not the oldest. One that is
+# blocked keeps its turn: what was queued after it builds on it.
 _NEXT = """
     SELECT c.id FROM cycles_cycle c
     WHERE c.state = 'queued' AND c.protocol = %(protocol)s
@@ -36,7 +37,7 @@ _NEXT = """
       AND NOT EXISTS (
           SELECT 1 FROM cycles_cycle a WHERE a.project_id = c.project_id AND a.state = ANY(%(active)s))
       AND NOT EXISTS (
-          SELECT 1 FROM cycles_cycle q WHERE q.project_id = c.project_id AND q.state = 'queued'
+          SELECT 1 FROM cycles_cycle q WHERE q.project_id = c.project_id AND q.state IN ('queued', 'blocked')
           AND q.protocol = c.protocol AND (q.queued_at, q.number) < (c.queued_at, c.number))
     ORDER BY c.queued_at, c.id
     LIMIT 1 FOR UPDATE OF c SKIP LOCKED

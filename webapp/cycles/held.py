@@ -21,7 +21,7 @@ _WISH: Final = Q(to_state=State.PAUSING) | (Q(to_state=State.PAUSED) & ~Q(from_s
 
 
 def with_held(rows: Rows) -> Rows:
-    """The same rows with `held_since`, and of a pause `held_by` (a name) and `held_reason`, in the one query."""
+    """The same rows with `held_since`, and of a pause `held_by` (a name) and `held_reason`, in one query."""
     steps = Transition.objects.filter(cycle=OuterRef("pk")).order_by("-id")
     wishes = steps.filter(_WISH)
     name = Coalesce(NullIf(F("actor__name"), Value("")), F("actor__email"), output_field=CharField())

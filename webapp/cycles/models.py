@@ -61,8 +61,8 @@ class Cycle(Row):
     used_sets = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     # What an attempt after one without memory changes in the recipe: {"micro_batch": n}.
     adapted = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
-    # The end of its schedule's window; from then on it is paused until the next one opens. A person who pauses
-    # or resumes it takes it out of its window.
+    # The end of its schedule's window; from then on it is paused until the next one opens. A person who
+    # pauses or resumes it takes it out of its window.
     pause_at = models.DateTimeField(null=True, blank=True)
     # A person let it go on for longer: this share of the planned steps on top.
     extended = models.FloatField(default=0, db_default=0)

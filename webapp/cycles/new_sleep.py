@@ -92,6 +92,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     day = day_at_hand(project)
     checks = checklist(project, held, day)
     alive = list(workers_alive())
+    placed = {*numbers[DEFAULT_PRESET], "base", "device"}
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),
@@ -108,10 +109,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "memory_rows": rows,
         "values": values,
         "errors": errors,
-        "unplaced": next(
-            (e for f, e in errors.items() if f not in numbers[DEFAULT_PRESET] and f not in {"base", "device"}),
-            None,
-        ),
+        "unplaced": next((e for f, e in errors.items() if f not in placed), None),
         "groups": recipe_groups(typed, errors),
         "advanced_open": any(f not in KNOWN_BY_PAGE and f in numbers[DEFAULT_PRESET] for f in errors),
         "checklist": checks,

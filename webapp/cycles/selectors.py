@@ -127,9 +127,7 @@ def unscored(project: Project) -> QuerySet[Checkpoint]:
     return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 
 
-def retention_matrix(
-    project: Project, checkpoints: Iterable[Checkpoint] | None = None
-) -> dict[str, Any]:
+def retention_matrix(project: Project, checkpoints: Iterable[Checkpoint] | None = None) -> dict[str, Any]:
     """The scores of the project's checkpoints, oldest first: what every metric is computed from.
 
     Args:

@@ -23,7 +23,7 @@ def device_kind(worker: Worker) -> str:
 
 
 def waiting_reason(cycle: Cycle, workers: Iterable[Worker] | None = None) -> dict[str, str] | None:
-    """Why no live worker can take the cycle: {"code", "message"}; None when one can, or when it does not wait.
+    """Why no live worker can take the cycle: {"code", "message"}; None when one can, or it does not wait.
 
     Args:
         workers: those alive, when they are at hand; else one query.
@@ -57,17 +57,18 @@ def waiting_reason(cycle: Cycle, workers: Iterable[Worker] | None = None) -> dic
     left = [w for w in left if not w.device_memory_bytes or w.device_memory_bytes >= cycle.memory_bytes]
     if not left:
         words = _(
-            "This cycle needs about %(need)s on the device, and the largest that is alive has %(most)s. Start "
-            "a worker on a larger one, or cancel this cycle and choose a smaller batch."
+            "This cycle needs about %(need)s on the device, and the largest that is alive has %(most)s. "
+            "Start a worker on a larger one, or cancel this cycle and choose a smaller batch."
         )
-        return _reason("no_memory", words % {"need": bytes_text(cycle.memory_bytes), "most": bytes_text(most)})
+        sizes = {"need": bytes_text(cycle.memory_bytes), "most": bytes_text(most)}
+        return _reason("no_memory", words % sizes)
     ready = [worker for worker in left if worker.draining_at is None]
     if not ready:
         return _reason(
             "draining",
             _(
-                "Every worker that could take it is being drained and takes nothing new. Start another, or let "
-                "one of them work again on the fleet page."
+                "Every worker that could take it is being drained and takes nothing new. Start another, or "
+                "let one of them work again on the fleet page."
             ),
         )
     if all(worker.problem_code for worker in ready):

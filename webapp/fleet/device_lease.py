@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
 
-from webapp.core.processes import is_same, started_at
+from webapp.core.processes import is_same, machine, started_at
 from webapp.fleet.models import DeviceLease
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class DeviceHolder:
         """Take the device or go on holding it; False while somebody else has it."""
         before = DeviceLease.objects.filter(key=self.key).first()
         mine = before is not None and before.holder == self.holder
-        here = before is not None and before.host == socket.gethostname()
+        here = before is not None and before.host == machine()
         dead = None
         if before is not None and not mine and here and not is_same(before.pid, before.pid_started):
             dead = before.holder
@@ -69,10 +68,10 @@ class DeviceHolder:
         DeviceLease.objects.filter(key=self.key, holder=self.holder).delete()
 
     def _take(self, dead: UUID | None) -> bool:
-        values = {
+        values: dict[str, Any] = {
             "key": self.key,
             "holder": self.holder,
-            "host": socket.gethostname(),
+            "host": machine(),
             "pid": os.getpid(),
             "started": started_at(os.getpid()) or 0.0,
             "ttl": timedelta(seconds=settings.CYCLE_LEASE_SECONDS),
@@ -84,7 +83,7 @@ class DeviceHolder:
 
     def _say(self, held: DeviceLease | None) -> None:
         """Once, not at every look."""
-        who = f"process {held.pid} on {held.host}" if held else "another process"
+        who = f"process {held.pid} on {held.host.partition('/')[0]}" if held else "another process"
         if who != self._told:
             self._told = who
             logger.warning(

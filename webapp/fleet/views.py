@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
     from webapp.core.requests import MemberRequest
 
+LARGE = 50
+
 
 @require_GET
 def fleet(request: HttpRequest) -> HttpResponse:
     """Every worker of this installation; of cycles, only those of the person's own workspaces."""
+    seen = fleet_of(request.user, page=request.GET.get("page", 1))
     context = {
-        "fleet": fleet_of(request.user, page=request.GET.get("page", 1)),
+        "fleet": seen,
+        # Ages tell themselves; a large table is not drawn again for everybody every few seconds.
+        "refresh": 5 if len(seen.workers) <= LARGE else 15,
         "may_drain": operated_by(request.user) is not None,
         "lease": settings.CYCLE_LEASE_SECONDS,
         "tick": settings.CLOCK_TICK_SECONDS,

@@ -32,7 +32,8 @@ def measure(server: Server, sizes: dict[str, int]) -> dict[str, Any]:
         urls = {"few": few, "many": many}
         for name, ended in zip(names, (FEW, sizes["finished"]), strict=True):
             server.use(urls[name])
-            fill(projects=sizes["projects"], queued=sizes["queued"], finished=ended)
+            queued = max(sizes["queued"], (1 + turns) * A_TURN)
+            fill(projects=sizes["projects"], queued=queued, finished=ended)
         claimers = {name: Claimer(f"claimer-{name}", urls[name]) for name in names}
         try:
             for claimer in claimers.values():

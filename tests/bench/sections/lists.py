@@ -46,20 +46,22 @@ def _past(project: Any, count: int) -> None:
     """Cycles that ended, up to `count`, with a report each."""
     from django.utils import timezone
 
+    from tests.support.rows_free import free_states
     from tests.webapp.rows import REPORT
     from webapp.cycles.models import Cycle
     from webapp.projects.models import Project
 
     first = project.last_cycle_number + 1
     now = timezone.now()
-    Cycle.objects.bulk_create(
-        (
-            Cycle(
-                project=project, number=number, kind="sleep", state="succeeded", verdict="unchanged",
-                protocol=1, report=REPORT, started_at=now, finished_at=now, queued_at=now,
-            )
-            for number in range(first, count + 1)
-        ),
-        batch_size=1000,
-    )  # fmt: skip
+    with free_states():
+        Cycle.objects.bulk_create(
+            (
+                Cycle(
+                    project=project, number=number, kind="sleep", state="succeeded", verdict="unchanged",
+                    protocol=1, report=REPORT, started_at=now, finished_at=now, queued_at=now,
+                )
+                for number in range(first, count + 1)
+            ),
+            batch_size=1000,
+        )  # fmt: skip
     Project.objects.filter(pk=project.pk).update(last_cycle_number=max(count, first - 1))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
 
 from tests.webapp import rows
 from tests.webapp.conftest import logged_in
-from webapp.accounts.models import User
 from webapp.cycles.device_choice import device_choices
 from webapp.cycles.models import Cycle
 from webapp.fleet.models import Worker
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Project, Task
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.urls import reverse
 from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fixture's type)
 
 from consolidation.recipe import WakeRecipe
+from tests.support.rows_free import free_states
 from tests.webapp import rows
 from tests.webapp.conftest import logged_in
 from webapp.cycles.choices import State
@@ -123,9 +124,11 @@ def test_the_page_asks_the_database_little(
 def test_after_a_wake_the_night_is_one_click_away(
     project: Project, training: RecordSet, bob: User, vera: User
 ) -> None:
-    wake = Cycle.objects.create(
-        project=project, number=90, kind="wake", state=State.SUCCEEDED, protocol=1, data=training, recipe={}
-    )
+    with free_states():
+        wake = Cycle.objects.create(
+            project=project, number=90, kind="wake", state=State.SUCCEEDED, protocol=1, data=training,
+            recipe={},
+        )  # fmt: skip
     made = rows.checkpoint(project, "wake", cycle=wake)
     page = reverse("cycle_detail", kwargs={"cycle_id": wake.pk})
     assert "Put it to sleep" in logged_in(bob).get(page).content.decode()

@@ -34,7 +34,7 @@ def asking(lab: Lab, **fields: Any) -> Cycle:
 GB = 10**9
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("cycle.no_version", {"protocol": 0}, {}, "another version"),
-    ("cycle.no_device", {"device": "cpu"}, {"device": "cuda"}, "asks for cuda, and the workers that are alive have cpu"),
+    ("cycle.no_device", {"device": "cpu"}, {"device": "cuda"}, "asks for cuda, and the workers"),
     (
         "cycle.no_memory",
         {"device": "cuda:0", "device_memory_bytes": 8 * GB},
