@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import os
 import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 logger = logging.getLogger(__name__)
 TURN_SECONDS: Final = 0.05
-GRACE_SECONDS: Final = 30.0
+GRACE_SECONDS: Final = 25.0  # with the look at the lease, and the end, within 30 s
 _MAY_CHANGE: Final = ("extended", "energy_wh", "energy_source")
 T = TypeVar("T")
 _BUG: Final = (
@@ -169,12 +170,17 @@ class Attempt:
                 raise LeaseLost
             pipe.wait(TURN_SECONDS)
             stream.pump()
+        if self.keeper.lost.is_set():
+            raise LeaseLost  # it was the fence that ended the trainer
         self._note_ready(pipe)
         # A wish to cancel that came with the trainer's last breath counts as well.
         wishes = dataclasses.replace(self._asked, cancelling=self.keeper.cancelling.is_set())
-        return read_ending(
+        ending = read_ending(
             exit_code=code, final=pipe.final, wishes=wishes, stuck=watchdog.stuck, stage=stream.stage
         )
+        if ending.kind == "room":  # the trainer knows that there was none, and not how much
+            return self._disk_ending(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "worker")
+        return ending
 
     def _relay(
         self, trainer: Trainer, pipe: EventPipe, stream: FrameStream, meter: Meter, watchdog: Watchdog

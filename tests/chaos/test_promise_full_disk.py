@@ -40,7 +40,7 @@ def test_a_full_disk_blocks_one_cycle_until_there_is_room(
     monkeypatch.setenv("NOCTURNE_FAULT_COUNTS", str(tmp_path))
     blocked = supervise()
     assert (blocked.pk, blocked.state, blocked.error_code) == (cycle.pk, State.BLOCKED, code)
-    assert "Free some space" in blocked.error_message
+    assert "Nothing is lost" in blocked.error_message
     lab.project.refresh_from_db()
     assert lab.project.current == before
 

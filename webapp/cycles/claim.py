@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Least, Now
+from django.db.models.functions import Least, Now
 
 from webapp.cycles.choices import ACTIVE, State
 from webapp.cycles.models import Cycle
-from webapp.cycles.transitions import transition, transition_record
+from webapp.cycles.transitions import step_record, transition
 from webapp.live.frames import LeaseLost
 
 if TYPE_CHECKING:
@@ -34,14 +34,23 @@ _NEXT = """
     SELECT c.id FROM cycles_cycle c
     WHERE c.state = 'queued' AND c.protocol = %(protocol)s
       AND c.device IN ('', %(device)s) AND (%(memory)s = 0 OR c.memory_bytes <= %(memory)s)
-      AND NOT EXISTS (
-          SELECT 1 FROM cycles_cycle a WHERE a.project_id = c.project_id AND a.state = ANY(%(active)s))
+      AND c.project_id NOT IN (SELECT a.project_id FROM cycles_cycle a WHERE a.state = ANY(%(active)s))
       AND NOT EXISTS (
           SELECT 1 FROM cycles_cycle q WHERE q.project_id = c.project_id AND q.state IN ('queued', 'blocked')
           AND q.protocol = c.protocol AND (q.queued_at, q.number) < (c.queued_at, c.number))
-    ORDER BY c.queued_at, c.id
+    ORDER BY c.queued_at, c.number, c.id
     LIMIT 1 FOR UPDATE OF c SKIP LOCKED
 """
+# In one statement: round trips are what a claim spends. A CTE that locks is run once, before the UPDATE.
+_TAKE = f"""
+    WITH next AS ({_NEXT})
+    UPDATE cycles_cycle t SET
+        state = 'starting', epoch = t.epoch + 1, attempt = t.attempt + 1, worker_id = %(worker)s,
+        lease_expires_at = statement_timestamp() + %(lease)s, heartbeat_at = statement_timestamp(),
+        started_at = coalesce(t.started_at, statement_timestamp())
+    FROM next WHERE t.id = next.id
+    RETURNING t.*
+"""  # noqa: S608  (no value is pasted in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +91,19 @@ def claim(*, worker: Worker) -> Cycle | None:
 
 @transaction.atomic
 def _claim_one(worker: Worker) -> Cycle | None:
-    with connection.cursor() as cursor:
-        asked: dict[str, Any] = {
-            "protocol": worker.protocol,
-            "device": worker.device.partition(":")[0],
-            "memory": worker.device_memory_bytes,
-            "active": sorted(ACTIVE),
-        }
-        cursor.execute(_NEXT, asked)
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    taken = Cycle.objects.filter(pk=row[0], state=State.QUEUED).update(
-        state=State.STARTING,
-        epoch=F("epoch") + 1,
-        attempt=F("attempt") + 1,
-        worker=worker,
-        lease_expires_at=Now() + lease(),
-        heartbeat_at=Now(),
-        started_at=Coalesce("started_at", Now()),
-    )
-    return transition_record(row[0], old=State.QUEUED) if taken else None
+    asked: dict[str, Any] = {
+        "protocol": worker.protocol,
+        "device": worker.device.partition(":")[0],
+        "memory": worker.device_memory_bytes,
+        "active": sorted(ACTIVE),
+        "worker": worker.pk,
+        "lease": lease(),
+    }
+    for cycle in Cycle.objects.raw(_TAKE, asked):
+        cycle.worker = worker
+        step_record(cycle, old=State.QUEUED)
+        return cycle
+    return None
 
 
 def renew(*, cycle_id: UUID, epoch: int) -> Renewal:

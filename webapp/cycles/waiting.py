@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
-from webapp.core.templatetags.nocturne import bytes_text
+from webapp.core.store import in_words
 from webapp.cycles.choices import State
 from webapp.fleet.selectors import workers_alive
 
@@ -60,7 +60,7 @@ def waiting_reason(cycle: Cycle, workers: Iterable[Worker] | None = None) -> dic
             "This cycle needs about %(need)s on the device, and the largest that is alive has %(most)s. "
             "Start a worker on a larger one, or cancel this cycle and choose a smaller batch."
         )
-        sizes = {"need": bytes_text(cycle.memory_bytes), "most": bytes_text(most)}
+        sizes = {"need": in_words(cycle.memory_bytes), "most": in_words(most)}
         return _reason("no_memory", words % sizes)
     ready = [worker for worker in left if worker.draining_at is None]
     if not ready:
