@@ -66,9 +66,9 @@ def disk_sentence(need_bytes: int, free_bytes: int, where: str) -> str:
     }[where]
     if need_bytes and free_bytes >= need_bytes:
         return (
-            f"The {disk} disk refused to take more, although {in_words(free_bytes)} are free there by now: it "
-            "was full for a moment, or that folder has a limit of its own. Nothing is lost; it is tried again "
-            "by itself."
+            f"The {disk} disk refused to take more, although {in_words(free_bytes)} are free there by now: "
+            "it was full for a moment, or that folder has a limit of its own. Nothing is lost; it is tried "
+            "again by itself."
         )
     needs = what.format(need=in_words(need_bytes) if need_bytes else "more")
     return (

@@ -89,7 +89,8 @@ def standing(frames: Iterable[dict[str, Any]]) -> tuple[list[Told], dict[int, in
         payload, epoch = frame["payload"], frame["epoch"]
         resume = payload.get("resume_step")
         if resume is not None:
-            resumed[epoch] = resume
+            # Extended, an attempt goes on once more from a later step; what it replaced at first stays so.
+            resumed[epoch] = min(resume, resumed.get(epoch, resume))
             events = _up_to(events, resume)
         events += [Told(epoch, event) for event in payload.get("events", ())]
     return events, resumed

@@ -71,6 +71,13 @@ def on_the_way() -> list[str]:
     return [path.name for path in folder.glob("publish-*")] if folder.is_dir() else []
 
 
+@pytest.fixture(autouse=True)
+def nothing_on_the_way() -> None:
+    """Tests that kill whoever publishes leave files there."""
+    for name in on_the_way():
+        (Path(settings.INCOMING_DIR) / name).unlink()
+
+
 def nothing_published(cycle: Cycle) -> None:
     assert Cycle.objects.get(pk=cycle.pk).state == State.PUBLISHING
     assert not Checkpoint.objects.filter(cycle=cycle).exists()
