@@ -30,7 +30,9 @@ class Device:
     def lease_key(self) -> str:
         """What two processes must not use at once: a GPU, or on a processor the same worker's place."""
         host = socket.gethostname()[:80]
-        return f"{host}/{self.worker_name}" if self.kind == "cpu" else f"{host}/{self.name}"
+        if self.kind == "cpu":
+            return f"{host}/{self.worker_name}"
+        return f"{host}/{self.kind}:{int(self.name.partition(':')[2] or 0)}"
 
     @property
     def worker_name(self) -> str:

@@ -38,7 +38,9 @@ def fleet_table() -> None:
     Raises:
         NocturneInputError: `database.down`.
     """
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDE)
+    # What people called their projects is text, not markup.
+    width = None if sys.stdout.isatty() else WIDE
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     fleet = _look()
     if not fleet.workers:
         console.print("No worker. Start one: nocturne worker")

@@ -95,8 +95,9 @@ def _link(source: Path, target: Path) -> None:
 def _snapshot_number(path: Path) -> int | None:
     """Which of the run's snapshots this is; None when it is none, or not whole."""
     try:
-        return int(json.loads(read_header(path).metadata[SNAPSHOT_KEY])["number"])
-    except (NocturneInputError, OSError, KeyError, TypeError, ValueError):
+        # 0: written before snapshots were counted, and so does its row say.
+        return int(json.loads(read_header(path).metadata[SNAPSHOT_KEY]).get("number", 0))
+    except (NocturneInputError, OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

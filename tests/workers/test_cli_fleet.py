@@ -60,6 +60,14 @@ def test_the_table_has_a_line_for_each(project: Project) -> None:
     assert answer.stdout.endswith("1 cycle waits.\n")
 
 
+def test_what_people_call_their_projects_is_text(project: Project) -> None:
+    type(project).objects.filter(pk=project.pk).update(name="x [/foo] [red]y :smile:")
+    rows.cycle(project, "sleep", "running", worker=rows.worker("lab-a"), attempt=1)
+    answer = run.invoke(app, ["workers"])
+    assert answer.exit_code == OK
+    assert "x [/foo] [red]y :smile:" in answer.stdout
+
+
 def test_as_json_it_is_what_the_api_answers(project: Project) -> None:
     rows.worker("lab-a")
     rows.cycle(project, "sleep", "queued", queued_at=timezone.now())

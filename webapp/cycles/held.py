@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db.models import CharField, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, NullIf
+from django.utils.translation import gettext_lazy as _
 
 from webapp.cycles.choices import State
 from webapp.cycles.models import Cycle, Transition
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+# Stable words of the record that a page shows in a sentence.
+WORDS: Final = {"window_closed": _("its window is over; it goes on at the schedule's next time")}
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -33,6 +37,11 @@ def with_held(rows: Rows) -> Rows:
     return found
 
 
+def held_words(reason: str | None) -> str:
+    """A pause's reason as a person reads it; "" for none."""
+    return str(WORDS.get(reason or "", reason or ""))
+
+
 def held_of(cycle: Cycle) -> dict[str, Any] | None:
     """{"since": a moment, "by": a name or None, "reason": words or ""} of a row that `with_held` read.
 
@@ -45,5 +54,5 @@ def held_of(cycle: Cycle) -> dict[str, Any] | None:
     return {
         "since": since,
         "by": (getattr(cycle, "held_by", None) or None) if paused else None,
-        "reason": (getattr(cycle, "held_reason", None) or "") if paused else "",
+        "reason": held_words(getattr(cycle, "held_reason", None)) if paused else "",
     }

@@ -9,10 +9,11 @@ from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Standing
 from webapp.core.plotting import task_colour
-from webapp.cycles.choices import TERMINAL, Kind, State
+from webapp.cycles.choices import TERMINAL, Kind, State, Verdict
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
+    from webapp.checkpoints.models import Checkpoint
     from webapp.cycles.models import Cycle
 
 
@@ -77,6 +78,9 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
     if cycle.state == State.FAILED:
         words = cycle.error_message or _("The cycle failed.")
         return words, "bad"
+    if result is not None and _promoted_all_the_same(cycle, result):
+        values["word"] = cycle.get_verdict_display()
+        return _("%(word)s, but a person promoted %(result)s all the same.") % values, "plain"
     if cycle.state == State.REJECTED:
         if made and not cycle.report.get("aliases"):  # else the line about those says so
             words = _("Rejected. %(result)s is kept as a candidate; the project stays on %(base)s.")
@@ -107,8 +111,17 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
     return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
 
 
+def _promoted_all_the_same(cycle: Cycle, result: Checkpoint) -> bool:
+    """A night that kept the old checkpoint, and somebody took the new one later."""
+    held_back = cycle.kind == Kind.SLEEP and cycle.verdict in {Verdict.REJECTED, Verdict.UNCHANGED}
+    return held_back and result.standing == Standing.PROMOTED
+
+
 def _aliases(cycle: Cycle) -> list[str]:
     """ "`best` now points to v7.", as it was when the cycle published; names between backticks."""
+    result = getattr(cycle, "result", None)
+    if result is not None and _promoted_all_the_same(cycle, result):
+        return []
     groups: dict[tuple[bool, int], list[str]] = {}
     for told in cycle.report.get("aliases") or []:
         groups.setdefault((told["moved"], told["number"]), []).append(f"`{told['name']}`")

@@ -20,6 +20,8 @@ from webapp.checkpoints.promotion_plan import before, promotion_plan
 from webapp.checkpoints.standing import BASE_MOVED
 from webapp.core.errors import Conflict, Forbidden
 from webapp.core.models import AuditEntry
+from webapp.cycles.models import Cycle
+from webapp.cycles.outcome import outcome
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -53,6 +55,21 @@ def places(project: Project) -> dict[str, int]:
 @pytest.fixture
 def line(project: Project) -> list[Checkpoint]:
     return [rows.checkpoint(project) for _ in range(3)]
+
+
+@pytest.mark.parametrize("verdict", ["rejected", "unchanged"])
+def test_the_outcome_says_that_a_person_promoted_it_all_the_same(
+    alice: User, project: Project, line: list[Checkpoint], verdict: str
+) -> None:
+    made = kept(project, verdict)
+    assert made.cycle is not None
+    before = outcome(Cycle.objects.get(pk=made.cycle.pk))
+    checkpoint_promote(actor=alice, checkpoint=made)
+    after = outcome(Cycle.objects.get(pk=made.cycle.pk))
+    assert before is not None
+    assert after is not None
+    assert "kept as a candidate" in before["sentence"]
+    assert after["sentence"] == f"{verdict.capitalize()}, but a person promoted {made} all the same."
 
 
 def test_aliases_come_along_only_when_asked_and_only_from_what_is_left(

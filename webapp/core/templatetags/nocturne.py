@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.core import undo
+from webapp.cycles.held import held_words
 
 if TYPE_CHECKING:
     from django.contrib.messages.storage.base import Message
@@ -45,6 +46,12 @@ def fixed(value: float, digits: int) -> str:
 def undo_offer(message: Message) -> dict[str, object] | None:
     """The way back that a message offers: {"url", "fields"}."""
     return undo.offer(message.extra_tags)
+
+
+@register.filter(name="held_words")
+def held_text(reason: str | None) -> str:
+    """Why a cycle was paused, when no person did it."""
+    return held_words(reason)
 
 
 @register.filter

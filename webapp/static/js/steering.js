@@ -12,8 +12,8 @@ const CANCELLABLE = new Set([...STILL, "starting", "running", "pausing"]);
 const MOST = 4;
 /** @type {Record<string, string>} */
 const DONE = {
-  pause: _("A snapshot is written; the device is free for others; nothing is lost."),
-  resume: _("It goes on from its snapshot."),
+  pause: _("It pauses; the device is free for others, and nothing is lost."),
+  resume: _("It goes on where it was."),
   extend: _("It will go on for longer."),
   cancel: "",
 };

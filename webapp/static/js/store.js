@@ -402,6 +402,8 @@ const REASONS = {
   out_of_memory: _("The device ran out of memory. The cycle goes on with half as many records at a time."),
   cancelled: _("Cancelled."),
   snapshot: _("Paused: the snapshot is written and the device is free."),
+  window_closed: _("Its window is over: it pauses and goes on at the schedule's next time."),
+  window_open: _("Its next window is open: it goes on."),
 };
 
 const STATE_TEXT = {
