@@ -63,6 +63,11 @@ class Batcher:
         """There is more than enough for a flush."""
         return self._points >= FLUSH_POINTS or len(self._waiting) >= FLUSH_EVENTS
 
+    def go_on(self) -> None:
+        """The trainer was started anew under the same epoch: the next frame says from which step on."""
+        self._resumed = True
+        self._clock = None
+
     def measure(self, reading: Reading, now: float) -> None:
         """A look at the device, put on the engine's clock; what comes before that runs is let go."""
         if self._clock is not None:

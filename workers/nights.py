@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
@@ -59,11 +58,15 @@ class NightShift:
     def start(self) -> None:
         """Begin; trainers that an earlier worker left behind are ended first."""
         orphans_kill()
-        with suppress(DatabaseError, InterfaceError):  # it may come later than we
-            cycle_folders_collect()
-            connection.close()
         self._heart.start()
         self._work.start()
+        try:
+            cycle_folders_collect()
+        except Exception:
+            # The database may come later than we, the disk may be read-only: `worker_problem` says that.
+            logger.exception("what cycles that are gone left here could not be cleared away")
+        finally:
+            connection.close()
 
     def ring(self) -> None:
         """There may be work."""
@@ -146,6 +149,10 @@ class NightShift:
                 # Whoever has no device is not there: another process of the same name may be.
                 if self._hold.hold():
                     self._beat()
-            except (DatabaseError, InterfaceError):
+            except (OperationalError, InterfaceError):
+                connection.close()
+            except Exception:
+                # Without heartbeats the device would be given away under a running trainer.
+                logger.exception("a heartbeat failed; the next one follows")
                 connection.close()
         connection.close()

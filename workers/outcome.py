@@ -72,8 +72,10 @@ def read_ending(
         return Ending("stopping")
     if wishes.pausing:
         return Ending("paused")
-    if wishes.extending:
+    if wishes.extending and exit_code == STOPPED:
         return Ending("extended")
+    if wishes.extending:  # it did not stop in time: it goes on from an older snapshot, under another epoch
+        return Ending("infra", "cycle.extended", "It was ended to be extended.")
     where = f" in {stage}" if stage else ""
     if stuck:
         what = "was frozen from outside" if stuck == "frozen" else "said nothing for too long"
@@ -120,7 +122,7 @@ def settle(cycle: Cycle, epoch: int, ending: Ending) -> Cycle:
     if ending.kind == "paused":
         return pause_held(cycle.pk, epoch=epoch, reason="snapshot")
     if ending.kind == "stopping":
-        return release(cycle_id=cycle.pk, epoch=epoch, reason="worker_stopping", free=True)
+        return release(cycle_id=cycle.pk, epoch=epoch, reason="worker_stopping", refund=True)
     if ending.kind == "room":
         return cycle_block(cycle_id=cycle.pk, code=ending.code, message=ending.message, epoch=epoch)
     if ending.kind == "infra":

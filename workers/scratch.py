@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from consolidation.errors import NocturneInputError
@@ -75,10 +76,15 @@ def snapshot_keep(work: Path, event: Mapping[str, Any]) -> str | None:
         if isinstance(error, FileNotFoundError):
             return None  # replaced between our look and our link
         raise
-    for old in kept.glob("*"):
-        if int(old.name) < number - 1:
-            shutil.rmtree(old, ignore_errors=True)
+    # Only once the new one's row is there: until then the older ones are all that there is to go on from.
+    transaction.on_commit(lambda: _prune(kept, number))
     return str(folder.relative_to(settings.CYCLES_DIR))
+
+
+def _prune(kept: Path, newest: int) -> None:
+    for old in kept.glob("*"):
+        if int(old.name) < newest - 1:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:

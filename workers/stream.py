@@ -51,6 +51,12 @@ class FrameStream:
         self._doubt = False
         self._retry_at = 0.0
 
+    def go_on(self, pipe: EventPipe) -> None:
+        """Take from the pipe of a trainer that was started anew under the same epoch, from where the last one
+        stopped: its frames are numbered on, or a retry would take one for another, and so are its rollups."""
+        self._pipe = pipe
+        self._batcher.go_on()
+
     @property
     def drained(self) -> bool:
         """The trainer has closed the pipe and all that it said is stored."""

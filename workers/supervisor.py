@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from webapp.core.errors import NocturneError
 from webapp.core.faults import fault
@@ -26,8 +26,9 @@ from webapp.cycles.blocking import disk_sentence
 from webapp.cycles.choices import TERMINAL, State
 from webapp.cycles.models import Cycle
 from webapp.cycles.publish import publish
+from webapp.cycles.steering import EXTENDABLE_STAGES, cycle_pause
 from webapp.cycles.transitions import StateChanged, transition
-from webapp.live.frames import LeaseLost
+from webapp.live.frames import DATA, LeaseLost, frame_write
 from workers.child import Trainer
 from workers.devices import trainer_threads
 from workers.events_pipe import EventPipe
@@ -54,6 +55,8 @@ logger = logging.getLogger(__name__)
 TURN_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 25.0  # with the look at the lease, and the end, within 30 s
 _MAY_CHANGE: Final = ("extended", "energy_wh", "energy_source")
+_BEFORE_THE_END: Final = EXTENDABLE_STAGES | {""}
+_TOO_LATE: Final = "The wish to extend came after the last step that it could make longer; it has no effect."
 T = TypeVar("T")
 _BUG: Final = (
     "Something in Nocturne itself went wrong while it prepared or published this cycle; your data is fine. "
@@ -85,7 +88,8 @@ class Attempt:
     ) -> None:
         self.cycle, self.epoch = cycle, cycle.epoch
         self.device, self.stopping = device, stopping
-        self._began = self._running = False
+        self._running = False
+        self._stream: FrameStream | None = None
         self._asked = Wishes()
         self.folder: Path = cycle_folder(cycle.pk) / f"e{cycle.epoch}"
         self.keeper = LeaseKeeper(cycle.pk, cycle.epoch, ttl=float(settings.CYCLE_LEASE_SECONDS), began=began)
@@ -109,6 +113,7 @@ class Attempt:
                 self._insist(lambda: self.cycle.refresh_from_db(fields=_MAY_CHANGE))
                 ending = self._compute()
             if ending.kind == "done":
+                self._insist(self._tell_of_late_wishes)
                 ending = self._publish()
         except CannotStart as error:
             ending = Ending("failed", error.code, error.message)
@@ -137,9 +142,7 @@ class Attempt:
         room_for(self.cycle, self.folder)
         resumed = self._insist(lambda: prepare(self.cycle, self.folder, device=self.device))
         # Begun anew, for want of a snapshot, it supersedes all that an earlier attempt told, from step 0 on.
-        again = resumed or self._began or self.epoch > 1
-        self._began = True
-        return self._train(again)
+        return self._train(resumed or self.epoch > 1)
 
     def _train(self, again: bool) -> Ending:
         threads = trainer_threads(model_parameters(self.cycle))
@@ -150,7 +153,12 @@ class Attempt:
         self.keeper.guard(trainer)
         pipe = EventPipe(trainer.events, self.folder / "events.spool")
         pipe.start()
-        stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=again, work=self.folder / WORK_DIR)
+        if self._stream is None:
+            work = self.folder / WORK_DIR
+            self._stream = FrameStream(pipe, self.cycle.pk, self.epoch, resumed=again, work=work)
+        else:
+            self._stream.go_on(pipe)
+        stream = self._stream
         meter = Meter(
             trainer.pid,
             self.device,
@@ -209,8 +217,12 @@ class Attempt:
             cancelling=self.keeper.cancelling.is_set(),
             pausing=self.keeper.pausing.is_set(),
             stopping=self.stopping.is_set(),
-            extending=self.keeper.extended > self.cycle.extended,
+            extending=self._longer() and (self._stream is None or self._stream.stage in _BEFORE_THE_END),
         )
+
+    def _longer(self) -> bool:
+        """Somebody extended it, and this attempt does not know of it yet."""
+        return self.keeper.extended > self.cycle.extended
 
     def _note_ready(self, pipe: EventPipe) -> None:
         if pipe.ready is not None and not self._running:
@@ -236,6 +248,14 @@ class Attempt:
         return True
 
     # ------------------------------------------------------------ the end
+
+    def _tell_of_late_wishes(self) -> None:
+        """An extension that came after the last step is taken back, and said to be."""
+        with transaction.atomic():
+            asked = Cycle.objects.filter(pk=self.cycle.pk, epoch=self.epoch, extended__gt=self.cycle.extended)
+            if asked.update(extended=self.cycle.extended):
+                event = {"kind": "log", "level": "warning", "message": _TOO_LATE}
+                frame_write(cycle_id=self.cycle.pk, epoch=self.epoch, kind=DATA, payload={"events": [event]})
 
     def _publish(self) -> Ending:
         """running -> publishing -> the end; a cancel that came first wins, a pause has come too late."""
@@ -283,7 +303,10 @@ class Attempt:
 
     def _settle(self, ending: Ending) -> None:
         try:
-            self._insist(lambda: settle(self.cycle, self.epoch, ending))
+            settled = self._insist(lambda: settle(self.cycle, self.epoch, ending))
+            if self.keeper.pausing.is_set() and settled.state == State.QUEUED:
+                # It was done, and publishing failed: the wish to pause still stands.
+                self._insist(lambda: cycle_pause(actor=None, cycle=settled, reason="wished"))
         except StateChanged as error:
             wish = {State.CANCELLING.value: "cancelled", State.PAUSING.value: "paused"}.get(error.state)
             if wish is None:

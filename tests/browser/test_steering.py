@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 
 from tests.browser.conftest import shows
 from tests.support import night
@@ -201,6 +203,19 @@ def test_why_nobody_takes_it_is_told_and_follows_the_fleet(seen: Page, cycle: Cy
     worker = night.worker("gpu-9")
     worker.device = "cuda:0"
     worker.save()
+    seen.locator("[data-waiting-title]", has_text="next in line").wait_for()
+
+
+def test_behind_a_blocked_one_it_is_not_next_in_line(seen: Page, cycle: Cycle) -> None:
+    night.worker()
+    before = night.sleep_cycle(cycle.project)
+    Cycle.objects.filter(pk=before.pk).update(queued_at=timezone.now() - timedelta(hours=1))
+    cycle_block(cycle_id=before.pk, code="cycle.no_room", message="The disk has no room.")
+    release(cycle_id=cycle.pk, epoch=cycle.epoch, reason="worker_stopping", free=True)
+    seen.locator("[data-waiting-title]", has_text="Waiting for a blocked cycle").wait_for()
+    assert f"{before} of this project comes first, and it is blocked." in card(seen)
+    transition(before.pk, to=State.CANCELLED, expect_from=[State.BLOCKED])
+    night.worker()
     seen.locator("[data-waiting-title]", has_text="next in line").wait_for()
 
 

@@ -21,16 +21,21 @@ _STOP_SECONDS: Final = 45.0
 
 @dataclass(frozen=True)
 class Trainer:
-    """A process and the id of the cycle that it works on."""
+    """A process, the id of the cycle that it works on, and the epoch in which it does."""
 
     process: psutil.Process
     cycle: str
+    epoch: int
 
-
-def _cycle_of(command: list[str]) -> str:
-    """From the path of its job: .../CYCLE/eEPOCH/job.json. The rows cannot say: a worker that was killed and
-    started anew has two under its name, until the older one is reaped."""
-    return Path(command[command.index("--job") + 1]).parent.parent.name
+    @classmethod
+    def of(cls, process: psutil.Process, command: list[str]) -> Trainer | None:
+        """From the path of its job, .../CYCLE/eEPOCH/job.json; None when it is no trainer. The rows cannot
+        say: a worker that was killed and started anew has two under its name, until the older one is reaped.
+        """
+        if "workers.trainer" not in command:
+            return None
+        attempt = Path(command[command.index("--job") + 1]).parent
+        return cls(process, attempt.parent.name, int(attempt.name[1:]))
 
 
 @dataclass
@@ -63,9 +68,8 @@ class Member:
         """Its trainer, while it has one."""
         with suppress(psutil.Error):
             for child in psutil.Process(self.process.pid).children():
-                command = child.cmdline()
-                if "workers.trainer" in command:
-                    return Trainer(child, _cycle_of(command))
+                if trainer := Trainer.of(child, child.cmdline()):
+                    return trainer
         return None
 
     def send(self, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.operations import Operation, Violation, check_operations
@@ -150,8 +151,10 @@ def _acknowledged(operations: Sequence[Operation]) -> Iterator[Violation]:
             yield Violation("lost", operation.cycle, f"{verb} was acknowledged; there is no such cycle")
         elif verb == "cycle_cancel" and cycle.state != State.CANCELLED:
             yield Violation("broken", operation.cycle, f"{verb} was acknowledged; it is {cycle.state}")
-        elif verb in {"cycle_pause", "cycle_resume"}:
+        elif verb == "cycle_pause":
             yield from _reached(cycle, verb, answer)
+    if operations:
+        yield from _resumed(operations)
 
 
 def _reached(cycle: Cycle, verb: str, answer: str) -> Iterator[Violation]:
@@ -160,6 +163,21 @@ def _reached(cycle: Cycle, verb: str, answer: str) -> Iterator[Violation]:
         yield Violation("broken", str(cycle.pk), f"{verb} was answered with {answer}, where it never was")
     if (State.PAUSING.value, State.QUEUED.value) in steps:
         yield Violation("broken", str(cycle.pk), "it was pausing and went back into the queue by itself")
+
+
+def _resumed(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """Nothing that was paused goes on before somebody asks, and then it does, once."""
+    asked = Counter(
+        operation.cycle
+        for operation in operations
+        if operation.what == "acknowledged" and operation.facts["verb"] == "cycle_resume"
+    )
+    steps = Transition.objects.filter(from_state=State.PAUSED, to_state=State.QUEUED)
+    resumed = Counter(str(pk) for pk in steps.values_list("cycle", flat=True))
+    for cycle in sorted(asked.keys() | resumed.keys()):
+        if resumed[cycle] != asked[cycle]:
+            sentence = f"resumed {resumed[cycle]} times, asked {asked[cycle]} times"
+            yield Violation("broken", cycle, sentence)
 
 
 def _projects() -> Iterator[Violation]:

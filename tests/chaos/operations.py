@@ -68,7 +68,9 @@ class Reader:
                 continue
             with path.open("rb") as file:
                 file.seek(begin)
-                whole, _, _ = file.read().rpartition(b"\n")
+                whole, end, _ = file.read().rpartition(b"\n")
+            if not end:
+                continue  # a line that is still being written
             self._read[path] = begin + len(whole) + 1
             operations += [_operation(line) for line in whole.splitlines()]
         return sorted(operations, key=lambda operation: operation.monotonic)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 
 from tests.chaos.operations import Reader, Violation, read
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.crew import Crew
+    from tests.chaos.outliving import Outliving
     from tests.chaos.people import People
     from tests.chaos.plan import Fault
     from tests.chaos.striking import Striker
@@ -110,6 +110,7 @@ def _own_database(server: str) -> Iterator[str]:
 def _run(arguments: argparse.Namespace, folder: Path) -> int:
     from tests.chaos.crew import Crew
     from tests.chaos.history import check
+    from tests.chaos.outliving import Outliving, leftovers
     from tests.chaos.people import People
     from tests.chaos.striking import Striker
     from webapp.core.oplog import OpLog
@@ -118,18 +119,18 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     crew = Crew(folder, {})
     people = People(_labs(arguments.projects), OpLog(crew.oplog), seed)
     striker = Striker(crew, people, seed)
-    reader = Reader(crew.oplog)
+    reader, outliving = Reader(crew.oplog), Outliving(crew)
     planned = list(faults(seed, seconds=seconds, slots=arguments.workers, a_minute=arguments.faults))
     found: list[Violation] = []
     try:
         crew.start(arguments.workers, celery=arguments.celery)
-        found += _storm(crew, people, striker, reader, planned, seconds)
-        found += _drain(crew, people, striker, reader)
+        found += _storm(crew, people, striker, reader, outliving, planned, seconds)
+        found += _drain(crew, people, striker, reader, outliving)
     finally:
         stuck = crew.stop()
     found += [Violation("broken", name, "it did not stop within its time") for name in stuck]
     striker.notice(reader.news())
-    found += [*check(read(crew.oplog)), *_endings(), *_leftovers()]
+    found += [*check(read(crew.oplog)), *_endings(), *leftovers()]
     return _report(seed, people, striker, found)
 
 
@@ -154,7 +155,13 @@ def _labs(count: int) -> list[Lab]:
 
 
 def _storm(
-    crew: Crew, people: People, striker: Striker, reader: Reader, faults: list[Fault], seconds: float
+    crew: Crew,
+    people: People,
+    striker: Striker,
+    reader: Reader,
+    outliving: Outliving,
+    faults: list[Fault],
+    seconds: float,
 ) -> Iterator[Violation]:
     """Work and faults, until the time is over."""
     began = time.monotonic()
@@ -171,12 +178,14 @@ def _storm(
             faults and faults[0].at <= now - began and striker.strike(faults[0], now - began - faults[0].at)
         ):
             del faults[0]
-        yield from _tended(crew)
+        yield from _tended(crew, outliving)
         striker.restart(armed=True)
         time.sleep(TURN_SECONDS)
 
 
-def _drain(crew: Crew, people: People, striker: Striker, reader: Reader) -> Iterator[Violation]:
+def _drain(
+    crew: Crew, people: People, striker: Striker, reader: Reader, outliving: Outliving
+) -> Iterator[Violation]:
     """No more faults: everything that was accepted comes to its end."""
     from webapp.cycles.choices import TERMINAL
     from webapp.cycles.models import Cycle
@@ -184,7 +193,7 @@ def _drain(crew: Crew, people: People, striker: Striker, reader: Reader) -> Iter
     began = heard = time.monotonic()
     while heard - began < DRAIN_SECONDS and time.monotonic() - heard < SILENCE_SECONDS:
         people.resume()
-        yield from _tended(crew)
+        yield from _tended(crew, outliving)
         striker.restart(armed=False)
         if news := reader.news():
             striker.notice(news)
@@ -194,8 +203,10 @@ def _drain(crew: Crew, people: People, striker: Striker, reader: Reader) -> Iter
         time.sleep(TURN_SECONDS)
 
 
-def _tended(crew: Crew) -> list[Violation]:
-    return [Violation("broken", name, "it did not stop within its time") for name in crew.tend()]
+def _tended(crew: Crew, outliving: Outliving) -> Iterator[Violation]:
+    yield from outliving.look(time.monotonic())
+    for name in crew.tend():
+        yield Violation("broken", name, "it did not stop within its time")
 
 
 def _endings() -> Iterator[Violation]:
@@ -208,15 +219,18 @@ def _endings() -> Iterator[Violation]:
         yield Violation("broken", f"{cycle} of {cycle.project} ({cycle.pk})", sentence)
 
 
-def _leftovers() -> Iterator[Violation]:
-    """Trainers that outlived their workers."""
-    from django.conf import settings
+def untested(ends: Counter[str], done: Counter[str]) -> Iterator[Violation]:
+    """A run that proves nothing has not passed.
 
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "workers.trainer" in line and str(settings.CYCLES_DIR) in line:
-            yield Violation("broken", f"process {process.pid}", "a trainer outlived its worker")
-            process.kill()
+    Args:
+        ends: how many cycles ended in each state.
+        done: how often each kind of fault struck.
+    """
+    if not ends["succeeded"]:
+        yield Violation("broken", "the soak", "no cycle succeeded")
+    for whom in ("trainer", "supervisor"):
+        if not done[whom] + done["both"]:
+            yield Violation("broken", "the soak", f"no {whom} was struck")
 
 
 def _report(seed: int, people: People, striker: Striker, found: list[Violation]) -> int:
@@ -224,6 +238,7 @@ def _report(seed: int, people: People, striker: Striker, found: list[Violation])
 
     ends = Counter(Cycle.objects.values_list("state", flat=True))
     attempts = sum(Cycle.objects.values_list("attempt", flat=True))
+    found = [*untested(ends, striker.done), *found]
     for violation in found:
         print(violation)
     print(f"faults: {_counts(striker.done)}; spared {striker.spared}")

@@ -174,7 +174,7 @@ def test_a_deploy_gives_the_cycle_back_uncharged(lab: Lab, database_url: str, lo
         supervisor.terminate()
         assert supervisor.wait(30) == 0
     now = Cycle.objects.get(pk=cycle.pk)
-    assert (now.state, now.attempt, now.max_attempts) == (State.QUEUED, 1, 6), log.read_text()
+    assert (now.state, now.attempt, now.max_attempts) == (State.QUEUED, 0, 5), log.read_text()
     assert now.transitions.latest("id").reason == "worker_stopping"
     with process(*SHIFT, database_url=database_url, log=log):
         check_history(finished(cycle))

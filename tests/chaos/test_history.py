@@ -22,6 +22,7 @@ from webapp.core.store import store_path
 from webapp.cycles.choices import State
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle, Transition
+from webapp.cycles.steering import cycle_pause, cycle_resume
 from webapp.cycles.transitions import transition
 from webapp.live.frames import frame_write
 from webapp.live.models import Frame
@@ -37,7 +38,8 @@ PID = 41
 
 @pytest.fixture
 def sound(db: None, tmp_path: Path) -> tuple[Cycle, Logged]:
-    """A wake that lost its worker at step 4, went on from step 3 and ended well, and the log of it."""
+    """A wake that was paused while it waited, lost its worker at step 4, went on from step 3 and ended well,
+    and the log of it."""
     lab = Lab.make()
     cycle = lab.wake(0)
     log: Logged = []
@@ -46,6 +48,9 @@ def sound(db: None, tmp_path: Path) -> tuple[Cycle, Logged]:
         log.append(Operation(what, pid, float(len(log)), {"cycle": str(cycle.pk), **facts}))
 
     note("acknowledged", verb="cycle_start", state="queued")
+    for request in (cycle_pause, cycle_resume):
+        answer = request(actor=lab.alice, cycle=cycle)
+        note("acknowledged", verb=request.__name__, state=answer.state)
     note_steps = {1: [1, 2, 3, 4], 3: [4, 5, 6]}
     for epoch, steps in note_steps.items():
         claimed = claim(worker=worker())
@@ -241,6 +246,18 @@ BREAKS: dict[str, tuple[Callable[[Cycle, Logged], object], str, str]] = {
         "broken",
         "where it never was",
     ),
+    "a pause that ended by itself": (
+        lambda _, log: log.remove(next(op for op in log if op.facts.get("verb") == "cycle_resume")),
+        "broken",
+        "resumed 1 times, asked 0 times",
+    ),
+    "a resume that was promised": (
+        lambda c, log: log.append(
+            Operation("acknowledged", 1, 99, of(c) | {"verb": "cycle_resume", "state": "queued"})
+        ),
+        "broken",
+        "resumed 1 times, asked 2 times",
+    ),
     "a start that was promised": (
         lambda c, log: log.append(
             Operation(
@@ -272,3 +289,17 @@ def test_logs_are_read_as_they_grow(tmp_path: Path) -> None:
     log("frame", cycle="c", epoch=1, seq=2)
     (frame,) = reader.news()
     assert (frame.cycle, frame.epoch, frame.facts["seq"]) == ("c", 1, 2)
+
+
+def test_a_line_that_is_still_being_written_is_read_once_it_is_whole(tmp_path: Path) -> None:
+    line, reader = b'{"what": "claimed", "pid": 1, "monotonic": 2.0, "epoch": 3}\n', Reader(tmp_path)
+    with (tmp_path / "1.jsonl").open("ab", buffering=0) as file:
+        for part in (line[:5], line[5:20]):
+            file.write(part)
+            assert reader.news() == []
+        file.write(line[20:] + line[:9])
+        assert [op.epoch for op in reader.news()] == [3]
+        file.write(line[9:12])
+        assert reader.news() == []
+        file.write(line[12:])
+        assert [op.epoch for op in reader.news()] == [3]

@@ -39,6 +39,7 @@ def test_how_an_attempt_ended() -> None:
     assert ending(STOPPED, stopped, stopping=True) == ("stopping", "")
     assert ending(STOPPED, stopped, pausing=True) == ("paused", "")
     assert ending(STOPPED, stopped, extending=True) == ("extended", "")
+    assert ending(-9, extending=True) == ("infra", "cycle.extended"), "it did not stop in time"
     assert ending(STOPPED, stopped, pausing=True, stopping=True) == ("stopping", "")
 
 
@@ -124,7 +125,7 @@ def test_a_full_disk_blocks_with_its_sentence_and_costs_nothing(lab: Lab) -> Non
     mine = running(lab)
     blocked = settle(mine, mine.epoch, Ending("room", "cycle.disk_full", "The worker's disk is full."))
     assert (blocked.state, blocked.error_code) == (State.BLOCKED, "cycle.disk_full")
-    assert blocked.max_attempts == mine.max_attempts + 1
+    assert (blocked.attempt, blocked.max_attempts) == (0, mine.max_attempts)
     steps = mine.transitions.order_by("id").values_list("from_state", "to_state")
     assert list(steps)[-2:] == [(State.RUNNING, State.QUEUED), (State.QUEUED, State.BLOCKED)]
 

@@ -42,7 +42,7 @@ def test_a_quota_that_is_full_at_the_end_costs_nothing_but_time(
     quota(lab, blocked.store_bytes)
     assert cycles_recheck() == 1
     done = run_next()
-    assert (done.state, done.error_code, done.attempt) == (State.SUCCEEDED, "", 2)
+    assert (done.state, done.error_code, done.attempt) == (State.SUCCEEDED, "", 1)
     assert Checkpoint.objects.get().cycle == done
     words = Transition.objects.filter(cycle=done).values_list("to_state", flat=True)
     assert list(words) == [

@@ -11,12 +11,13 @@ import pytest
 from tests.chaos.test_crashes import check_history
 from tests.support.jobs import Lab, eventually, worker
 from tests.support.processes import at_step, gone, trainer_of
-from tests.workers.conftest import trainer_log
+from tests.workers.conftest import Run, trainer_log
 from webapp.checkpoints.models import Checkpoint
 from webapp.cycles.choices import State
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle
 from webapp.cycles.steering import cycle_extend, cycle_pause, cycle_resume
+from webapp.live.history import points_between
 from webapp.live.models import Frame
 from workers.devices import Device
 from workers.lease import boottime
@@ -24,6 +25,8 @@ from workers.supervisor import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from workers.outcome import Ending
 
 pytestmark = pytest.mark.timeout(180)
 RECIPE = {"epochs": 12, "snapshot_every_steps": 150, "snapshot_every_s": 0}
@@ -91,6 +94,25 @@ def test_paused_and_resumed_it_ends_in_the_bits_of_the_unbroken_run(lab: Lab, sh
     assert told[0] >= 200, "it went on from the snapshot of its pause, not from an older one"
 
 
+def test_an_extension_after_the_last_step_is_taken_back_and_told(
+    lab: Lab, run_next: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cycle = lab.wake(0, epochs=1)
+    trained = Attempt._train
+
+    def train(self: Attempt, again: bool) -> Ending:
+        ending = trained(self, again)
+        Cycle.objects.filter(pk=cycle.pk).update(stage="learning")
+        cycle_extend(actor=lab.alice, cycle=cycle, share=0.5)
+        return ending
+
+    monkeypatch.setattr(Attempt, "_train", train)
+    done = run_next()
+    assert (done.state, done.extended) == (State.SUCCEEDED, 0)
+    told = [event for frame in Frame.objects.filter(cycle=cycle) for event in frame.payload.get("events", [])]
+    assert any("came after the last step" in event.get("message", "") for event in told)
+
+
 def test_extended_while_it_runs_it_goes_on_at_once_on_the_same_worker(lab: Lab, shift: Shift) -> None:
     cycle = lab.wake(0, **RECIPE)
     planned = at_step(cycle, 100).total_steps
@@ -104,3 +126,11 @@ def test_extended_while_it_runs_it_goes_on_at_once_on_the_same_worker(lab: Lab, 
             steps = [step for step in steps if step <= frame.payload["resume_step"]]
         steps += json.loads(frame.points)["step"] if frame.points else []
     assert steps == list(range(1, done.total_steps + 1))
+    flushes = [
+        f.payload["flush"]
+        for f in Frame.objects.filter(cycle=cycle, kind="data").order_by("seq")
+        if "flush" in f.payload
+    ]
+    assert flushes == list(range(1, len(flushes) + 1)), "one stream: a retry takes no frame for another"
+    told = points_between(cycle.pk, 1, done.total_steps)["points"]["key"]
+    assert told == list(range(1, done.total_steps + 1)), "and history has no hole"

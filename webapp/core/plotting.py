@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+# Below the normal numbers powers of ten are no longer exact; no chart is of such things.
+_LEAST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
     rough = (high - low) / max(1, count)
+    if rough < _LEAST:
+        return [low]
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(s * magnitude for s in _STEPS if s * magnitude >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)

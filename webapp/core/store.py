@@ -118,8 +118,8 @@ def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
 
 def promised_to_cycles(workspace: Workspace | None = None) -> int:
     """What cycles may still publish, in bytes; None: those of all workspaces. Nothing is promised to one that
-    is blocked: it asks again before it goes on."""
-    coming = Cycle.objects.filter(state__in=UNFINISHED - {State.BLOCKED}, store_bytes__gt=0)
+    is blocked or paused: the tick looks again when it goes on."""
+    coming = Cycle.objects.filter(state__in=UNFINISHED - {State.BLOCKED, State.PAUSED}, store_bytes__gt=0)
     if workspace is not None:
         coming = coming.filter(project__workspace=workspace)
     return int(coming.aggregate(total=Sum("store_bytes"))["total"] or 0)

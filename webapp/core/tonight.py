@@ -11,6 +11,7 @@ from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
 from webapp.cycles.gains import gains_of
 from webapp.cycles.held import with_held
 from webapp.cycles.models import Cycle
+from webapp.cycles.waiting import with_blocker
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.schedules.models import Schedule
@@ -79,7 +80,7 @@ def tonight(user: User | AnonymousUser) -> dict[str, Any]:
         .select_related("project")
         .order_by("next_fire_at")[:NEXT_SHOWN]
     )
-    open_cycles = list(with_held(cycles_open(user))[:RUNNING_SHOWN])
+    open_cycles = list(with_blocker(with_held(cycles_open(user)))[:RUNNING_SHOWN])
     return {
         "open_cycles": open_cycles,
         "schedules": list(schedules),

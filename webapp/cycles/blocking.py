@@ -41,7 +41,7 @@ def cycle_block(*, cycle_id: UUID, code: str, message: str, epoch: int | None = 
     if state is None:
         raise StateChanged("")
     if state in _HELD:
-        release(cycle_id=cycle_id, epoch=epoch, reason=code, free=True)
+        release(cycle_id=cycle_id, epoch=epoch, reason=code, refund=True)
     return transition(
         cycle_id,
         to=State.BLOCKED,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.db.models.functions import Least, Now
+from django.db.models.functions import Greatest, Least, Now
 
 from webapp.cycles.choices import ACTIVE, State
 from webapp.cycles.models import Cycle
@@ -131,22 +131,33 @@ def look(*, cycle_id: UUID, epoch: int) -> Renewal:
     return Renewal(*found)
 
 
-def release(*, cycle_id: UUID, epoch: int | None, reason: str, free: bool, **fields: Any) -> Cycle:
+def release(
+    *,
+    cycle_id: UUID,
+    epoch: int | None,
+    reason: str,
+    free: bool = False,
+    refund: bool = False,
+    **fields: Any,
+) -> Cycle:
     """Put an interrupted cycle back into the queue, where it keeps its old place.
 
     Args:
         cycle_id: which cycle.
         epoch: the holder's; None for the reaper, which has the row locked.
         reason: a stable word for the record: worker_lost, worker_stopping, trainer_died ...
-        free: the attempt is not the cycle's fault and is given back, up to FREE_ATTEMPTS times.
+        free: the attempt is not the cycle's fault; it may have another, up to FREE_ATTEMPTS times.
+        refund: the attempt was cut short on purpose (a deploy, a full disk) and does not count at all.
         **fields: other columns of the row to set with it.
 
     Raises:
         LeaseLost, StateChanged: it is not the caller's any more.
     """
-    more: dict[str, Any] = (
-        {"max_attempts": Least(F("max_attempts") + 1, CHARGED_ATTEMPTS + FREE_ATTEMPTS)} if free else {}
-    )
+    more: dict[str, Any] = {}
+    if free:
+        more["max_attempts"] = Least(F("max_attempts") + 1, CHARGED_ATTEMPTS + FREE_ATTEMPTS)
+    if refund:
+        more["attempt"] = Greatest(F("attempt") - 1, 0)
     return transition(
         cycle_id,
         to=State.QUEUED,

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 # Stable words of the record that a page shows in a sentence.
-WORDS: Final = {"window_closed": _("its window is over; it goes on at the schedule's next time")}
+WORDS: Final = {
+    "window_closed": _("its window is over; it goes on at the schedule's next time"),
+    "wished": _("somebody had asked for it, and the result could not be published before"),
+}
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 

@@ -19,7 +19,7 @@ from webapp.accounts.models import Workspace
 from webapp.core.doorbell import ring_night
 from webapp.core.store import RESERVE_BYTES, disk_free, room_left
 from webapp.cycles import room
-from webapp.cycles.choices import UNFINISHED, State
+from webapp.cycles.choices import ACTIVE, UNFINISHED, State
 from webapp.cycles.models import Cycle, Transition
 from webapp.cycles.transitions import StateChanged, transition
 from webapp.fleet.models import Worker
@@ -51,17 +51,24 @@ def cycles_recheck() -> int:
 
 
 def _let_go(alive: list[Worker]) -> int:
+    # What runs was promised its place; what waits may be waiting for the very cycle that is looked at.
+    running = Cycle.objects.filter(state__in=ACTIVE).aggregate(total=Sum("store_bytes"))["total"] or 0
+    free = disk_free() - int(running)
     gone: dict[str, Callable[[Cycle], str]] = {
-        _NO_ROOM: _disk_again,
-        "store.disk_full": lambda cycle: _patiently(cycle, _disk_again(cycle)),
+        _NO_ROOM: lambda cycle: _disk_again(cycle, free),
+        "store.disk_full": lambda cycle: _patiently(cycle, _disk_again(cycle, free)),
         "cycle.disk_full": lambda cycle: _patiently(cycle, _work_disk_again(cycle)),
         _NO_DEVICE: lambda cycle: _device_again(cycle, alive),
     }
     blocked = Cycle.objects.filter(state=State.BLOCKED, error_code__in=gone)
     done = 0
-    for cycle in blocked.select_related("project").order_by("queued_at", "number"):
-        if reason := gone[cycle.error_code](cycle):
-            done += _queue_again(cycle, reason)
+    for cycle in blocked.select_related("project").order_by("queued_at", "number").iterator():
+        reason = gone[cycle.error_code](cycle)
+        if reason and _queue_again(cycle, reason):
+            done += 1
+            free -= _store_need(cycle)
+        if done >= AT_ONCE:
+            break
     return done
 
 
@@ -69,7 +76,10 @@ def _queue_again(cycle: Cycle, reason: str) -> bool:
     """blocked -> queued, and its room is promised to it again, unless the quota has none."""
     with transaction.atomic():
         workspace = Workspace.objects.select_for_update(no_key=True).get(pk=cycle.project.workspace_id)
-        left = room_left(workspace)
+        # Those behind it on its project wait for it; the newest of them give way when it is too much.
+        later = Q(queued_at__gt=cycle.queued_at) | Q(queued_at=cycle.queued_at, number__gt=cycle.number)
+        behind = Cycle.objects.filter(later, project=cycle.project_id, state=State.QUEUED)
+        left = room_left(workspace) + int(behind.aggregate(total=Sum("store_bytes"))["total"] or 0)
         if cycle.store_bytes > left:
             if cycle.error_code != _NO_ROOM:  # the one reason is gone, there is another
                 told = room.quota_full(cycle.store_bytes, left, workspace)
@@ -91,8 +101,10 @@ def _queue_again(cycle: Cycle, reason: str) -> bool:
     return True
 
 
-def _disk_again(cycle: Cycle) -> str:
-    return "disk_free" if room.store_free() >= _store_need(cycle) + RESERVE_BYTES else ""
+def _disk_again(cycle: Cycle, free: int) -> str:
+    if free < cycle.store_bytes + RESERVE_BYTES:
+        return ""  # without a walk through its folder
+    return "disk_free" if free >= _store_need(cycle) + RESERVE_BYTES else ""
 
 
 def _work_disk_again(cycle: Cycle) -> str:
@@ -168,7 +180,7 @@ def _over_quota() -> list[UUID]:
     quota = {pk: limit - (held or 0) for pk, limit, held in stored}
     promised = (
         Cycle.objects.filter(project__workspace__in=quota)
-        .filter(state__in=UNFINISHED - {State.BLOCKED})
+        .filter(state__in=UNFINISHED - {State.BLOCKED, State.PAUSED})
         .values_list("project__workspace")
         .annotate(total=Sum("store_bytes"))
     )

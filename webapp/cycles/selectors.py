@@ -13,7 +13,7 @@ from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State
 from webapp.cycles.held import held_of, with_held
 from webapp.cycles.models import Cycle
 from webapp.cycles.steering import extendable
-from webapp.cycles.waiting import waiting_reason
+from webapp.cycles.waiting import waiting_reason, with_blocker
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def queue_position(cycle: Cycle) -> int | None:
 def cycle_state(cycle: Cycle) -> dict[str, Any]:
     """How the cycle stands now, read afresh: the one JSON shape of the API and of the socket's hello.
 
-    `waiting` ({"code", "message"}) says why no live worker can take it, `held` ({"since", "by", "reason"})
+    `waiting` ({"code", "message"}) says why no live worker takes it, `held` ({"since", "by", "reason"})
     since when it pauses or is blocked, and by whom; `extended` is the share of its plan that it got on top,
     `can_extend` whether it can get more. At most 4 queries.
     """
     rows = Cycle.objects.select_related("base__cycle__data__task", "worker", "result", "data__task")
-    now = with_held(rows.annotate(server_now=Now())).get(pk=cycle.pk)
+    now = with_blocker(with_held(rows.annotate(server_now=Now()))).get(pk=cycle.pk)
     tasks = list(
         Task.objects.filter(record_sets__cycles_as_probes=now).distinct().values_list("name", flat=True)
     )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 from django.utils.translation import gettext as _
 
 from webapp.core.store import in_words
-from webapp.cycles.choices import State
+from webapp.cycles.choices import Kind, State
+from webapp.cycles.models import Cycle
 from webapp.fleet.selectors import workers_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from webapp.cycles.models import Cycle
     from webapp.fleet.models import Worker
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
+
+# Of the same turns and before it, as `claim` orders them.
+_BEFORE: Final = Q(queued_at__lt=OuterRef("queued_at")) | Q(
+    queued_at=OuterRef("queued_at"), number__lt=OuterRef("number")
+)
 
 
 def device_kind(worker: Worker) -> str:
@@ -22,8 +31,29 @@ def device_kind(worker: Worker) -> str:
     return worker.device.partition(":")[0]
 
 
+def with_blocker(rows: Rows) -> Rows:
+    """The same rows with `blocker`, the blocked cycle that keeps their project's turn, in the same query."""
+    before = Cycle.objects.filter(
+        _BEFORE, state=State.BLOCKED, project=OuterRef("project"), protocol=OuterRef("protocol")
+    )
+    names = before.order_by("queued_at", "number").values(name=JSONObject(kind="kind", number="number"))
+    found: Rows = rows.annotate(blocker=Subquery(names[:1]))
+    return found
+
+
+def behind_blocked(title: str) -> dict[str, str]:
+    """What a cycle is told whose turn a blocked one keeps."""
+    words = _(
+        "%(title)s of this project comes first, and it is blocked. This one begins after it, or once that "
+        "one is paused or cancelled."
+    )
+    return _reason("project_blocked", words % {"title": title})
+
+
 def waiting_reason(cycle: Cycle, workers: Iterable[Worker] | None = None) -> dict[str, str] | None:
     """Why no live worker can take the cycle: {"code", "message"}; None when one can, or it does not wait.
+
+    That a blocked cycle is before it is known of rows that `with_blocker` read.
 
     Args:
         workers: those alive, when they are at hand; else one query.
@@ -74,6 +104,8 @@ def waiting_reason(cycle: Cycle, workers: Iterable[Worker] | None = None) -> dic
     if all(worker.problem_code for worker in ready):
         words = _("The worker %(name)s could take it, but it has a problem: %(problem)s")
         return _reason("worker_problem", words % {"name": ready[0].name, "problem": ready[0].problem})
+    if blocker := getattr(cycle, "blocker", None):
+        return behind_blocked(f"{Kind(blocker['kind']).label} {blocker['number']}")
     return None
 
 

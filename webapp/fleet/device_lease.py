@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -46,9 +47,15 @@ class DeviceHolder:
     on_taking: Callable[[int], object]
     holder: UUID = field(default_factory=uuid4)
     _told: str = ""
+    # Two threads ask; the second must not use the device while the first still clears it.
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def hold(self) -> bool:
         """Take the device or go on holding it; False while somebody else has it."""
+        with self._turn:
+            return self._held()
+
+    def _held(self) -> bool:
         before = DeviceLease.objects.filter(key=self.key).first()
         mine = before is not None and before.holder == self.holder
         here = before is not None and before.host == machine()

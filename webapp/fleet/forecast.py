@@ -65,6 +65,8 @@ _COLUMNS: Final = (
     "id", "project_id", "number", "kind", "state", "attempt", "progress", "device", "memory_bytes",
     "protocol", "queued_at", "started_at", "lease_expires_at", "worker_id",
 )  # fmt: skip
+# A project's cycles of one protocol: within it, they are taken in order.
+Turns = tuple["UUID", int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ class Outlook:
     """The fleet and its queue at one moment, and what is to be expected of them.
 
     `workers` are all that have a row, `held` the cycles that workers hold, `waiting` counts the line, `queue`
-    is the first DEPTH of it, in order. `left` says of a held cycle how much longer it runs, `expected` of a
-    waiting one when it begins; what is not in them is not known.
+    is the first DEPTH of it, in order; `blocked` is the oldest blocked cycle of each project and protocol:
+    nothing behind it begins before it does. `left` says of a held cycle how much longer it runs, `expected`
+    of a waiting one when it begins; what is not in them is not known.
     """
 
     now: datetime
@@ -98,6 +101,7 @@ class Outlook:
     held: list[Entry]
     waiting: int
     queue: list[Entry]
+    blocked: dict[Turns, Entry]
     left: dict[UUID, Length]
     expected: dict[Hashable, Expected]
 
@@ -115,7 +119,7 @@ def hand_of(worker: Worker) -> Hand:
 
 
 def outlook() -> Outlook:
-    """Look ahead. Six queries, however many workers and cycles there are."""
+    """Look ahead. Seven queries, however many workers and cycles there are."""
     with connection.cursor() as cursor:
         cursor.execute(_NOW)
         now, waiting = cursor.fetchone()
@@ -124,18 +128,26 @@ def outlook() -> Outlook:
     line = Cycle.objects.filter(state=State.QUEUED, queued_at__isnull=False)
     first = line.order_by("queued_at", "number", "id").values_list(*_COLUMNS)[:DEPTH]
     queue = [Entry(*row) for row in first]
+    blocked = _oldest_blocked()
     durations = durations_of((entry.project, entry.kind) for entry in (*held, *queue))
     left = {entry.id: length for entry in held if (length := _left(entry, now, durations)) is not None}
-    expected = _expect(now, workers, held, queue, left, durations)
-    return Outlook(now, workers, held, waiting, queue, left, expected)
+    expected = _expect(now, workers, held, queue, blocked, left, durations)
+    return Outlook(now, workers, held, waiting, queue, blocked, left, expected)
 
 
 def expected_start(cycle: Cycle) -> Expected | None:
     """When a waiting cycle begins, within which bounds; None: it does not wait, or nobody can say.
 
-    Six queries. `expected_words` writes it.
+    Seven queries. `expected_words` writes it.
     """
     return outlook().expected.get(cycle.pk) if cycle.state == State.QUEUED else None
+
+
+def _oldest_blocked() -> dict[Turns, Entry]:
+    turns = ("project_id", "protocol")
+    rows = Cycle.objects.filter(state=State.BLOCKED, queued_at__isnull=False)
+    oldest = rows.order_by(*turns, "queued_at", "number").distinct(*turns).values_list(*_COLUMNS)
+    return {(entry.project, entry.protocol): entry for entry in (Entry(*row) for row in oldest)}
 
 
 def _left(entry: Entry, now: datetime, durations: Durations) -> Length | None:
@@ -154,6 +166,7 @@ def _expect(
     workers: Sequence[Worker],
     held: Sequence[Entry],
     queue: Sequence[Entry],
+    blocked: Mapping[Turns, Entry],
     left: Mapping[UUID, Length],
     durations: Durations,
 ) -> dict[Hashable, Expected]:
@@ -172,6 +185,7 @@ def _expect(
     jobs = [
         (entry, left.get(entry.id) or durations.of(entry.project, entry.kind) or UNKNOWN)
         for entry in sorted((*again, *queue), key=lambda entry: entry.place)
+        if not _behind(blocked.get((entry.project, entry.protocol)), entry)
     ]
 
     def play(end: str) -> Mapping[Hashable, float]:
@@ -183,6 +197,11 @@ def _expect(
         return {key: start.at for key, start in starts.items()}
 
     return _between(now, play("low"), play("high"), (entry.id for entry in queue))
+
+
+def _behind(blocked: Entry | None, entry: Entry) -> bool:
+    """Whether the blocked cycle of the same turns keeps this one waiting, for nobody knows how long."""
+    return blocked is not None and blocked.place < entry.place
 
 
 def _given_up(entry: Entry, now: datetime) -> Length:

@@ -117,7 +117,7 @@ class Fleet:
 
 
 def fleet_of(user: User | AnonymousUser, *, page: int | str = 1) -> Fleet:
-    """What a person sees of the fleet. Ten queries, however many workers and cycles there are."""
+    """What a person sees of the fleet. Eleven queries, however many workers and cycles there are."""
     return fleet_seen(Cycle.objects.visible_to(user), page=page)
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.cycles.choices import State
-from webapp.cycles.waiting import waiting_reason
+from webapp.cycles.waiting import behind_blocked, waiting_reason
 from webapp.fleet.forecast import hand_of
 from webapp.fleet.selectors import takes_cycles
 from webapp.fleet.simulation import Asks
@@ -51,7 +51,17 @@ class Reasons:
             return Reason(cycle.error_code or "cycle.blocked", words, stuck=True)
         if stuck := waiting_reason(cycle, self._alive):
             return Reason(stuck["code"], stuck["message"], stuck=True)
-        return self._project(cycle) or self._line(cycle)
+        return self._blocked(cycle) or self._project(cycle) or self._line(cycle)
+
+    def _blocked(self, cycle: Cycle) -> Reason | None:
+        """As the claim has it: a blocked cycle keeps its project's turn."""
+        first = self._outlook.blocked.get((cycle.project_id, cycle.protocol))
+        if first is None or cycle.queued_at is None or first.queued_at is None:
+            return None
+        if (first.queued_at, first.number) > (cycle.queued_at, cycle.number):
+            return None
+        told = behind_blocked(first.title)
+        return Reason(told["code"], told["message"], stuck=True)
 
     def _project(self, cycle: Cycle) -> Reason | None:
         if running := self._running.get(cycle.project_id):

@@ -17,6 +17,7 @@ from webapp.cycles.gains import gains_of
 from webapp.cycles.held import with_held
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import retention_matrix
+from webapp.cycles.waiting import with_blocker
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.life import SHOWN, life_of
 from webapp.projects.selectors import holdings, line_nodes, line_of, matrix_view, standing_of_line
@@ -153,7 +154,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
     )
     page = NumberedPaginator(project).get_page(page_number)
     unfinished = list(
-        with_held(Cycle.objects.filter(project=project, state__in=UNFINISHED))
+        with_blocker(with_held(Cycle.objects.filter(project=project, state__in=UNFINISHED)))
         .select_related("base", "worker", "data__task")
         .order_by("number")
     )

@@ -24,6 +24,7 @@ def test_ticks_are_round() -> None:
     assert ticks(0, 1, 5) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert ticks(3, 97, 4) == [25, 50, 75]
     assert ticks(2, 2) == [2]
+    assert ticks(0, 5e-324, 1) == [0]
 
 
 def test_a_scale_turns_values_into_coordinates() -> None:

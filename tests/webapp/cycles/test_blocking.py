@@ -67,7 +67,7 @@ def test_a_running_cycle_is_released_and_put_aside_at_once(lab: Lab) -> None:
     assert (blocked.state, blocked.worker, blocked.lease_expires_at) == (State.BLOCKED, None, None)
     assert (blocked.error_code, blocked.error_message) == ("cycle.disk_full", "The disk is full.")
     assert blocked.epoch == mine.epoch + 1
-    assert blocked.max_attempts == mine.max_attempts + 1  # the attempt was not its fault
+    assert (blocked.attempt, blocked.max_attempts) == (0, mine.max_attempts)  # it was not its fault
     assert reasons(mine)[-2:] == [("queued", "cycle.disk_full"), ("blocked", "cycle.disk_full")]
     assert AuditEntry.objects.get(verb="cycle_blocked").object_id == mine.pk
     assert claim(worker=worker()) is None
@@ -198,10 +198,16 @@ def test_coming_back_from_a_pause_promises_nothing_twice(lab: Lab, disk: dict[st
     ready_to_sleep(lab)
     first = start(lab)
     cycle_block(cycle_id=first.pk, code="cycle.no_room", message="No room.")
-    cycle_pause(actor=lab.alice, cycle=first)  # a paused cycle holds its place
-    quota(lab, 0)
+    cycle_pause(actor=lab.alice, cycle=first)  # a paused cycle holds no place, it may never go on
+    quota(lab, first.store_bytes)
     cycle_resume(actor=lab.alice, cycle=first)
     assert cycles_recheck() == 0
+    assert now(first)[0] == State.QUEUED
+    cycle_pause(actor=lab.alice, cycle=first)
+    quota(lab, 0)
+    cycle_resume(actor=lab.alice, cycle=first)
+    assert cycles_recheck() == 1
+    assert now(first)[:2] == (State.BLOCKED, "cycle.no_room")
 
 
 def test_a_reason_that_is_gone_may_leave_another(lab: Lab, disk: dict[str, int]) -> None:

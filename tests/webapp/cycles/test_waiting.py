@@ -9,11 +9,15 @@ import pytest
 from django.utils import timezone
 
 from tests.support.jobs import Lab, worker
+from tests.webapp.conftest import logged_in
+from tests.webapp.cycles.test_services import ready_to_sleep
+from webapp.cycles.blocking import cycle_block
 from webapp.cycles.choices import State
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import cycle_state
-from webapp.cycles.steering import cycle_pause
+from webapp.cycles.services import cycle_start
+from webapp.cycles.steering import cycle_cancel, cycle_pause
 from webapp.cycles.waiting import waiting_reason
 from webapp.fleet.models import Worker
 
@@ -98,3 +102,23 @@ def test_what_does_not_wait_has_no_reason_and_the_state_carries_it(lab: Lab) -> 
         None,
         None,
     )
+
+
+def test_behind_a_blocked_one_the_state_says_so(lab: Lab, django_assert_max_num_queries: Any) -> None:
+    """A live worker could take it, and does not: the turn is that of the blocked one."""
+    ready_to_sleep(lab)
+    first, blocked, behind = (
+        cycle_start(actor=lab.alice, project=lab.project, kind="sleep", recipe={}) for _ in range(3)
+    )
+    other = lab.another_project("other").wake()
+    there()
+    cycle_block(cycle_id=blocked.pk, code="cycle.no_room", message="The disk has no room.")
+    with django_assert_max_num_queries(4):
+        told = cycle_state(behind)["waiting"]
+    assert told["code"] == "cycle.project_blocked"
+    assert told["message"].startswith(f"{blocked} of this project comes first, and it is blocked.")
+    assert [cycle_state(cycle)["waiting"] for cycle in (first, blocked, other)] == [None, None, None]
+    for path in ("/", f"/projects/{lab.project.pk}/", f"/cycles/{behind.pk}/"):
+        assert told["message"] in logged_in(lab.alice).get(path).content.decode(), path
+    cycle_cancel(actor=lab.alice, cycle=blocked)
+    assert cycle_state(behind)["waiting"] is None

@@ -11,8 +11,10 @@ from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fix
 
 from tests.webapp import rows
 from tests.webapp.fleet.test_durations import ended
+from webapp.cycles.blocking import cycle_block
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle
+from webapp.cycles.steering import cycle_pause
 from webapp.fleet.forecast import expected_start, outlook
 from webapp.fleet.models import Worker
 from webapp.fleet.waiting import Reason, Reasons
@@ -72,6 +74,40 @@ def test_the_second_waits_for_the_first_of_its_project(projects: list[Project]) 
     assert seconds(first) == (0, POLL)
     assert seconds(second) == (100, 100 + POLL)
     assert why(second) == Reason("cycle.project_waits", f"{first} of this project comes first.")
+
+
+def test_behind_a_blocked_one_nothing_is_promised(projects: list[Project]) -> None:
+    before, blocked, behind = (waits(projects[0], minutes) for minutes in (0, 1, 2))
+    other = waits(projects[1], 3)
+    cycle_block(cycle_id=blocked.pk, code="cycle.no_room", message="No room.")
+    worker = rows.worker("a")
+    assert seconds(before) == (0, POLL)
+    assert seconds(behind) is None
+    reason = why(behind)
+    assert (reason.code, reason.stuck) == ("cycle.project_blocked", True)
+    assert reason.message.startswith(f"{blocked} of this project comes first, and it is blocked.")
+    assert why(before).code == "cycle.next"
+    # The claim agrees: what is before it and what is of another project is taken, and then nothing is.
+    for wanted in (before, other):
+        taken = claim(worker=worker)
+        assert taken == wanted
+        Cycle.objects.filter(pk=wanted.pk).update(worker=None, state="cancelling")
+        Cycle.objects.filter(pk=wanted.pk).update(state="cancelled")
+    assert claim(worker=worker) is None
+    Cycle.objects.filter(pk=blocked.pk).update(state="queued")
+    assert why(behind).code == "cycle.project_waits"
+    cycle_pause(actor=None, cycle=blocked)
+    assert (seconds(behind), why(behind).code) == ((0, POLL), "cycle.next")
+
+
+def test_a_blocked_one_of_another_version_keeps_no_turn(projects: list[Project]) -> None:
+    blocked, newer = waits(projects[0], 0), waits(projects[0], 1)
+    cycle_block(cycle_id=blocked.pk, code="cycle.no_room", message="No room.")
+    rows.worker("a")
+    for row in (Cycle.objects.filter(pk=newer.pk), Worker.objects):
+        row.update(protocol=7)
+    newer.refresh_from_db()
+    assert (seconds(newer), why(newer).code) == ((0, POLL), "cycle.next")
 
 
 def test_a_project_that_runs_is_waited_for(projects: list[Project]) -> None:
@@ -152,6 +188,8 @@ def test_who_is_foretold_to_be_next_is_who_is_claimed(projects: list[Project]) -
             memory_bytes=(0, 16, 4)[number % 3],
         )  # fmt: skip
     Cycle.objects.filter(number__lte=2).update(queued_at=moment - timedelta(hours=2))
+    blocked = Cycle.objects.filter(project=projects[1]).order_by("queued_at", "number")[1]
+    cycle_block(cycle_id=blocked.pk, code="cycle.no_room", message="No room.")
     taken = []
     while foretold := {key for key, start in outlook().expected.items() if start.high <= POLL}:
         found = {cycle.pk for worker in workers if (cycle := claim(worker=worker))}
@@ -160,6 +198,7 @@ def test_who_is_foretold_to_be_next_is_who_is_claimed(projects: list[Project]) -
         Cycle.objects.filter(pk__in=found).update(worker=None, state="cancelling")
         Cycle.objects.filter(pk__in=found).update(state="cancelled")
     assert len(taken) > 6
+    assert Cycle.objects.filter(project=projects[1], state="queued").count() == 2, "behind the blocked one"
 
 
 def test_it_asks_the_database_as_often_for_many(
@@ -169,5 +208,5 @@ def test_it_asks_the_database_as_often_for_many(
         for number in range(amount):
             waits(projects[number % 3], number)
             rows.worker(f"{amount} {number}")
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             outlook()

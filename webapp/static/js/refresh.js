@@ -12,11 +12,34 @@ function busy(piece) {
   if (active instanceof HTMLElement && piece.contains(active) && active.matches("input, select, textarea, summary")) {
     return true;
   }
-  return piece.querySelector("dialog[open], details[open]") !== null;
+  // A press that spans the exchange would be lost.
+  return piece.querySelector("dialog[open], details[open], :active") !== null;
 }
 
-/** The text that was served, before scripts localised its moments. @type {Map<string, string>} */
+/**
+ * What a piece says, without what differs from one answer to the next though nothing happened: a row that follows the
+ * stream knows more than its number says, a form's token is masked anew each time, and a script writes the moments.
+ * @param {Element} piece
+ */
+function said(piece) {
+  return piece.outerHTML
+    .replace(/ data-seq="\d+"/g, "")
+    .replace(/(csrfmiddlewaretoken" value=")[^"]*/g, "$1")
+    .replace(/(<time datetime="[^"]*" data-when="\w+")[^>]*>[^<]*/g, "$1>");
+}
+
+/** What the server said last of each piece. @type {Map<string, string>} */
 const served = new Map();
+for (const piece of document.querySelectorAll("[data-refresh]")) served.set(piece.id, said(piece));
+
+/** What a link or a button is there for, by which it is found again. @param {Element|null} element */
+function purpose(element) {
+  if (element instanceof HTMLAnchorElement) return ["a", element.getAttribute("href")].join();
+  if (!(element instanceof HTMLButtonElement)) return "";
+  const { form, name, value, dataset } = element;
+  if (dataset.openDialog) return ["dialog", dataset.openDialog].join();
+  return form ? ["form", form.getAttribute("action"), name, value].join() : "";
+}
 
 /** @param {Element} old @param {Element} fresh */
 function exchange(old, fresh) {
@@ -26,7 +49,7 @@ function exchange(old, fresh) {
     return;
   }
   const active = document.activeElement;
-  const href = active instanceof HTMLAnchorElement && old.contains(active) ? active.getAttribute("href") : null;
+  const wanted = old.contains(active) ? purpose(active) : "";
   // The same number of progress bars: move their values, so that they glide.
   const bars = old.querySelectorAll("progress");
   const next = [...fresh.querySelectorAll("progress")].map((bar) => bar.value);
@@ -40,8 +63,8 @@ function exchange(old, fresh) {
       requestAnimationFrame(() => requestAnimationFrame(() => (bar.value = next[index])));
     });
   }
-  const again = href ? [...fresh.querySelectorAll("a")].find((a) => a.getAttribute("href") === href) : null;
-  again?.focus({ preventScroll: true });
+  const again = wanted ? [...fresh.querySelectorAll("a, button")].find((one) => purpose(one) === wanted) : null;
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true });
 }
 
 /** @returns {Promise<boolean>} whether the page shows what the server has now */
@@ -53,8 +76,7 @@ async function refresh() {
   for (const old of document.querySelectorAll("[data-refresh]")) {
     const fresh = page.getElementById(old.id);
     if (!fresh || busy(old)) continue;
-    // A row that follows the stream knows more than its number here says.
-    const text = fresh.outerHTML.replace(/ data-seq="\d+"/g, "");
+    const text = said(fresh);
     if (served.get(old.id) === text) continue;
     served.set(old.id, text);
     exchange(old, document.adoptNode(fresh));

@@ -403,6 +403,8 @@ const REASONS = {
   cancelled: _("Cancelled."),
   snapshot: _("Paused: the snapshot is written and the device is free."),
   window_closed: _("Its window is over: it pauses and goes on at the schedule's next time."),
+  wished: _("Paused, as somebody had asked: the result could not be published before."),
+  extended: _("It was ended to be extended. The cycle goes on from its last snapshot."),
   window_open: _("Its next window is open: it goes on."),
 };
 

@@ -52,7 +52,10 @@ export class Waiting {
       };
     }
     if (c.workers_alive === 0) return { title: _("No worker"), words: _("Nothing takes cycles at the moment. Start a worker on this machine, and the cycle begins by itself:"), command: true };
-    if (c.waiting) return { title: _("No worker can take it"), words: c.waiting.message };
+    if (c.waiting) {
+      const behind = c.waiting.code === "cycle.project_blocked";
+      return { title: behind ? _("Waiting for a blocked cycle") : _("No worker can take it"), words: c.waiting.message };
+    }
     const place = c.queue_position;
     return {
       title: place === 1 ? _("Waiting for a worker (next in line)")
