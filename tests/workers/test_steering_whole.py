@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from workers.outcome import Ending
 
 pytestmark = pytest.mark.timeout(180)
-RECIPE = {"epochs": 12, "snapshot_every_steps": 150, "snapshot_every_s": 0}
+# Long enough that a wish arrives in the middle, whatever else the machine does.
+RECIPE = {"epochs": 60, "snapshot_every_steps": 400, "snapshot_every_s": 0}
 
 
 class Shift:
