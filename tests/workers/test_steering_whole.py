@@ -133,5 +133,7 @@ def test_extended_while_it_runs_it_goes_on_at_once_on_the_same_worker(lab: Lab, 
         if "flush" in f.payload
     ]
     assert flushes == list(range(1, len(flushes) + 1)), "one stream: a retry takes no frame for another"
-    told = points_between(cycle.pk, 1, done.total_steps)["points"]["key"]
-    assert told == list(range(1, done.total_steps + 1)), "and history has no hole"
+    for low in range(1, done.total_steps, 1000):
+        high = min(low + 999, done.total_steps)
+        told = points_between(cycle.pk, low, high)["points"]["key"]
+        assert told == list(range(low, high + 1)), "and history has no hole"
