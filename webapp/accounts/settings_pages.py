@@ -21,6 +21,7 @@ from webapp.accounts.selectors import require_role, workspace_of
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.core.models import AuditEntry
 from webapp.core.undo import done
+from webapp.cycles.transitions import OWN_STEPS
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -150,11 +151,18 @@ def membership_remove(request: MemberRequest, membership_id: UUID) -> HttpRespon
 
 
 def settings_audit(request: MemberRequest) -> HttpResponse:
-    """The last entries of the workspace's audit log; for admins."""
+    """The last entries of the workspace's audit log; for admins.
+
+    Steps that cycles took by themselves are many, and shown when asked for: ?steps.
+    """
     workspace = workspace_of(request.user)
     require_role(request.user, workspace, Role.ADMIN)
-    entries = (
-        AuditEntry.objects.filter(workspace=workspace).select_related("actor").order_by("-id")[:AUDIT_SHOWN]
-    )
-    context = {"entries": entries, "me": abilities_of(request.user, workspace), "shown": AUDIT_SHOWN}
+    steps = "steps" in request.GET
+    rows = AuditEntry.objects.filter(workspace=workspace).select_related("actor").order_by("-id")
+    context = {
+        "entries": (rows if steps else rows.exclude(verb__in=OWN_STEPS))[:AUDIT_SHOWN],
+        "me": abilities_of(request.user, workspace),
+        "shown": AUDIT_SHOWN,
+        "steps": steps,
+    }
     return render(request, "accounts/audit.html", context)

@@ -43,6 +43,10 @@ _RECORD: Final = """
 """
 
 
+# What the audit log calls a step that nobody asked for: a worker or the clock took it.
+OWN_STEPS: Final = tuple(f"cycle_{state}" for state in State.values)
+
+
 class StateChanged(Conflict):
     """The cycle is not (or no longer) in a state from which this step is possible."""
 

@@ -9,12 +9,14 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import DjangoAssertNumQueries  # noqa: TC002  (a fixture's type)
 
+from tests.support.jobs import Lab, worker
 from tests.webapp.conftest import logged_in, member
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
 from webapp.accounts.services import invitation_create, owner_link_create
 from webapp.core import audit
 from webapp.core.models import AuditEntry
+from webapp.cycles.claim import claim
 
 WHO = {"email": "dan@example.org", "name": "Dan", "password": "a long night's rest", "timezone": "Asia/Tokyo"}
 
@@ -170,3 +172,20 @@ def test_the_pages_are_flat_in_rows(
         assert counts[0] == counts[1]
         AuditEntry.objects.all().delete()
         User.objects.exclude(pk=alice.pk).delete()
+
+
+def test_the_audit_log_shows_what_people_did_and_each_step_when_asked(lab: Lab, client: Client) -> None:
+    client.force_login(lab.alice)
+    lab.wake()
+    assert claim(worker=worker()) is not None
+    people = client.get("/settings/audit/").content.decode()
+    everything = client.get("/settings/audit/?steps").content.decode()
+    assert "cycle_start<" in people
+    assert "cycle_starting" not in people
+    assert "cycle_starting" in everything
+    assert "cycle_start<" in everything
+
+
+@pytest.fixture
+def lab(db: None) -> Lab:
+    return Lab.make()
