@@ -69,7 +69,14 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         from consolidation.formats.checkpoint import inspect_checkpoint
 
         return inspect_checkpoint(
-            path, family=request["family"], config=request["config"], out=out, filename=request["filename"]
+            path,
+            family=request["family"],
+            config=request["config"],
+            out=out,
+            filename=request["filename"],
+            # The file's own room was promised to it; whether there still is any, the parent says.
+            limit_bytes=max(limit, path.stat().st_size),
+            digest=False,
         )
     from consolidation.formats.records import convert_records
 

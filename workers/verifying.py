@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from consolidation.errors import NocturneInputError
 from consolidation.formats.checkpoint import inspect_checkpoint
 from consolidation.formats.records import recheck_records
+from webapp.core.checksums import file_crc32
 from webapp.core.faults import fault
 from webapp.core.store import file_sha256
 from webapp.cycles.publish import Found, Output, TaskScore
@@ -54,19 +55,21 @@ def _verify(cycle: Cycle, out: Path) -> Output:
         reasons=[str(reason) for reason in report.get("reasons") or []],
         before=_scores(body["proof"]["before"]),
         after=_scores(body["proof"]["after"]),
-        model=_model(out) if MODEL in files else None,
+        model=_model(cycle, out) if MODEL in files else None,
         memories=_memories(cycle, out) if MEMORIES in files else None,
         fisher=Found(out / FISHER, files[FISHER]) if FISHER in files else None,
     )
 
 
-def _model(out: Path) -> Found:
+def _model(cycle: Cycle, out: Path) -> Found:
     """Re-encoded like an upload: the store holds only what one function wrote, and equal weights once."""
     fresh = out.parent / MODEL
     fresh.unlink(missing_ok=True)
     info = inspect_checkpoint(out / MODEL, out=fresh)
     if info["non_finite"]:
         raise Unusable("the weights are not finite")
+    if cycle.base is not None and cycle.base.extras:
+        info["crc32"] = file_crc32(fresh)  # for the zip in which it goes home with its base's companions
     return Found(fresh, info)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.errors import shorten
 from consolidation.families.registry import (
@@ -16,12 +18,15 @@ from consolidation.families.registry import (
     is_counter,
     is_statistic,
 )
-from consolidation.formats import limits
-from consolidation.formats.dtypes import FLOATS, has_non_finite
+from consolidation.formats.dtypes import FLOATS, ITEM_BYTES, has_non_finite
+from consolidation.formats.open_weights import ensure_within, open_weights
 from consolidation.formats.output import DigestWriter, new_file
 from consolidation.formats.refusal import refuse
-from consolidation.formats.safetensors import Header, header_bytes, read_header
-from consolidation.formats.sniff import refuse_kind, sniff
+from consolidation.formats.region import Region
+from consolidation.formats.safetensors import check_name, header_bytes
+
+if TYPE_CHECKING:
+    from consolidation.formats.tensor_source import TensorShape, TensorSource
 
 FAMILY_KEY: Final = "nocturne.family"
 CONFIG_KEY: Final = "nocturne.config"
@@ -34,36 +39,83 @@ def inspect_checkpoint(
     config: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     filename: str | None = None,
+    limit_bytes: int = 2**62,
+    digest: bool = True,
 ) -> dict[str, Any]:
-    """Read, check and re-encode one safetensors checkpoint. What is stored is what this function wrote.
+    """Read, check and re-encode one checkpoint of any format. What is stored is what this function wrote.
 
-    The description is taken from the file's metadata; without any, from the tensors as far as they tell; what
-    the caller gives (the form) fills in and overrides single fields.
+    The description is taken from the file (its metadata, its config.json); without any, from the tensors as
+    far as they tell; what the caller gives (the form) fills in and overrides single fields.
 
     Args:
         path: the file as it came; only its content is believed.
         family: a name from the registry, or None to take it from the file.
         config: fields of the family's config.
-        out: where our copy goes; None only checks.
+        out: where our copy goes; None only checks. Companion files (config.json, tokenizer.json) go beside
+            it, all in one, under the same name with `.extras`.
         filename: the person's name for the file, for sentences.
+        limit_bytes: the most that our copy may take, and that unpacking may write.
+        digest: False where whoever gets the copy digests it anyway.
 
     Returns:
-        {"family", "config", "tensors": [{"name", "dtype", "shape"}], "parameters", "non_finite", "sha256",
-        "size"}; sha256 and size are those of our copy, or of the file itself without one.
+        {"format", "family", "config", "tensors": [{"name", "dtype", "shape"}], "parameters", "non_finite",
+        "extras": [{"name", "offset", "size"}], "notes", "sha256", "size"}; the last two are those of our
+        copy, whether it was written or not.
 
     Raises:
         NocturneInputError: with a documented code (`refusal.CODES`, and `checkpoint.*` of the families).
     """
-    path = Path(path)
-    kind = sniff(path)
-    if kind not in {"safetensors", "unknown"}:
-        raise refuse_kind(kind, wanted="a safetensors checkpoint", filename=filename or path.name)
-    header = read_header(path)
-    if not header.tensors:
-        raise refuse("checkpoint.no_tensors", "The file holds no tensor at all. Save the model's state_dict.")
-    spec, described = describe(header, family=family, config=config)
-    check_shapes(spec, described, header.shapes())
-    for name, entry in header.tensors.items():
+    path, target = Path(path), Path(out) if out is not None else None
+    with ExitStack() as stack:
+        spool = target or Path(stack.enter_context(TemporaryDirectory())) / "out"
+        source = open_weights(
+            Region.of(path), filename=filename or path.name, spool=spool, limit_bytes=limit_bytes, stack=stack
+        )
+        if not source.tensors:
+            raise refuse(
+                "checkpoint.no_tensors", "The file holds no tensor at all. Save the model's state_dict."
+            )
+        ensure_within(source, limit_bytes)
+        for name in source.tensors:
+            check_name(name)
+        spec, described = describe(source, family=family, config=config)
+        check_shapes(spec, described, source.shapes())
+        _check_numbers(source)
+        metadata = {
+            **source.metadata,
+            FAMILY_KEY: spec.name,
+            CONFIG_KEY: json.dumps(described, sort_keys=True),
+        }
+        if target is None:
+            written = DigestWriter(None, digest=digest)
+            non_finite, extras = _copy(source, metadata, written), _companions(source, None)
+        else:
+            with new_file(target, digest=digest) as written:
+                non_finite, extras = _copy(source, metadata, written), _companions(source, target)
+    return {
+        "format": source.format,
+        "family": spec.name,
+        "config": described,
+        "tensors": [
+            {"name": name, "dtype": entry.dtype, "shape": list(entry.shape)}
+            for name, entry in _ordered(source)
+        ],
+        "parameters": sum(e.elements for name, e in source.tensors.items() if not is_statistic(name)),
+        "non_finite": non_finite,
+        "extras": extras,
+        "notes": list(source.notes),
+        "sha256": written.sha256(),
+        "size": written.size,
+    }
+
+
+def extras_path(out: Path) -> Path:
+    """Where the companion files of the copy `out` are."""
+    return out.with_name(out.name + ".extras")
+
+
+def _check_numbers(source: TensorSource) -> None:
+    for name, entry in source.tensors.items():
         if is_counter(name) and entry.dtype == "I64" and entry.shape == ():
             continue
         if entry.dtype not in FLOATS:
@@ -72,32 +124,32 @@ def inspect_checkpoint(
                 f"Tensor {shorten(name)} is {entry.dtype}; the weights of this family are floating-point "
                 "numbers.",
             )
-    metadata = {**header.metadata, FAMILY_KEY: spec.name, CONFIG_KEY: json.dumps(described, sort_keys=True)}
-    if out is None:
-        target = DigestWriter(None)
-        non_finite = _copy(path, header, None, target)
-    else:
-        prefix = header_bytes(
-            {name: (entry.dtype, entry.shape) for name, entry in header.tensors.items()}, metadata
-        )
-        with new_file(Path(out)) as target:
-            non_finite = _copy(path, header, prefix, target)
-    return {
-        "family": spec.name,
-        "config": described,
-        "tensors": [
-            {"name": name, "dtype": entry.dtype, "shape": list(entry.shape)}
-            for name, entry in header.tensors.items()
-        ],
-        "parameters": sum(e.elements for name, e in header.tensors.items() if not is_statistic(name)),
-        "non_finite": non_finite,
-        "sha256": target.sha256(),
-        "size": target.size,
-    }
+
+
+def _ordered(source: TensorSource) -> list[tuple[str, TensorShape]]:
+    """Wide numbers first, as the safetensors library writes: each begins at a multiple of its own width."""
+    return sorted(source.tensors.items(), key=lambda item: -ITEM_BYTES[item[1].dtype])
+
+
+def _companions(source: TensorSource, out: Path | None) -> list[dict[str, Any]]:
+    """Write the small files one after the other, and say where each begins."""
+    if not source.companions:
+        return []
+    extras, place = [], 0
+    with ExitStack() as stack:
+        if out is not None:
+            target = stack.enter_context(new_file(extras_path(out), digest=False))
+        else:
+            target = DigestWriter(None, digest=False)
+        for name, content in sorted(source.companions.items()):
+            target.write(content)
+            extras.append({"name": name, "offset": place, "size": len(content)})
+            place += len(content)
+    return extras
 
 
 def describe(
-    header: Header, *, family: str | None, config: Mapping[str, Any] | None
+    header: TensorSource, *, family: str | None, config: Mapping[str, Any] | None
 ) -> tuple[FamilySpec, dict[str, Any]]:
     """Which family a file belongs to, and its full config.
 
@@ -143,7 +195,9 @@ def _answers(field: Mapping[str, Any]) -> str:
     return ", ".join(field["choices"]) if "choices" in field else f"for example {field['placeholder']}"
 
 
-def _infer(header: Header, name: str | None, told: Mapping[str, Any]) -> tuple[FamilySpec, dict[str, Any]]:
+def _infer(
+    header: TensorSource, name: str | None, told: Mapping[str, Any]
+) -> tuple[FamilySpec, dict[str, Any]]:
     candidates = [_known(name)] if name else list(FAMILIES.values())
     for spec in candidates:
         base = spec.infer_config(header.shapes())
@@ -179,24 +233,27 @@ def _config_json(text: str) -> dict[str, Any]:
     return value
 
 
-def _copy(path: Path, header: Header, prefix: bytes | None, target: DigestWriter) -> bool:
-    """Pass the file on (`prefix`, if given, replaces its header); True if a NaN or an infinity went by."""
+def _copy(source: TensorSource, metadata: Mapping[str, str], target: DigestWriter) -> bool:
+    """Write header and tensors; True if a NaN or an infinity went by."""
+    ordered = _ordered(source)
+    target.write(header_bytes({name: (entry.dtype, entry.shape) for name, entry in ordered}, metadata))
     non_finite = False
-    with path.open("rb") as source:
-        first = source.read(header.data_start)
-        target.write(first if prefix is None else prefix)
-        for name, entry in header.tensors.items():
-            for place in range(entry.start, entry.end, limits.CHUNK):
-                piece = _read(source, min(entry.end - place, limits.CHUNK), name)
-                non_finite = non_finite or has_non_finite(entry.dtype, piece)
-                target.write(piece)
+    for name, entry in ordered:
+        left, rest = entry.size, b""
+        for piece in source.read(name):
+            left -= len(piece)
+            target.write(piece)
+            if non_finite:
+                continue
+            # A reader may cut a number in two.
+            whole = rest + bytes(piece) if rest else piece
+            most = len(whole) - len(whole) % ITEM_BYTES[entry.dtype]
+            non_finite = has_non_finite(entry.dtype, memoryview(whole)[:most])
+            rest = bytes(whole[most:])
+        if left:
+            raise refuse(
+                "tensor.size_mismatch",
+                f"Tensor {shorten(name)} gave {entry.size - left:,} bytes; its shape and format need "
+                f"{entry.size:,}. Save or copy the file again.",
+            )
     return non_finite
-
-
-def _read(source: BinaryIO, count: int, name: str) -> bytes:
-    piece = source.read(count)
-    if len(piece) != count:
-        raise refuse(
-            "tensor.size_mismatch", f"The file changed while tensor {shorten(name)} was read. Try again."
-        )
-    return piece

@@ -27,3 +27,9 @@ ROWS: Final = 10_000_000
 CLASSES: Final = 1_000_000
 
 CHUNK: Final = 4 * 2**20  # bytes held at a time while copying
+READ_BYTES: Final = 64 * 1024  # a reader's buffer
+
+FOLDER_MEMBERS: Final = 2000  # files in a folder that comes as a zip or tar
+PATH_BYTES: Final = 240
+PATH_DEPTH: Final = 16
+COMPANION_BYTES: Final = 64 * 2**20  # config, tokenizer and the like, together

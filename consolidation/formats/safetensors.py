@@ -19,6 +19,7 @@ from consolidation.errors import shorten
 from consolidation.formats import limits
 from consolidation.formats.dtypes import ITEM_BYTES
 from consolidation.formats.refusal import refuse
+from consolidation.formats.region import Region
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+\-\[\]@ ]*")
 _AGAIN: Final = "Save it again with the safetensors library."
@@ -57,33 +58,30 @@ class Header:
         return {name: entry.shape for name, entry in self.tensors.items()}
 
 
-def read_header(path: Path) -> Header:
+def read_header(file: Path | Region) -> Header:
     """Read and check the header; no tensor byte is touched.
 
     Raises:
         NocturneInputError: any of the `safetensors.*` and `tensor.*` codes.
     """
-    with path.open("rb") as handle:
-        size = handle.seek(0, 2)
-        handle.seek(0)
-        prefix = handle.read(8)
-        length = int.from_bytes(prefix, "little")
-        if len(prefix) < 8:
-            raise refuse(
-                "safetensors.header_size",
-                f"The file has {size} bytes; a safetensors file begins with an 8-byte length. {_AGAIN}",
-            )
-        most = min(size - 8, limits.HEADER_BYTES)
-        if not 2 <= length <= most:
-            raise refuse(
-                "safetensors.header_size",
-                f"The header claims {length:,} bytes; at least 2 and at most {max(most, 2):,} are possible "
-                "in this "
-                f"file of {size:,} bytes. The file is cut off or not safetensors. {_AGAIN}",
-                claimed=length,
-                possible=most,
-            )
-        raw = handle.read(length)
+    region = file if isinstance(file, Region) else Region.of(file)
+    size, prefix = region.size, region.read(0, 8)
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8:
+        raise refuse(
+            "safetensors.header_size",
+            f"The file has {size} bytes; a safetensors file begins with an 8-byte length. {_AGAIN}",
+        )
+    most = min(size - 8, limits.HEADER_BYTES)
+    if not 2 <= length <= most:
+        raise refuse(
+            "safetensors.header_size",
+            f"The header claims {length:,} bytes; at least 2 and at most {max(most, 2):,} are possible in "
+            f"this file of {size:,} bytes. The file is cut off or not safetensors. {_AGAIN}",
+            claimed=length,
+            possible=most,
+        )
+    raw = region.read(8, length)
     table = _parse(raw)
     metadata = _metadata(table.pop("__metadata__", {}))
     if len(table) > limits.TENSORS:
@@ -158,7 +156,8 @@ def _metadata(value: Any) -> dict[str, str]:
     return value
 
 
-def _entry(name: str, value: Any) -> TensorEntry:
+def check_name(name: str) -> str:
+    """A tensor's name as it may be shown. Raises NocturneInputError (`tensor.name_invalid`, ...)."""
     if len(name) > limits.NAME_BYTES:
         raise refuse(
             "safetensors.limit_exceeded",
@@ -171,6 +170,11 @@ def _entry(name: str, value: Any) -> TensorEntry:
             f"The tensor name “{shown}” has characters or parts that names of weights do not have. "
             "Rename it to letters, digits, dots and underscores.",
         )
+    return shown
+
+
+def _entry(name: str, value: Any) -> TensorEntry:
+    shown = check_name(name)
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise refuse(
             "safetensors.header_json", f"Tensor {shown} needs exactly dtype, shape and data_offsets. {_AGAIN}"

@@ -9,8 +9,10 @@ from typing import Final
 
 from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats.refusal import refuse
+from consolidation.formats.region import Region
 
 HEAD_BYTES: Final = 4096
+TAIL_BYTES: Final = 65_536
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x1f\x8b", "gzip"),
@@ -51,20 +53,17 @@ _TITLES: Final[dict[str, str]] = {
 _TEXT_PICKLE: Final = re.compile(rb"\A(?:\(?c[\w.]+\n\w+\n|\([dlt]p?\d*\n|\(i[\w.]+\n)")
 
 
-def sniff(path: Path) -> str:
+def sniff(file: Path | Region) -> str:
     """The kind of a file from its first and last bytes; nothing in it is interpreted.
 
     Returns:
         One of "safetensors", "npz", "pickle", "torch-zip", "zip", "tar", "json", "text", "utf16", "html",
         "lfs", "pickle-text", "empty", "unknown", or a name from the table of magic numbers.
     """
-    with path.open("rb") as handle:
-        head = handle.read(HEAD_BYTES)
-        handle.seek(0, 2)
-        size = handle.tell()
-        handle.seek(max(0, size - 65_536))
-        tail = handle.read(65_536)
-    if size == 0:
+    region = file if isinstance(file, Region) else Region.of(file)
+    head = region.read(0, HEAD_BYTES)
+    tail = region.read(max(0, region.size - TAIL_BYTES))
+    if region.size == 0:
         return "empty"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(head, tail)

@@ -122,7 +122,7 @@ def test_the_child_answers_in_json_and_names_its_walls(tmp_path: Path) -> None:
     )
     answer = json.loads(done.stdout)
     assert answer["ok"] is False
-    assert answer["error"]["code"] == "pickle.not_supported"
+    assert answer["error"]["code"] == "pickle.malformed"
     assert answer["walls"][0] == "limits"
     assert done.returncode == 0
 

@@ -20,3 +20,13 @@ class Standing(models.TextChoices):
     PROMOTED = "promoted", _("Promoted")
     CANDIDATE = "candidate", _("Candidate")
     BRANCH = "branch", _("Branch")
+
+
+class Format(models.TextChoices):
+    """In which shape a checkpoint came; the keys of `consolidation.formats.tensor_source.FORMATS`."""
+
+    SAFETENSORS = "safetensors", _("safetensors")
+    PYTORCH = "pytorch", _("PyTorch")
+    GGUF = "gguf", _("GGUF")
+    HUGGINGFACE = "huggingface", _("Hugging Face folder")
+    PEFT = "peft", _("LoRA adapter (PEFT)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from webapp.checkpoints.choices import Origin, Standing
+from webapp.checkpoints.choices import Format, Origin, Standing
 from webapp.core.models import Row
 from webapp.core.visibility import VisibleQuerySet, VisibleThroughProject
 
@@ -37,6 +37,16 @@ class Checkpoint(Row):
     parameters = models.BigIntegerField()
     non_finite = models.BooleanField(default=False)
     wake = models.JSONField(default=dict)
+    # In which shape it came, and goes home; children inherit it.
+    format = models.CharField(max_length=12, choices=Format.choices, default=Format.SAFETENSORS)
+    # Of the weights, for the zip that gives a folder back; known when there are companions.
+    crc32 = models.BigIntegerField(null=True, blank=True)
+    # Companion files (config.json, tokenizer.json), one after the other in one stored file: [{"name",
+    # "offset", "size", "crc32"}].
+    extras_sha256 = models.CharField(max_length=64, blank=True)
+    extras = models.JSONField(default=list, blank=True)
+    # What was left out or changed when it was read, one sentence each.
+    notes = models.JSONField(default=list, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

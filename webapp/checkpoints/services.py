@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -18,6 +19,42 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
     from webapp.cycles.models import Cycle
     from webapp.uploads.models import Upload
+
+
+@dataclass(frozen=True)
+class KeptFiles:
+    """What makes the download of a checkpoint the thing that came.
+
+    Attributes:
+        format: a key of `consolidation.formats.tensor_source.FORMATS`.
+        extras_sha256: the stored file with the companions, "" without any.
+        extras: [{"name", "offset", "size", "crc32"}].
+        crc32: of the weights, when there are companions.
+        notes: one sentence each.
+    """
+
+    format: str = "safetensors"
+    extras_sha256: str = ""
+    extras: tuple[dict[str, Any], ...] = ()
+    crc32: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, parent: Checkpoint | None, crc32: int | None = None) -> KeptFiles:
+        """A child comes home in its parent's shape; `crc32` is that of its own weights."""
+        if parent is None:
+            return cls()
+        return cls(parent.format, parent.extras_sha256, tuple(parent.extras), crc32)
+
+    def fields(self) -> dict[str, Any]:
+        """As a checkpoint's fields."""
+        return {
+            "format": self.format,
+            "extras_sha256": self.extras_sha256,
+            "extras": list(self.extras),
+            "crc32": self.crc32,
+            "notes": list(self.notes),
+        }
 
 
 @transaction.atomic
@@ -37,6 +74,7 @@ def checkpoint_create(
     non_finite: bool,
     wake: dict[str, Any],
     fisher_sha256: str = "",
+    kept: KeptFiles | None = None,
     filename: str = "",
     actor: User | None = None,
 ) -> Checkpoint:
@@ -44,6 +82,9 @@ def checkpoint_create(
     transaction.
 
     The content must be in the store already (`core.store.store_put`). Numbers are never used twice.
+
+    Args:
+        kept: format and companion files; None: those of the parent.
 
     Raises:
         InvalidInput: the config is none of its family.
@@ -71,6 +112,7 @@ def checkpoint_create(
         wake=wake,
         fisher_sha256=fisher_sha256,
         filename=filename,
+        **(kept or KeptFiles.of(parent)).fields(),
         created_by=actor,
     )
     if standing == Standing.PROMOTED:
@@ -91,12 +133,13 @@ def checkpoint_create(
 
 
 @transaction.atomic
-def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any]) -> Checkpoint:
+def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any], kept: KeptFiles) -> Checkpoint:
     """A verified upload becomes the project's next checkpoint and its current one.
 
     Args:
         sha256: of the stored copy.
         info: what `consolidation.formats.checkpoint.inspect_checkpoint` gave, with the size of the copy.
+        kept: its format and companion files, in the store already.
 
     Raises:
         InvalidInput: the config is none of its family.
@@ -118,6 +161,7 @@ def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any]) -> C
         parameters=int(info["parameters"]),
         non_finite=bool(info["non_finite"]),
         wake=dict(upload.form.get("wake") or {}),
+        kept=kept,
         filename=upload.filename,
         actor=upload.user,
     )

@@ -11,7 +11,7 @@ from webapp.accounts.models import Workspace
 from webapp.checkpoints.aliases import aliases_advance
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint, Score
-from webapp.checkpoints.services import checkpoint_create
+from webapp.checkpoints.services import KeptFiles, checkpoint_create
 from webapp.checkpoints.standing import BASE_MOVED, NON_FINITE
 from webapp.core.faults import fault
 from webapp.core.store import NoRoom, promised_to_cycles, room_left
@@ -210,6 +210,7 @@ def _checkpoint(
         non_finite=info["non_finite"],
         wake=_wake(cycle),
         fisher_sha256=fisher,
+        kept=KeptFiles.of(cycle.base, info.get("crc32")),
     )
 
 

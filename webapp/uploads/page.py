@@ -37,6 +37,7 @@ def panel_words() -> dict[str, str]:
         "tensors": _("{n} tensors, {values} values"),
         "described": _("The file says that it is {family}."),
         "asks": _("The file does not say all about its model, so please tell."),
+        "pytorch": _("Weights of PyTorch. The server reads the tensors; code in the file is never run."),
         "unreadable": _("This does not look like safetensors. The server will say what it is."),
         "leave": _("An upload is running. It stops when you leave."),
     }

@@ -22,14 +22,16 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from consolidation.errors import NocturneInputError
 from webapp.accounts.models import Workspace
-from webapp.checkpoints.services import checkpoint_accept
+from webapp.checkpoints.services import KeptFiles, checkpoint_accept
 from webapp.core import audit
 from webapp.core.errors import NocturneError, cut
 from webapp.core.store import disk_full, ensure_room, file_sha256, room_left, store_discard, store_put
 from webapp.core.store_identity import StoreAway, store_check
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
+from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
 from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds
 
@@ -82,7 +84,7 @@ def _check(upload: Upload) -> None:
         raise
     except Refused as error:
         _refuse(upload, claim, error)
-    except NocturneError as error:
+    except (NocturneError, NocturneInputError) as error:
         _refuse(upload, claim, Refused(error.code, error.message, **error.detail))
     except OSError as error:
         logger.exception("Upload %s could not be checked", upload.pk)
@@ -200,6 +202,9 @@ def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]
 
 def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256: str, size: int) -> None:
     workspace = upload.project.workspace
+    kept, extras_size = KeptFiles(), 0
+    if upload.purpose == Purpose.CHECKPOINT:
+        kept, extras_size = kept_files(copy, info)
     try:
         with transaction.atomic():
             # The workspace first: the order of locks is the one of upload_create.
@@ -211,21 +216,30 @@ def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256
             )
             if held is None:
                 return
-            ensure_room(workspace, size, besides=upload.pk)
+            ensure_room(workspace, size + extras_size, besides=upload.pk)
             store_put(workspace=workspace, source=copy, sha256=sha256, size_bytes=size)
+            if kept.extras_sha256:
+                store_put(
+                    workspace=workspace,
+                    source=companions_path(copy),
+                    sha256=kept.extras_sha256,
+                    size_bytes=extras_size,
+                )
             info = {**info, "sha256": sha256, "size": size}
-            result = _make(upload, sha256, info)
+            result = _make(upload, sha256, info, kept)
             held.state, held.result_id, held.finished_at = UploadState.READY, result, timezone.now()
             held.save(update_fields=["state", "result_id", "finished_at"])
     except BaseException:
         store_discard(workspace=workspace, sha256=sha256)
+        if kept.extras_sha256:
+            store_discard(workspace=workspace, sha256=kept.extras_sha256)
         raise
     remove_files(upload)
 
 
-def _make(upload: Upload, sha256: str, info: dict[str, Any]) -> UUID:
+def _make(upload: Upload, sha256: str, info: dict[str, Any], kept: KeptFiles) -> UUID:
     if upload.purpose == Purpose.CHECKPOINT:
-        return checkpoint_accept(upload=upload, sha256=sha256, info=info).pk
+        return checkpoint_accept(upload=upload, sha256=sha256, info=info, kept=kept).pk
     task = Task.objects.filter(pk=upload.form.get("task"), project=upload.project).first()
     if task is None:
         raise Refused(

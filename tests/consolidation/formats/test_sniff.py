@@ -64,6 +64,14 @@ WRONG: dict[str, tuple[str, bytes]] = {
 }
 
 
+# Where weights belong, a pickle is read step by step as far as it goes.
+STEPS = {
+    **{f"A1-pickle-protocol-{n}": "pickle.global_forbidden" for n in (2, 3, 4, 5)},
+    "A1-torch-zip": "pickle.global_forbidden",
+    "A4-payload-then-broken": "pickle.global_forbidden",
+}
+
+
 @pytest.mark.parametrize("row", WRONG)
 @pytest.mark.parametrize("name", ["model.safetensors", "model.pt", "weights"])
 def test_a_checkpoint_of_another_kind_is_named_and_not_opened(
@@ -74,7 +82,7 @@ def test_a_checkpoint_of_another_kind_is_named_and_not_opened(
     (tmp_path / name).write_bytes(data)
     with pytest.raises(NocturneInputError) as caught:
         inspect_checkpoint(tmp_path / name, out=tmp_path / "out")
-    assert code_of(caught) == code
+    assert code_of(caught) == STEPS.get(row, code)
     assert name in caught.value.message
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

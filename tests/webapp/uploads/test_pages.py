@@ -23,7 +23,7 @@ def test_the_drop_zone(alice: User, project: Project) -> None:
     assert page.status_code == 200
     assert 'type="file"' in text
     assert "style=" not in text
-    assert "pickles (.pt, .bin) are never opened" in text
+    assert "code in them is never run" in text
     assert "1.0 GB left" in text
 
 

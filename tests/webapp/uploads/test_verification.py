@@ -130,7 +130,7 @@ def test_records_become_the_live_set(project: Project, alice: User, task: Task, 
 REFUSED: dict[str, tuple[str, bytes]] = {
     "truncated": ("tensor.size_mismatch", b""),
     "text": ("type.mismatch", b"this is a letter\n" * 40),
-    "pickle": ("pickle.not_supported", pickle.dumps({"net.0.weight": [1.0]}, 2)),
+    "pickle": ("pickle.not_state_dict", pickle.dumps({"net.0.weight": [1.0]}, 2)),
     "zeros": ("safetensors.header_size", bytes(1000)),
 }
 
@@ -152,6 +152,23 @@ def test_a_refused_file_leaves_its_sentence_and_nothing_else(
     assert not Checkpoint.objects.exists()
     assert not StoredFile.objects.exists()
     assert AuditEntry.objects.filter(verb="upload_refuse", object_id=upload.pk).exists()
+
+
+def test_weights_of_torch_save_become_a_checkpoint_that_says_what_was_left_out(
+    project: Project, alice: User, tmp_path: Path
+) -> None:
+    import torch
+
+    tensors = {name: torch.from_numpy(value) for name, value in mlp_tensors().items()}
+    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "model.pt")
+    data = (tmp_path / "model.pt").read_bytes()
+    upload = received(project, alice, data, config={"activation": "relu"})
+    assert upload_verify(upload.pk) == "ready"
+    made = Checkpoint.objects.get()
+    assert (made.format, made.family, made.config["layers"]) == ("pytorch", "mlp", [4, 5, 3])
+    assert any("epoch" in note for note in made.notes)
+    assert (made.extras, made.extras_sha256, made.crc32) == ([], "", None)
+    assert incoming() == []
 
 
 def test_nan_weights_are_taken_in_and_marked(project: Project, alice: User, tmp_path: Path) -> None:

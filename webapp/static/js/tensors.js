@@ -27,6 +27,12 @@ export async function summarise(file) {
   }
 }
 
+/** Whether it is a file of torch.save: a zip under one of the names that such files have. @param {File} file */
+export async function isPyTorch(file) {
+  const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
+  return /\.(pt|pth|bin|ckpt)$/i.test(file.name) && start[0] === 0x50 && start[1] === 0x4b;
+}
+
 /** Whose questions to ask; the server decides. @param {Record<string, {shape: number[]}>} tensors */
 function looksLike(tensors) {
   const kernels = Object.values(tensors).filter((tensor) => tensor.shape.length === 4);
