@@ -3,8 +3,8 @@
     python -m tests.bench.formats                       all sections
     python -m tests.bench.formats --mb 4000             with a larger file
 
-Sections: transcode (a file of torch.save written anew as safetensors, beside `cp` of the same file in the same
-run, in turns; peak memory beside that of the largest tensor).
+Sections: transcode (a file of torch.save written anew as safetensors, beside `cp` of the same file in the
+same run, in turns; peak memory beside that of the largest tensor).
 
 The exit code is 1 when a target is missed. Figures depend on what else the machine does; the load is printed
 beside them.
