@@ -143,7 +143,7 @@ class _Reader:
         self._tensors = 0
 
     def run(self) -> Any:
-        if self._data[:1] != b"\x80" or not 2 <= self._data[1:2][0] <= 5:
+        if self._data[:1] != b"\x80" or self._data[1:2] not in {b"\2", b"\3", b"\4", b"\5"}:
             raise self._malformed()
         steps = 0
         while True:

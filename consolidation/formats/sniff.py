@@ -46,7 +46,7 @@ _TITLES: Final[dict[str, str]] = {
     "json": "JSON text",
     "text": "plain text",
     "utf16": "text in UTF-16",
-    "pickle-text": "a pickle in text form",
+    "pickle-text": "a pickle of the oldest kinds",
     "safetensors": "a safetensors file",
     "unknown": "of no kind that Nocturne knows",
 }
@@ -95,6 +95,8 @@ def _text_kind(head: bytes) -> str:
         return "utf16"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
         return "json"
+    if _TEXT_PICKLE.match(head):
+        return "pickle-text"
     try:
         # The last character may be cut in half where the head ends.
         text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -107,8 +109,6 @@ def _text_kind(head: bytes) -> str:
         return "lfs"
     if start.startswith(("<!doctype html", "<html", "<?xml", "<head", "<body")):
         return "html"
-    if _TEXT_PICKLE.match(head):
-        return "pickle-text"
     return "text"
 
 
