@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from consolidation.families.registry import FAMILIES
 from tests.consolidation.formats.files import family_file, mlp_file
@@ -59,4 +61,35 @@ def test_each_family_is_asked_its_own_questions(
     page.get_by_label("Input size").fill("3x8x8")
     page.get_by_role("button", name=re.compile("^Upload")).first.click()
     page.get_by_text(re.compile(r"\bv1\b")).first.wait_for(timeout=30_000)
+    assert problems == []
+
+
+def test_weights_of_torch_save_come_in_and_a_hostile_one_is_refused_with_its_sentence(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    weights = {"net.0.weight": torch.ones(3, 4), "net.0.bias": torch.zeros(3)}
+    torch.save({"state_dict": weights, "epoch": 7}, tmp_path / "model.pt")
+    with zipfile.ZipFile(tmp_path / "evil.pt", "w") as archive:
+        archive.writestr("evil/data.pkl", b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.")
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("From PyTorch")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "upload/")
+    chooser = page.locator("input[type=file]")
+
+    chooser.set_input_files(tmp_path / "evil.pt")
+    page.get_by_text("code in the file is never run").wait_for()
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.get_by_text("evil.pt asks for posix.system; only tensor types are accepted.").first.wait_for()
+    assert page.locator("[data-refused-code]").inner_text() == "pickle.global_forbidden"
+
+    chooser.set_input_files(tmp_path / "model.pt")
+    page.get_by_label("Family").select_option("mlp")
+    assert asked(page) == {"activation"}
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    page.get_by_text("What was left out or changed").wait_for()
+    page.get_by_text("Not taken over: epoch.").wait_for()
     assert problems == []
