@@ -9,8 +9,15 @@ const TABLE_ROWS = 200;
 /** The table under the chart, while it is open; at most once a second. @param {any} chart */
 export function fillTable(chart) {
   if (!chart.table?.open) return;
-  const now = performance.now();
-  if (now - (chart._tabledAt ?? -1e9) < 1000) return;
+  const now = performance.now(), wait = 1000 - (now - (chart._tabledAt ?? -1e9));
+  if (wait > 0) {
+    // What comes within the second must be shown after it, also when nothing follows.
+    chart._tableTimer ??= setTimeout(() => {
+      chart._tableTimer = undefined;
+      fillTable(chart);
+    }, wait);
+    return;
+  }
   chart._tabledAt = now;
   const table = chart.table.querySelector("table");
   const head = document.createElement("tr");
