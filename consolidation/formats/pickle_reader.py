@@ -19,6 +19,7 @@ from consolidation.formats.refusal import refuse
 
 OPCODES_MOST: Final = 20_000_000
 MEMO_MOST: Final = 4_000_000
+COPIED_MOST: Final = 1_000_000
 DEPTH_MOST: Final = 10_000
 TEXT_MOST: Final = 2**20
 INT_BYTES_MOST: Final = 32
@@ -140,7 +141,7 @@ class _Reader:
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._marks: list[int] = []
-        self._tensors = 0
+        self._tensors = self._copied = 0
 
     def run(self) -> Any:
         if self._data[:1] != b"\x80" or self._data[1:2] not in {b"\2", b"\3", b"\4", b"\5"}:
@@ -391,6 +392,11 @@ class _Reader:
     def _table(self, arguments: tuple[Any, ...]) -> Table:
         table = Table()
         given = arguments[-1] if arguments else []
+        if isinstance(given, Table | list):
+            # A few bytes can ask for one more copy of a large remembered table.
+            self._copied += len(given)
+            if self._copied > COPIED_MOST:
+                raise self._limit(f"tables with more than {COPIED_MOST:,} copied entries")
         if isinstance(given, Table):
             table.update(given)
         elif isinstance(given, list):

@@ -344,6 +344,17 @@ def _laughs() -> bytes:
     return data + b"0" * 59 + b"."
 
 
+def _copies(*, pairs: bool) -> bytes:
+    """One large table or list of pairs, and then a few bytes for each further copy of it."""
+    numbers = [b"J" + struct.pack("<i", number) for number in range(20_000)]
+    if pairs:
+        large = b"]q\x00(" + b"".join(number + b"N\x86" for number in numbers) + b"e"
+    else:
+        large = b"}q\x00(" + b"".join(number + b"N" for number in numbers) + b"u"
+    make = b"0ccollections\nOrderedDict\nq\x010"
+    return b"\x80\x02" + large + make + b"](" + b"h\x01h\x00\x85R" * 20_000 + b"e."
+
+
 A14 = {
     "A14-text-of-two-gigabytes": (b"\x80\x02X\xff\xff\xff\x7f" + b"a" * 100, "pickle.limit_exceeded"),
     "A14-long-text": (b"\x80\x02\x8d" + struct.pack("<Q", 2**31) + b"a", "pickle.limit_exceeded"),
@@ -354,6 +365,8 @@ A14 = {
     "A14-nesting": (b"\x80\x02" + b"(" * 50_000 + b".", "pickle.limit_exceeded"),
     "A14-deep-lists": (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "pickle.not_state_dict"),
     "A14-billion-laughs": (_laughs(), "pickle.not_state_dict"),
+    "A14-copies-of-a-table": (_copies(pairs=False), "pickle.limit_exceeded"),
+    "A14-copies-of-pairs": (_copies(pairs=True), "pickle.limit_exceeded"),
     "A14-deep-names": (b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s.", "pickle.type_confusion"),
     "A14-wide-names": (b"\x80\x02}" + b"K\x01" + b"2\x86" * 60 + b"K\x01s.", "pickle.type_confusion"),
 }
