@@ -17,7 +17,8 @@ from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats import limits
 from consolidation.formats.refusal import refuse
 
-OPCODES_MOST: Final = 20_000_000
+OPCODES_MOST: Final = 10_000_000  # 50,000 tensors take some 2.5 million, their optimizer as many again
+STACK_MOST: Final = 1_000_000  # writers hand over a table's entries by the thousand
 MEMO_MOST: Final = 4_000_000
 COPIED_MOST: Final = 1_000_000
 DEPTH_MOST: Final = 10_000
@@ -149,8 +150,10 @@ class _Reader:
         steps = 0
         while True:
             steps += 1
-            if steps > OPCODES_MOST or len(self._stack) > 4 * MEMO_MOST:
+            if steps > OPCODES_MOST:
                 raise self._limit(f"more than {OPCODES_MOST:,} steps")
+            if len(self._stack) > STACK_MOST:
+                raise self._limit(f"more than {STACK_MOST:,} values that are put to no use")
             code = self._take(1)[0]
             if code == 0x2E:  # STOP
                 if len(self._stack) != 1 or self._marks or self._place != len(self._data):

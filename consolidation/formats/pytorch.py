@@ -64,7 +64,7 @@ def open_pytorch(
     Raises:
         NocturneInputError: `pickle.*`, `archive.*`, `tensor.*`, `pytorch.*`.
     """
-    if region.read(0, 4)[:2] == b"\x80\x02" or region.read(0, 2)[:1] == b"\x80":
+    if region.read(0, 1) == b"\x80":
         raise _bare(region, filename)
     members = _members(read_zip(region), filename)
     if (order := members.get("byteorder")) is not None and order.read(100).strip() != b"little":

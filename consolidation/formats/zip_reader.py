@@ -28,6 +28,7 @@ _END: Final = b"PK\x05\x06"
 _END_SIZE, _LOCAL_SIZE, _CENTRAL_SIZE = 22, 30, 46
 _MOST_32, _MOST_16 = 0xFFFFFFFF, 0xFFFF
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x2041, 0x08, 0x800
+_DOS_FOLDER: Final = 0x10
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _PERCENT: Final = re.compile(r"(?i)%(25)*(2e|2f|5c|00)")
 
@@ -190,14 +191,14 @@ def _central(region: Region, table: bytes, count: int, limit: int) -> list[Membe
             *struct.unpack("<2H", row[8:12]), *struct.unpack("<3I", row[16:28]),
             *struct.unpack("<4H", row[28:36]), struct.unpack("<I", row[42:46])[0],
         )  # fmt: skip
-        mode = struct.unpack("<I", row[38:42])[0] >> 16
+        attributes = struct.unpack("<I", row[38:42])[0]
         raw = table[place + _CENTRAL_SIZE : place + _CENTRAL_SIZE + n]
         extra = table[place + _CENTRAL_SIZE + n : place + _CENTRAL_SIZE + n + m]
         if len(raw) != n or len(extra) != m or disk not in (0, _MOST_16):
             raise inconsistent("its table of contents is cut off")
         size, packed, offset = _wide(extra, size, packed, offset)
         name = _name(raw, flags)
-        _check_kind(name, flags, method, mode)
+        _check_kind(name, flags, method, attributes, size)
         if offset + _LOCAL_SIZE + packed > limit:
             raise inconsistent(f"member {shorten(name)} is not inside of the archive")
         if size > limits.ARCHIVE_RATIO_FROM and size > limits.ARCHIVE_RATIO * max(packed, 1):
@@ -329,8 +330,10 @@ def check_path(name: str) -> str:
     return name
 
 
-def _check_kind(name: str, flags: int, method: int, mode: int) -> None:
-    shown = shorten(name)
+def _check_kind(name: str, flags: int, method: int, attributes: int, size: int) -> None:
+    """A plain file or a folder, by its name, its attributes of DOS and its mode of Unix alike: PyTorch's own
+    reader believes the attributes, and gives whatever its memory holds as the numbers of a "folder"."""
+    shown, mode = shorten(name), attributes >> 16
     if flags & _ENCRYPTED:
         raise refuse("archive.encrypted", f"Member {shown} is encrypted. Pack the files without a password.")
     if method not in (STORED, DEFLATED):
@@ -343,5 +346,10 @@ def _check_kind(name: str, flags: int, method: int, mode: int) -> None:
     kind = stat.S_IFMT(mode)
     if kind == stat.S_IFLNK:
         raise refuse("archive.link_forbidden", f"Member {shown} is a link. Put the file itself there.")
+    folder = name.endswith("/")
+    if (attributes & _DOS_FOLDER or kind == stat.S_IFDIR) and not folder:
+        raise inconsistent(f"member {shown} is a file by its name and a folder by its attributes")
+    if folder and (size or kind == stat.S_IFREG):
+        raise inconsistent(f"member {shown} is a folder by its name and a file by its content")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or mode & (stat.S_ISUID | stat.S_ISGID):
         raise refuse("archive.special_file", f"Member {shown} is no plain file. Pack plain files only.")

@@ -365,6 +365,7 @@ A14 = {
     "A14-nesting": (b"\x80\x02" + b"(" * 50_000 + b".", "pickle.limit_exceeded"),
     "A14-deep-lists": (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "pickle.not_state_dict"),
     "A14-billion-laughs": (_laughs(), "pickle.not_state_dict"),
+    "A14-sixteen-megabytes-of-tables": (b"\x80\x02" + b"}" * 2**24 + b".", "pickle.limit_exceeded"),
     "A14-copies-of-a-table": (_copies(pairs=False), "pickle.limit_exceeded"),
     "A14-copies-of-pairs": (_copies(pairs=True), "pickle.limit_exceeded"),
     "A14-deep-names": (b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s.", "pickle.type_confusion"),

@@ -143,6 +143,12 @@ CONTRADICTIONS = {
     "A38-method": (
         changed(changed(GOOD, LOCAL, 8, b"\x0c"), CENTRAL, 10, b"\x0c"), "archive.method", False,
     ),
+    "A37-a-file-by-its-name-and-a-folder-by-its-attributes": (
+        changed(GOOD, CENTRAL, 38, b"\x10"), "archive.inconsistent", False,
+    ),
+    "A37-a-folder-with-content": (
+        made({"ab": b"one"}).replace(b"ab", b"a/"), "archive.inconsistent", False,
+    ),
     "A37-prepended-program": (b"\x7fELF" + bytes(60) + GOOD, "archive.inconsistent", False),
     "A37-appended": (GOOD + b"MZ", "archive.inconsistent", False),
     "A37-two-end-records": (GOOD + GOOD[GOOD.index(END) :], "archive.inconsistent", False),

@@ -100,15 +100,7 @@ def ours(path: Path, spool: Path) -> dict[str, bytes]:
 
 
 def theirs(path: Path) -> dict[str, bytes] | None:
-    """What PyTorch's own restricted reader makes of it, twice the same; None when it refuses or fails.
-
-    With some damages it reads memory that is not its own, and gives other numbers each time.
-    """
-    first, second = once(path), once(path)
-    return first if first == second else None
-
-
-def once(path: Path) -> dict[str, bytes] | None:
+    """What PyTorch's own restricted reader makes of it; None when it refuses, or fails in any other way."""
     try:
         found = torch.load(path, weights_only=True)
     except Exception:
