@@ -18,7 +18,7 @@ from consolidation.formats.tensor_source import Piece, TensorShape, TensorSource
 if TYPE_CHECKING:
     from consolidation.formats.region import Region
 
-WANTED: Final = "a checkpoint (safetensors, or weights that torch.save wrote)"
+WANTED: Final = "a checkpoint (safetensors, GGUF, or weights that torch.save wrote)"
 
 
 def open_weights(
@@ -39,6 +39,10 @@ def open_weights(
     kind = sniff(region)
     if kind in {"torch-zip", "pickle"}:
         return open_pytorch(region, filename=filename, spool=spool, limit_bytes=limit_bytes, stack=stack)
+    if kind == "gguf":
+        from consolidation.formats.gguf import open_gguf  # its tables of number formats take time to load
+
+        return open_gguf(region, filename=filename)
     if kind in {"safetensors", "unknown"}:
         return open_safetensors(region)
     raise refuse_kind(kind, wanted=WANTED, filename=filename)
