@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from consolidation.families.registry import family_spec
+from consolidation.families.registry import ensure_computable, family_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,12 @@ class Adapter(Protocol):
 
 
 def adapter_class(family: str | None) -> type[Adapter]:
-    """The adapter of a family. Raises NocturneInputError (`checkpoint.family`)."""
+    """The adapter of a family.
+
+    Raises:
+        NocturneInputError: `checkpoint.family`; `checkpoint.family_not_yet`: nothing computes with it.
+    """
+    ensure_computable(family)
     adapter = family_spec(family).adapter
     if not isinstance(adapter, str):
         return cast("type[Adapter]", adapter)

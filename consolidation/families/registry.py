@@ -1,7 +1,7 @@
 """The families that Nocturne knows: names, limits and checks; torch-free, so the web may import them.
 
 A new family is one description file (like `mlp_spec`), one adapter file (like `mlp`) and one line in
-FAMILIES; from a notebook, `register(spec)`. A module that needs no file is wrapped: `families.wrap`.
+_ALL; from a notebook, `register(spec)`. A module that needs no file is wrapped: `families.wrap`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.causal_lm_spec import CausalLmSpec
 from consolidation.families.cnn_spec import CnnSpec
+from consolidation.families.described import Described
+from consolidation.families.encoder_spec import EncoderSpec
+from consolidation.families.lora_spec import LoraSpec
 from consolidation.families.mlp_spec import MlpSpec
 from consolidation.families.module_spec import ModuleSpec
 from consolidation.families.vision_spec import VisionSpec
@@ -30,7 +34,8 @@ class FamilySpec(Protocol):
         limits: {"layers": (least, most), "width": (...), "parameters": (...)}.
         fields: the form that asks for what a file does not tell: [{name, label, kind, help}], kind "choice"
             with choices, or "text" with a placeholder; "default" is what a description without it means.
-        adapter: "module:Class" of the adapter (torch), or the class itself.
+        adapter: "module:Class" of the adapter (torch), or the class itself; None: checkpoints of the family
+            are kept, checked and taken home, and nothing computes with them.
     """
 
     name: str
@@ -39,7 +44,7 @@ class FamilySpec(Protocol):
     fields: list[dict[str, Any]]
 
     @property
-    def adapter(self) -> str | type[Any]: ...
+    def adapter(self) -> str | type[Any] | None: ...
 
     def validate_config(self, config: Mapping[str, Any]) -> Config:
         """A clean copy. Raises NocturneInputError (`checkpoint.config`)."""
@@ -60,7 +65,10 @@ class FamilySpec(Protocol):
         """Classes."""
 
 
-FAMILIES: dict[str, FamilySpec] = {spec.name: spec for spec in (MlpSpec(), CnnSpec(), VisionSpec())}
+_ALL: tuple[FamilySpec, ...] = (
+    MlpSpec(), CnnSpec(), VisionSpec(), CausalLmSpec(), EncoderSpec(), LoraSpec(),
+)  # fmt: skip
+FAMILIES: dict[str, FamilySpec] = {spec.name: spec for spec in _ALL}
 _BUILT_IN = frozenset(FAMILIES)
 _IN_PROCESS: dict[str, FamilySpec] = {spec.name: spec for spec in (ModuleSpec(),)}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -97,6 +105,37 @@ def register(spec: FamilySpec) -> None:
     FAMILIES[spec.name] = spec
 
 
+def described_family(config: Mapping[str, Any]) -> Described:
+    """The family of a config.json. Raises NocturneInputError (`checkpoint.family_unknown`)."""
+    described = [spec for spec in FAMILIES.values() if isinstance(spec, Described)]
+    for spec in described:
+        if spec.describes(config):
+            return spec
+    kinds = ", ".join(kind for spec in described for kind in spec.known())
+    raise NocturneInputError(
+        "checkpoint.family_unknown",
+        f"The model's config says model_type = {shorten(config.get('model_type'))}, an architecture that "
+        f"Nocturne does not know. It knows: {kinds}.",
+        supported=kinds,
+    )
+
+
+def computable(family: object) -> bool:
+    """Whether anything can be computed with checkpoints of this family, or they are only kept."""
+    return family_spec(family).adapter is not None
+
+
+def ensure_computable(family: object) -> None:
+    """Raises NocturneInputError (`checkpoint.family_not_yet`) for a family that is only kept."""
+    if not computable(family):
+        raise NocturneInputError(
+            "checkpoint.family_not_yet",
+            f"Checkpoints of the family {family_spec(family).name} are kept, checked and taken home; "
+            "Nocturne cannot train them, score them or put them to sleep yet. Choose a checkpoint of another "
+            "family.",
+        )
+
+
 def parameter_count(family: object, config: Mapping[str, Any]) -> int | None:
     """Weights that a model of this config learns; None when only the family's library knows."""
     shapes = family_spec(family).expected_shapes(config)
@@ -123,6 +162,8 @@ def check_shapes(spec: FamilySpec, config: Mapping[str, Any], shapes: Shapes) ->
     expected = spec.expected_shapes(config)
     if expected is not None:
         compare_shapes(expected, shapes)
+    if isinstance(spec, Described):
+        spec.check_tensors(config, shapes)
 
 
 def compare_shapes(expected: Shapes, shapes: Shapes) -> None:

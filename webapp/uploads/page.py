@@ -44,8 +44,8 @@ def panel_words() -> dict[str, str]:
 
 
 def family_choices() -> list[dict[str, str]]:
-    """The families by name and title, the mlp first."""
-    return [{"name": spec.name, "title": spec.title} for spec in FAMILIES.values()]
+    """The families that a form can describe, by name and title, the mlp first; others bring their config."""
+    return [{"name": spec.name, "title": spec.title} for spec in FAMILIES.values() if spec.fields]
 
 
 def family_fields() -> list[dict[str, Any]]:
