@@ -176,7 +176,7 @@ def _usual(header: GGUFHeader) -> str:
     counts = Counter[str]()
     for tensor in header.tensors.values():
         counts[tensor.type.dtype] += tensor.elements
-    return _TORCH[counts.most_common(1)[0][0]]
+    return _TORCH[max(counts, key=lambda kind: counts[kind])]
 
 
 def _said(header: GGUFHeader) -> dict[str, str]:

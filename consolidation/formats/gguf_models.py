@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.errors import NocturneInputError, shorten
@@ -135,6 +135,12 @@ def _llama(fields: Fields, tensors: Mapping[str, GGUFTensor]) -> dict[str, Any]:
     return config
 
 
+def _qwen2(fields: Fields, tensors: Mapping[str, GGUFTensor]) -> dict[str, Any]:
+    config = _llama(fields, tensors) | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+    del config["attention_bias"], config["mlp_bias"]  # it has always the one and never the other
+    return config
+
+
 def _scaling(fields: Fields) -> dict[str, Any] | None:
     kind = fields.text("rope.scaling.type", "none")
     if kind == "none":
@@ -177,23 +183,27 @@ def _bert(fields: Fields, tensors: Mapping[str, GGUFTensor]) -> dict[str, Any]:
     }
 
 
+_LLAMA: Final = Architecture(
+    title="LLaMA, Mistral",
+    outside={
+        "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
+    },
+    block={
+        "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+        "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+        "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+        "ffn_down": "mlp.down_proj",
+    },
+    prefix="model.layers.",
+    config=_llama,
+    heads={"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"},
+    left_out=frozenset({"rope_freqs.weight", "attn_rot_embd"}),
+)  # fmt: skip
+
 ARCHITECTURES: Final[dict[str, Architecture]] = {
-    "llama": Architecture(
-        title="LLaMA, Mistral",
-        outside={
-            "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-        },
-        block={
-            "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-            "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-            "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-            "ffn_down": "mlp.down_proj",
-        },
-        prefix="model.layers.",
-        config=_llama,
-        heads={"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"},
-        left_out=frozenset({"rope_freqs.weight", "attn_rot_embd"}),
-    ),
+    "llama": _LLAMA,
+    # Its converter leaves the rows of queries and keys as they are.
+    "qwen2": replace(_LLAMA, title="Qwen2", config=_qwen2, heads={}),
     "gpt2": Architecture(
         title="GPT-2",
         outside={

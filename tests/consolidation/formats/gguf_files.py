@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,7 @@ BERT: Final[dict[str, Any]] = {
     "attention.head_count": 4, "attention.layer_norm_epsilon": 1e-12, "attention.causal": False,
     "pooling_type": 1,
 }  # fmt: skip
-FIELDS: Final[dict[str, dict[str, Any]]] = {"llama": LLAMA, "gpt2": GPT2, "bert": BERT}
+FIELDS: Final[dict[str, dict[str, Any]]] = {"llama": LLAMA, "qwen2": LLAMA, "gpt2": GPT2, "bert": BERT}
 
 
 def llama_weights(dtype: str = "float32", *, tied: bool = False) -> Weights:
@@ -48,6 +48,17 @@ def llama_weights(dtype: str = "float32", *, tied: bool = False) -> Weights:
             f"{block}.post_attention_layernorm.weight": (32,),
         }  # fmt: skip
     return {name: rng.normal(0, 0.1, shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def qwen2_weights() -> Weights:
+    """The same with offsets for queries, keys and values, as Qwen2 has them."""
+    weights = llama_weights()
+    rng = np.random.default_rng(6)
+    for n in range(2):
+        for part, rows in (("q", 32), ("k", 16), ("v", 16)):
+            name = f"model.layers.{n}.self_attn.{part}_proj.bias"
+            weights[name] = rng.normal(0, 0.1, rows).astype("f4")
+    return weights
 
 
 def gpt2_weights() -> Weights:
@@ -85,6 +96,11 @@ def bert_weights() -> Weights:
     for part in ("attention.output", "output"):
         shapes |= {f"encoder.layer.0.{part}.LayerNorm.{kind}": (32,) for kind in ("weight", "bias")}
     return {name: rng.normal(0, 0.1, shape).astype("f4") for name, shape in shapes.items()}
+
+
+WEIGHTS: Final[dict[str, Callable[[], Weights]]] = {
+    "llama": llama_weights, "qwen2": qwen2_weights, "gpt2": gpt2_weights, "bert": bert_weights,
+}  # fmt: skip
 
 
 def converted(architecture: str, weights: Weights, fields: Mapping[str, Any]) -> Weights:
@@ -151,9 +167,9 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 def tiny(path: Path, architecture: str = "llama", **options: Any) -> Path:
     """A good small file of an architecture."""
-    weights = {"llama": llama_weights, "gpt2": gpt2_weights, "bert": bert_weights}[architecture]()
     fields = FIELDS[architecture]
-    return written(path, architecture, converted(architecture, weights, fields), fields, **options)
+    tensors = converted(architecture, WEIGHTS[architecture](), fields)
+    return written(path, architecture, tensors, fields, **options)
 
 
 # -------------------------------------------------------------------------------- byte by byte

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from consolidation.errors import NocturneInputError
+from consolidation.families.described import Described
+from consolidation.families.registry import FAMILIES, check_shapes
 from consolidation.formats import limits
 from consolidation.formats.ggml_types import OTHERS, TYPES
 from consolidation.formats.gguf import open_gguf
@@ -22,7 +24,7 @@ from tests.consolidation.formats.gguf_files import (
     FIELDS,
     GPT2,
     LLAMA,
-    bert_weights,
+    WEIGHTS,
     converted,
     entry,
     gpt2_weights,
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from consolidation.formats.tensor_source import TensorSource
-
-WEIGHTS = {"llama": llama_weights, "gpt2": gpt2_weights, "bert": bert_weights}
 
 
 def opened(path: Path) -> TensorSource:
@@ -64,6 +64,11 @@ def test_names_shapes_and_order_are_those_before_the_conversion(architecture: st
     assert json.loads(source.companions["config.json"]) == source.config
     assert source.config is not None
     assert source.config["model_type"] == architecture
+    spec = FAMILIES["encoder" if architecture == "bert" else "causal_lm"]
+    assert isinstance(spec, Described)
+    own = spec.layout(source.config, source.shapes())
+    described = spec.validate_config({**source.config, **own})
+    check_shapes(spec, described, source.shapes())
 
 
 def test_the_description_is_what_the_file_says(tmp_path: Path) -> None:
