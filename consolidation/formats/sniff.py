@@ -26,6 +26,7 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"BZh", "bzip2"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"PAR1", "parquet"),
+    (b"PARE", "parquet"),
     (b"\x93NUMPY", "npy"),
     (b"%PDF-", "pdf"),
     (b"\x89PNG\r\n", "image"),
@@ -64,11 +65,18 @@ def sniff(file: Path | Region) -> str:
     """
     region = file if isinstance(file, Region) else Region.of(file)
     head = region.read(0, HEAD_BYTES)
-    tail = region.read(max(0, region.size - TAIL_BYTES))
-    if region.size == 0:
-        return "empty"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        tail = region.read(max(0, region.size - TAIL_BYTES))
         return _zip_kind(head, tail, _zip_names(region, tail))
+    return sniff_head(head)
+
+
+def sniff_head(head: bytes) -> str:
+    """As `sniff`, from the first `HEAD_BYTES` bytes alone; a zip is then just "zip"."""
+    if not head:
+        return "empty"
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
     # The header's length comes first (8 bytes), then the brace. Only GGUF can look like this, with as many
     # tensors as a brace has in ASCII (123); a header of safetensors that begins so is over any limit.
     if head.startswith(b"GGUF"):
