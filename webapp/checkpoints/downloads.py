@@ -34,7 +34,7 @@ def checkpoint_download_weights(request: MemberRequest, checkpoint_id: UUID) -> 
 
 
 def _sent(request: MemberRequest, checkpoint_id: UUID, what: str = "") -> HttpResponseBase:
-    rows = Checkpoint.objects.select_related("project")
+    rows = Checkpoint.everything.select_related("project")
     checkpoint = rows.get_visible(request.user, pk=checkpoint_id)
     parcel = parcel_of(checkpoint, what)
     segments = parcel_open(parcel, checkpoint)

@@ -52,7 +52,7 @@ class Parcel:
 def parcels_of(checkpoint: Checkpoint) -> list[Parcel]:
     """What there is, the one in which it goes home first; none of one whose files are deleted. Asks nothing
     of the disk. Reads `checkpoint.project`."""
-    if not checkpoint.sha256:
+    if checkpoint.purged_at is not None:
         return []
     weights = _weights(checkpoint)
     if not checkpoint.extras or checkpoint.crc32 is None:

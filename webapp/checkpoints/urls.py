@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.checkpoints import alias_pages, views
+from webapp.checkpoints import alias_pages, trash_pages, views
 from webapp.checkpoints.downloads import checkpoint_download, checkpoint_download_weights
 from webapp.checkpoints.scores_page import checkpoint_scores
 
@@ -20,6 +20,11 @@ urlpatterns = [
         checkpoint_download_weights,
         name="checkpoint_download_weights",
     ),
+    path("checkpoints/<uuid:checkpoint_id>/trash/", trash_pages.checkpoint_trash, name="checkpoint_trash"),
+    path(
+        "checkpoints/<uuid:checkpoint_id>/restore/", trash_pages.checkpoint_restore, name="checkpoint_restore"
+    ),
+    path("checkpoints/<uuid:checkpoint_id>/delete/", trash_pages.checkpoint_delete, name="checkpoint_delete"),
     path("projects/<uuid:project_id>/aliases/", alias_pages.alias_set, name="alias_set"),
     path(ALIAS + "delete/", alias_pages.alias_delete, name="alias_delete"),
     path(ALIAS + "follow/", alias_pages.alias_follow, name="alias_follow"),
