@@ -44,6 +44,7 @@ INSTALLATION = {"worker_drain", "worker_undrain", "api:worker_drain", "api:worke
 # Addresses that must answer without a login.
 OPEN = {
     "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz", "shared_report",
+    "checkpoint_link_open",
 }  # fmt: skip
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.urls import reverse
 from ninja import Router, Schema
 
-from webapp.checkpoints import aliases, promotion, trash
+from webapp.checkpoints import aliases, links, promotion, trash
 from webapp.checkpoints.models import Alias, Checkpoint
-from webapp.checkpoints.parcels import FOLDER, WEIGHTS, parcels_of
+from webapp.checkpoints.parcels import FOLDER, WEIGHTS, parcel_of, parcels_of
 from webapp.checkpoints.promotion_plan import project_aliases
 from webapp.core.errors import InvalidInput
 from webapp.projects.models import Project
@@ -101,6 +101,35 @@ def checkpoint_read(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str,
     """One version: facts, whether it is in the trash or deleted, and what can be downloaded of it: the folder
     that it came as (a zip), first if there is one, and the weights alone. Downloads take ranges."""
     return _state(_any(request, checkpoint_id))
+
+
+class LinkIn(Schema):
+    """`what`: "folder" or "weights"; "" as it goes home."""
+
+    what: Literal["", "folder", "weights"] = ""
+
+
+@router.post("/checkpoints/{uuid:checkpoint_id}/link", operation_id="checkpoint_link")
+def checkpoint_link(request: HttpRequest, checkpoint_id: uuid.UUID, body: LinkIn) -> dict[str, Any]:
+    """A link that downloads it without a login, for five minutes or until you log out, change the password or
+    leave the workspace. It takes ranges, so `curl -C -` resumes with a new link too."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    checkpoint = _any(request, checkpoint_id)
+    link, signature = links.checkpoint_link(
+        actor=request.user,
+        checkpoint=checkpoint,
+        session_key=request.session.session_key or "",
+        what=body.what,
+    )
+    parcel = parcel_of(checkpoint, link.what)
+    path = reverse("checkpoint_link_open", args=[link.pk, signature])
+    return {
+        "url": request.build_absolute_uri(path),
+        "expires_at": link.expires_at.isoformat(),
+        "what": parcel.what,
+        "name": parcel.name,
+        "size_bytes": parcel.size_bytes,
+    }
 
 
 @router.post("/checkpoints/{uuid:checkpoint_id}/trash", operation_id="checkpoint_trash")

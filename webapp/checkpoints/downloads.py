@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.contrib.auth.decorators import login_not_required
 from django.views.decorators.http import require_safe
 
+from webapp.checkpoints import links
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.parcels import WEIGHTS, parcel_of, parcel_open
 from webapp.core.sending import send
 
 if TYPE_CHECKING:
-    from django.http import HttpResponseBase
+    from django.http import HttpRequest, HttpResponseBase
 
+    from webapp.checkpoints.parcels import Parcel
     from webapp.core.requests import MemberRequest
 
 
@@ -33,9 +36,25 @@ def checkpoint_download_weights(request: MemberRequest, checkpoint_id: UUID) -> 
     return _sent(request, checkpoint_id, WEIGHTS)
 
 
+@login_not_required
+@require_safe
+def checkpoint_link_open(request: HttpRequest, link_id: UUID, signature: str) -> HttpResponseBase:
+    """The download behind a link, for a program without a login; 403 when the link is not good any more."""
+    checkpoint, parcel = links.checkpoint_link_open(link_id=link_id, signature=signature)
+    answer = _answer(request, checkpoint, parcel)
+    # The address is its own key: it goes nowhere else, and nobody keeps it.
+    answer["Referrer-Policy"] = "no-referrer"
+    answer["Cache-Control"] = "private, no-store"
+    answer["X-Robots-Tag"] = "noindex, nofollow"
+    return answer
+
+
 def _sent(request: MemberRequest, checkpoint_id: UUID, what: str = "") -> HttpResponseBase:
     rows = Checkpoint.everything.select_related("project")
     checkpoint = rows.get_visible(request.user, pk=checkpoint_id)
-    parcel = parcel_of(checkpoint, what)
+    return _answer(request, checkpoint, parcel_of(checkpoint, what))
+
+
+def _answer(request: HttpRequest, checkpoint: Checkpoint, parcel: Parcel) -> HttpResponseBase:
     segments = parcel_open(parcel, checkpoint)
     return send(request, segments, name=parcel.name, etag=parcel.etag, sha256=parcel.sha256, kind=parcel.kind)

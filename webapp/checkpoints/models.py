@@ -112,6 +112,26 @@ class Alias(Row):
         return self.name
 
 
+class DownloadLink(Row):
+    """A link by which one person's program fetches one download without a login, for five minutes.
+
+    It ends earlier with the login that made it (webapp/checkpoints/links.py).
+    """
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40)
+    what = models.CharField(max_length=8)
+    etag = models.CharField(max_length=80)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=["user", "expires_at"], name="download_link_by_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.what} of {self.checkpoint_id}"
+
+
 class VisibleThroughCheckpoint(VisibleQuerySet["Score"]):
     """Scores belong to a checkpoint."""
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from django.urls import path
 
 from webapp.checkpoints import alias_pages, trash_pages, views
-from webapp.checkpoints.downloads import checkpoint_download, checkpoint_download_weights
+from webapp.checkpoints.downloads import (
+    checkpoint_download,
+    checkpoint_download_weights,
+    checkpoint_link_open,
+)
 from webapp.checkpoints.scores_page import checkpoint_scores
 
 ALIAS = "projects/<uuid:project_id>/aliases/<slug:alias_name>/"
@@ -20,6 +24,7 @@ urlpatterns = [
         checkpoint_download_weights,
         name="checkpoint_download_weights",
     ),
+    path("links/<uuid:link_id>/<str:signature>/", checkpoint_link_open, name="checkpoint_link_open"),
     path("checkpoints/<uuid:checkpoint_id>/trash/", trash_pages.checkpoint_trash, name="checkpoint_trash"),
     path(
         "checkpoints/<uuid:checkpoint_id>/restore/", trash_pages.checkpoint_restore, name="checkpoint_restore"

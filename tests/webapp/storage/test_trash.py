@@ -94,9 +94,8 @@ def test_one_that_an_unfinished_cycle_needs_stays(
 @pytest.mark.parametrize("link", ["memories", "probes", "data", "used_sets"])
 def test_records_that_an_unfinished_cycle_needs_stay(link: str, alice: User, project: Project) -> None:
     item = keep_set(project, b"rows", Use.PROBE)
-    fields: dict[str, Any] = {"data": {"data": item}, "used_sets": {"used_sets": [str(item.pk)]}}.get(
-        link, {}
-    )
+    columns: dict[str, dict[str, Any]] = {"data": {"data": item}, "used_sets": {"used_sets": [str(item.pk)]}}
+    fields = columns.get(link, {})
     cycle = Cycle.objects.create(project=project, number=1, kind="wake", protocol=1, state="queued", **fields)
     if not fields:
         getattr(cycle, link).set([item])
