@@ -61,8 +61,9 @@ def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def lineage(checkpoint: Checkpoint) -> dict[str, Any]:
     """The nearest ancestors (oldest first), how many there are before those, and the children. One query."""
-    rows = Checkpoint.objects.filter(project_id=checkpoint.project_id)
-    family = {row.pk: row for row in rows.only("number", "origin", "standing", "parent_id")}
+    rows = Checkpoint.everything.filter(project_id=checkpoint.project_id)
+    shown = rows.only("number", "origin", "standing", "parent_id", "trashed_at")
+    family = {row.pk: row for row in shown}
     ancestors: list[Checkpoint] = []
     child, at = checkpoint, family.get(checkpoint.parent_id) if checkpoint.parent_id else None
     while at is not None and at.number < child.number:

@@ -100,6 +100,7 @@ INSTALLED_APPS = [
     "webapp.live",
     "webapp.fleet",
     "webapp.reports",
+    "webapp.storage",
     "consolidation",
     "workers",
 ]

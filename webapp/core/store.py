@@ -18,6 +18,7 @@ from django.db.models import Sum
 
 from webapp.core.errors import NocturneError
 from webapp.core.faults import fault
+from webapp.core.references import trash_frees
 from webapp.core.store_identity import store_ensure
 from webapp.cycles.choices import UNFINISHED, State
 from webapp.cycles.models import Cycle
@@ -106,14 +107,18 @@ def workspace_used_bytes(workspace: Workspace) -> int:
 def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
     """Bytes that the quota leaves when every upload under way (but `besides`) is counted as stored, and so is
     what every cycle that waits or runs may publish."""
+    promised = promised_to_uploads(workspace, besides=besides) + promised_to_cycles(workspace)
+    return workspace.quota_bytes - workspace_used_bytes(workspace) - promised
+
+
+def promised_to_uploads(workspace: Workspace, *, besides: UUID | None = None) -> int:
+    """What uploads under way (but `besides`) will take, in bytes."""
     coming = Upload.objects.filter(
         project__workspace=workspace, state__in=(UploadState.RECEIVING, UploadState.VERIFYING)
     )
     if besides is not None:
         coming = coming.exclude(pk=besides)
-    pending = coming.aggregate(total=Sum("size_bytes"))["total"] or 0
-    promised = promised_to_cycles(workspace)
-    return workspace.quota_bytes - workspace_used_bytes(workspace) - int(pending) - promised
+    return int(coming.aggregate(total=Sum("size_bytes"))["total"] or 0)
 
 
 def promised_to_cycles(workspace: Workspace | None = None) -> int:
@@ -135,12 +140,15 @@ def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None =
     store_ensure()
     left = room_left(workspace, besides=besides)
     if size_bytes > left:
+        frees = trash_frees(workspace.pk)
+        way_out = f"Empty the trash (frees {in_words(frees)}) or ask" if frees else "Ask"
         raise NoRoom(
             "upload.quota",
-            f"This file is {in_words(size_bytes)}; the workspace has {in_words(max(left, 0))} left of "
-            f"{in_words(workspace.quota_bytes)}. Ask an owner for more.",
+            f"This file is {in_words(size_bytes)}; the workspace has {in_words(max(left, 0))} left. "
+            f"{way_out} an owner for more.",
             size=size_bytes,
             left=max(left, 0),
+            frees=frees,
         )
     free = disk_free()
     # Checking a file writes our own copy beside it, so the disk must hold it twice for a while.

@@ -24,6 +24,7 @@ from django.db import transaction
 from webapp.accounts.models import Workspace
 from webapp.core.store import PUBLISH_PREFIX, store_lock
 from webapp.core.store_identity import StoreAway, store_check
+from webapp.core.store_release import contents_release_forgotten
 from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def store_collect(
     now = turn_taken(turn, every)
     if now is None:
         return 0
-    limit = now - (old_seconds() if older_than is None else older_than)
+    age = old_seconds() if older_than is None else older_than
+    limit = now - age
+    contents_release_forgotten(older_than=max(age, old_seconds()), at_once=at_once)
     done = _collect_incoming(limit, at_once)
     looked, place = 0, place.strip()
     for workspace_id, shelf in _shelves(store, after=place):

@@ -12,10 +12,12 @@ from consolidation.errors import NocturneInputError
 from consolidation.families.registry import FamilySpec, family_spec
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
+from webapp.checkpoints.trash import ensure_live
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
 from webapp.memories.models import Use
+from webapp.memories.trash import ensure_sets_live
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,6 +83,7 @@ class Plan:
                 "cycle.no_data",
                 "A wake learns one training set of this project; choose one, or upload it first.",
             )
+        ensure_sets_live([self.data.pk])
         if self.init is not None:
             try:
                 spec = family_spec(self.init.get("family"))
@@ -115,11 +118,12 @@ class Plan:
     def _before_waking(self, base: Checkpoint) -> Checkpoint | None:
         """The parent, unless it is another architecture or the base slept already: nothing woke since."""
         parent = base.parent
-        if parent is None or base.origin == Origin.SLEEP or parent.non_finite:
+        if parent is None or base.origin == Origin.SLEEP or parent.non_finite or parent.trashed_at:
             return None
         return parent if (parent.family, parent.config) == (base.family, base.config) else None
 
     def _check_checkpoints(self) -> None:
+        ensure_live([self.base, self.reference])
         for checkpoint in (self.base, self.reference):
             if checkpoint is None:
                 continue
