@@ -185,6 +185,7 @@ ACCOUNT_SESSION_REMEMBER = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+UPLOAD_IDLE_SECONDS = env_int("NOCTURNE_UPLOAD_HOURS", 24) * 3600  # after the last byte; then room is freed
 WORKSPACE_QUOTA_BYTES = env_int("NOCTURNE_QUOTA_GB", 50) * 10**9
 
 # --- cookies and headers ------------------------------------------------------------------------------------
