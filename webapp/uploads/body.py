@@ -39,10 +39,11 @@ class BodyWriter:
         part: open and prepared; its offset is committed.
         size: of the whole file. The very last byte is never committed here: what ends a file is more.
         commit: see `Commit`.
+        heard: called with every piece that comes.
     """
 
-    def __init__(self, part: PartFile, size: int, commit: Commit) -> None:
-        self._part, self._size, self._commit = part, size, commit
+    def __init__(self, part: PartFile, size: int, commit: Commit, heard: Callable[[], None]) -> None:
+        self._part, self._size, self._commit, self._heard = part, size, commit, heard
         self._block = bytearray()
         self._writing: asyncio.Future[None] | None = None
         self._reached = self._committed = part.offset
@@ -59,6 +60,7 @@ class BodyWriter:
         taken, more = 0, True
         while more:
             piece, more = await _next(receive)
+            self._heard()
             taken += len(piece)
             if taken > length:
                 raise NocturneError(

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from channels.db import database_sync_to_async
 
-from webapp.core.errors import NocturneError
+from webapp.core.errors import Conflict, NocturneError
 from webapp.core.store import NoRoom
 from webapp.uploads.body import BodyWriter, Disconnected
 from webapp.uploads.receiving import Lost, PartFile
 from webapp.uploads.selectors import part_path
 from webapp.uploads.services import Gone, upload_abort, upload_begin, upload_finish, upload_progress
+from webapp.uploads.turns import take_over, turn
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
     from webapp.uploads.body import Receive
     from webapp.uploads.models import Upload
+    from webapp.uploads.turns import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +43,20 @@ async def receive_bytes(*, actor: User, upload: Upload, offset: int, length: int
         NocturneError: what `body.BodyWriter` says, `store.disk_full` (507), `upload.checksum` (422).
         Disconnected: the connection broke.
     """
+    upload = await database_sync_to_async(upload_begin)(actor=actor, upload=upload, offset=offset)
     part: PartFile | None = None
     try:
-        upload = await database_sync_to_async(upload_begin)(actor=actor, upload=upload, offset=offset)
-        part = await asyncio.to_thread(PartFile, part_path(upload.pk), upload.size_bytes, offset)
-        # Only now is it certain that nobody else moves the offset.
-        upload = await database_sync_to_async(upload_begin)(actor=actor, upload=upload, offset=offset)
-        await asyncio.to_thread(part.prepare)
-        return await _take(actor, upload, part, receive, length)
+        part = await _claim(upload, offset)
+        with turn(upload.pk) as mine:
+            try:
+                # Only under the claim is it certain that nobody else moves the offset.
+                upload = await database_sync_to_async(upload_begin)(actor=actor, upload=upload, offset=offset)
+                await asyncio.to_thread(part.prepare)
+                return await _take(actor, upload, part, receive, length, mine)
+            finally:
+                # A digest of more than is committed would be wrong when other bytes come from there.
+                go_on = part.offset == upload.received_bytes < upload.size_bytes
+                await asyncio.to_thread(part.close, go_on=go_on)
     except Gone:
         if part is not None:
             await asyncio.to_thread(part.discard)
@@ -66,18 +74,24 @@ async def receive_bytes(*, actor: User, upload: Upload, offset: int, length: int
                 upload=upload, code=failed.code, message=failed.message
             )
         raise failed from error
-    finally:
-        if part is not None:
-            # A digest of more than is committed would be wrong when somebody sends other bytes from there.
-            go_on = part.offset == upload.received_bytes < upload.size_bytes
-            await asyncio.to_thread(part.close, go_on=go_on)
 
 
-async def _take(actor: User, upload: Upload, part: PartFile, receive: Receive, length: int) -> Upload:
+async def _claim(upload: Upload, offset: int) -> PartFile:
+    try:
+        return await asyncio.to_thread(PartFile, part_path(upload.pk), upload.size_bytes, offset)
+    except Conflict:
+        if not await take_over(upload.pk):
+            raise
+    return await asyncio.to_thread(PartFile, part_path(upload.pk), upload.size_bytes, offset)
+
+
+async def _take(
+    actor: User, upload: Upload, part: PartFile, receive: Receive, length: int, mine: Turn
+) -> Upload:
     async def commit(reached: int) -> None:
         await database_sync_to_async(upload_progress)(actor=actor, upload=upload, received=reached)
 
-    writer = BodyWriter(part, upload.size_bytes, commit)
+    writer = BodyWriter(part, upload.size_bytes, commit, mine.heard)
     try:
         await writer.take(receive, length)
     except (Disconnected, asyncio.CancelledError):

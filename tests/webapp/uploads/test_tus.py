@@ -23,7 +23,7 @@ from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
 from webapp.core.models import AuditEntry
 from webapp.core.store import NoRoom, room_left
-from webapp.uploads import body
+from webapp.uploads import body, turns
 from webapp.uploads.models import Upload
 from webapp.uploads.selectors import part_path
 from webapp.uploads.services import upload_create
@@ -531,12 +531,12 @@ def test_how_far_it_is_is_told_while_it_comes(
     told: list[int] = []
     real = body.BodyWriter.__init__
 
-    def listening(self: Any, part: Any, size: int, commit: Any) -> None:
+    def listening(self: Any, part: Any, size: int, commit: Any, alive: Any) -> None:
         async def heard(reached: int) -> None:
             told.append(reached)
             await commit(reached)
 
-        real(self, part, size, heard)
+        real(self, part, size, heard, alive)
 
     monkeypatch.setattr(body.BodyWriter, "__init__", listening)
 
@@ -562,6 +562,40 @@ def test_one_writer_only(alice_at_work: Browser, project: Project) -> None:
     upload = Upload.objects.get()
     assert upload.state == "verifying"
     assert part_path(upload.pk).read_bytes() == data
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_who_comes_back_takes_over_from_a_connection_that_died_silently(
+    silent: bool, alice_at_work: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that still hears something is left alone."""
+    monkeypatch.setattr(turns, "SILENT_SECONDS", 0.0 if silent else 60.0)
+    began = asyncio.Event()
+    monkeypatch.setattr(turns.Turn, "heard", lambda _: began.set())
+
+    async def story() -> tuple[Answer, Answer, Answer]:
+        made = await alice_at_work.announce(announcement(project, 8))
+        dead = asyncio.ensure_future(
+            alice_at_work.patch(made.id, b"1234", content_length="8", fall_asleep=True)
+        )
+        await began.wait()
+        first = await alice_at_work.patch(made.id, b"12345678")
+        stands = await alice_at_work.ask("HEAD", made.id)
+        rest = await alice_at_work.patch(made.id, b"5678", 4)
+        if not silent:
+            dead.cancel()
+        await asyncio.wait({dead})
+        return first, stands, rest
+
+    first, stands, rest = run(story())
+    assert first.status == 409
+    if silent:
+        assert (first.json()["code"], stands.headers["upload-offset"]) == ("upload.offset", "4")
+        assert rest.status == 204
+        assert Upload.objects.get().sha256 == hashlib.sha256(b"12345678").hexdigest()
+    else:
+        assert said(first) == (409, "upload.busy")
+        assert rest.json()["code"] == "upload.offset", "it has committed nothing yet"
 
 
 # --- when it is over --------------------------------------------------------------------------------------
