@@ -25,6 +25,7 @@ from webapp.core.models import AuditEntry
 from webapp.core.store import NoRoom, room_left
 from webapp.uploads import body, turns
 from webapp.uploads.models import Upload
+from webapp.uploads.receiving import PartFile
 from webapp.uploads.selectors import part_path
 from webapp.uploads.services import upload_create
 
@@ -529,10 +530,14 @@ def test_how_far_it_is_is_told_while_it_comes(
     monkeypatch.setattr(body, "COMMIT_BYTES", 400)
     monkeypatch.setattr(body, "BLOCK_BYTES", 200)
     told: list[int] = []
+    synced: list[int] = []
+    sync = PartFile.sync
+    monkeypatch.setattr(PartFile, "sync", lambda self: synced.append(sync(self)) or synced[-1])
     real = body.BodyWriter.__init__
 
     def listening(self: Any, part: Any, size: int, commit: Any, alive: Any) -> None:
         async def heard(reached: int) -> None:
+            assert reached == synced[-1], "on the disk before anybody is told"
             told.append(reached)
             await commit(reached)
 
