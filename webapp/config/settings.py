@@ -12,7 +12,15 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from webapp.config.env import database_from_url, env_bool, env_int, env_path, env_secret, env_str
+from webapp.config.env import (
+    database_from_url,
+    env_bool,
+    env_int,
+    env_path,
+    env_paths,
+    env_secret,
+    env_str,
+)
 from webapp.core import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -145,6 +153,10 @@ EMBEDDED_DATABASE = not DATABASE_URL
 if EMBEDDED_DATABASE:
     DATABASE_URL = embedded.dsn(DATA_DIR)
 DATABASES = {"default": database_from_url(DATABASE_URL)}
+
+# Folders of this computer from which its owner may take files in (`manage.py up --files FOLDER`); never on a
+# site that others reach.
+LOCAL_FOLDERS = env_paths("NOCTURNE_LOCAL_FOLDERS") if EMBEDDED_DATABASE and LOOPBACK else []
 
 # --- the doorbell -----------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env_str("CELERY_BROKER_URL", "")

@@ -50,7 +50,7 @@ def test_tuspy_uploads_stops_and_goes_on(web: Web, alice: User, project: Project
     part_path(upload.pk).unlink()
 
     with pytest.raises(TusUploadFailed) as refused:
-        first.upload_chunk()  # from where it stopped, although the file is complete
+        first.upload()  # from where it stopped, although the file is complete
     assert refused.value.status_code == 409
     over = client.uploader(str(tmp_path / "model"), metadata=about | {"purpose": "mischief"})
     with pytest.raises(TusCommunicationError) as wrong:

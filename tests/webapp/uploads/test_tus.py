@@ -532,7 +532,12 @@ def test_how_far_it_is_is_told_while_it_comes(
     told: list[int] = []
     synced: list[int] = []
     sync = PartFile.sync
-    monkeypatch.setattr(PartFile, "sync", lambda self: synced.append(sync(self)) or synced[-1])
+
+    def syncing(self: PartFile) -> int:
+        synced.append(sync(self))
+        return synced[-1]
+
+    monkeypatch.setattr(PartFile, "sync", syncing)
     real = body.BodyWriter.__init__
 
     def listening(self: Any, part: Any, size: int, commit: Any, alive: Any) -> None:
