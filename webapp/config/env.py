@@ -45,6 +45,12 @@ def env_path(name: str, default: Path) -> Path:
     return Path(text).expanduser().resolve() if text else default
 
 
+def env_paths(name: str) -> list[Path]:
+    """The variable as absolute folders, separated as in PATH; none when it is unset."""
+    texts = [text for text in os.environ.get(name, "").split(os.pathsep) if text]
+    return [Path(text).expanduser().resolve() for text in texts]
+
+
 def env_secret(name: str) -> str:
     """A secret given as NAME, or read from the file that NAME_FILE names; empty when neither is set."""
     if path := os.environ.get(f"{name}_FILE"):

@@ -12,7 +12,15 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from webapp.config.env import database_from_url, env_bool, env_int, env_path, env_secret, env_str
+from webapp.config.env import (
+    database_from_url,
+    env_bool,
+    env_int,
+    env_path,
+    env_paths,
+    env_secret,
+    env_str,
+)
 from webapp.core import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -147,6 +155,10 @@ if EMBEDDED_DATABASE:
     DATABASE_URL = embedded.dsn(DATA_DIR)
 DATABASES = {"default": database_from_url(DATABASE_URL)}
 
+# Folders of this computer from which its owner may take files in (`manage.py up --files FOLDER`); never on a
+# site that others reach.
+LOCAL_FOLDERS = env_paths("NOCTURNE_LOCAL_FOLDERS") if EMBEDDED_DATABASE and LOOPBACK else []
+
 # --- the doorbell -----------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env_str("CELERY_BROKER_URL", "")
 CYCLE_LEASE_SECONDS = env_int("NOCTURNE_LEASE_SECONDS", 45)
@@ -186,6 +198,7 @@ ACCOUNT_SESSION_REMEMBER = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+UPLOAD_IDLE_SECONDS = env_int("NOCTURNE_UPLOAD_HOURS", 24) * 3600  # after the last byte; then room is freed
 WORKSPACE_QUOTA_BYTES = env_int("NOCTURNE_QUOTA_GB", 50) * 10**9
 
 # --- cookies and headers ------------------------------------------------------------------------------------

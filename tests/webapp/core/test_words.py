@@ -19,7 +19,6 @@ NO_WORDS = {
     "header.js": {"…v…"},
     "matrix.js": {"v…"},
     "stages.js": {"Awake", "Merging", "REM dreaming", "NREM replay", "Downscaling", "Learning", "Scoring"},
-    "upload.js": {"upload.broken"},
 }
 
 

@@ -28,7 +28,7 @@ from webapp.core.store_identity import MARKER
 from webapp.memories.models import RecordSet
 from webapp.uploads import verification
 from webapp.uploads.models import StoredFile, Upload
-from webapp.uploads.selectors import RECEIVING_IDLE, part_path, verify_seconds
+from webapp.uploads.selectors import STRAY_AGE, part_path, verify_seconds
 from webapp.uploads.services import upload_sweep, upload_verify
 
 if TYPE_CHECKING:
@@ -301,23 +301,44 @@ def test_what_does_not_fit_the_quota_any_more_is_refused(
     assert stored_files() == []
 
 
-def test_the_sweep_gives_up_on_silent_uploads_and_removes_strays(project: Project, alice: User) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_sweep_gives_up_on_silent_uploads_and_removes_strays(
+    begun: bool, project: Project, alice: User
+) -> None:
+    """A day after the last byte; an hour after the announcement of one that never got any."""
     upload = Upload.objects.create(
         project=project, user=alice, purpose="checkpoint", filename="m", size_bytes=9
     )
-    part = part_path(upload.pk)
+    part, now = part_path(upload.pk), timezone.now()
     part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(b"123")
     stray = part.with_name("0f7a.scratch")
     stray.mkdir()
     (stray / "out").write_text("x")
-    assert upload_sweep() == 0
-    old = (timezone.now() - RECEIVING_IDLE - dt.timedelta(minutes=1)).timestamp()
-    Upload.objects.filter(pk=upload.pk).update(created_at=dt.datetime.fromtimestamp(old, dt.UTC))
-    assert upload_sweep() == 0, "bytes came a moment ago"
-    os.utime(part, (old, old))
+    old = (now - STRAY_AGE - dt.timedelta(minutes=1)).timestamp()
+    if begun:
+        part.write_bytes(b"123")
+        os.utime(part, (old, old))
+    created = now - dt.timedelta(hours=30) if begun else now - dt.timedelta(minutes=59)
+    last = now - dt.timedelta(hours=23) if begun else None
+    Upload.objects.filter(pk=upload.pk).update(created_at=created, received_at=last)
+    assert upload_sweep() == 0, "there is time to go on"
+    patience = dt.timedelta(hours=1, minutes=1)
+    Upload.objects.filter(pk=upload.pk).update(
+        created_at=created - patience, received_at=last and last - patience
+    )
     os.utime(stray, (old, old))
     assert upload_sweep() == 2
     upload.refresh_from_db()
-    assert (upload.state, upload.error_code) == ("aborted", "upload.silent")
+    assert (upload.state, upload.error_code) == ("aborted", "upload.expired")
     assert incoming() == []
+
+
+def test_the_sweep_gives_up_on_a_copy_whose_process_died(project: Project, alice: User) -> None:
+    upload = Upload.objects.create(
+        project=project, user=alice, purpose="checkpoint", filename="m", size_bytes=9, local=True
+    )
+    assert upload_sweep() == 0
+    Upload.objects.filter(pk=upload.pk).update(created_at=timezone.now() - dt.timedelta(minutes=6))
+    assert upload_sweep() == 1
+    upload.refresh_from_db()
+    assert (upload.state, upload.error_code) == ("aborted", "upload.local_ended")
