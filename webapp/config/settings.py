@@ -199,6 +199,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 UPLOAD_IDLE_SECONDS = env_int("NOCTURNE_UPLOAD_HOURS", 24) * 3600  # after the last byte; then room is freed
+STRICT_FOLDERS = env_bool("NOCTURNE_STRICT_FOLDERS", False)  # no programs or pickles beside uploaded weights
 WORKSPACE_QUOTA_BYTES = env_int("NOCTURNE_QUOTA_GB", 50) * 10**9
 
 # --- cookies and headers ------------------------------------------------------------------------------------
