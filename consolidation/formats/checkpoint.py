@@ -10,10 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.errors import shorten
+from consolidation.families.described import Described
 from consolidation.families.registry import (
     FAMILIES,
     FamilySpec,
     check_shapes,
+    described_family,
     family_spec,
     is_counter,
     is_statistic,
@@ -24,6 +26,7 @@ from consolidation.formats.output import DigestWriter, new_file
 from consolidation.formats.refusal import refuse
 from consolidation.formats.region import Region
 from consolidation.formats.safetensors import check_name, header_bytes
+from consolidation.formats.settling import settled
 
 if TYPE_CHECKING:
     from consolidation.formats.tensor_source import TensorShape, TensorSource
@@ -41,6 +44,7 @@ def inspect_checkpoint(
     filename: str | None = None,
     limit_bytes: int = 2**62,
     digest: bool = True,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Read, check and re-encode one checkpoint of any format. What is stored is what this function wrote.
 
@@ -56,6 +60,7 @@ def inspect_checkpoint(
         filename: the person's name for the file, for sentences.
         limit_bytes: the most that our copy may take, and that unpacking may write.
         digest: False where whoever gets the copy digests it anyway.
+        strict: refuse a folder that contains programs or pickles, instead of leaving them out.
 
     Returns:
         {"format", "family", "config", "tensors": [{"name", "dtype", "shape"}], "parameters", "non_finite",
@@ -69,7 +74,12 @@ def inspect_checkpoint(
     with ExitStack() as stack:
         spool = target or Path(stack.enter_context(TemporaryDirectory())) / "out"
         source = open_weights(
-            Region.of(path), filename=filename or path.name, spool=spool, limit_bytes=limit_bytes, stack=stack
+            Region.of(path),
+            filename=filename or path.name,
+            spool=spool,
+            limit_bytes=limit_bytes,
+            stack=stack,
+            strict=strict,
         )
         if not source.tensors:
             raise refuse(
@@ -79,6 +89,8 @@ def inspect_checkpoint(
         for name in source.tensors:
             check_name(name)
         spec, described = describe(source, family=family, config=config)
+        if isinstance(spec, Described):
+            source = settled(source, spec, described)
         check_shapes(spec, described, source.shapes())
         _check_numbers(source)
         metadata = {
@@ -151,12 +163,16 @@ def _companions(source: TensorSource, out: Path | None) -> list[dict[str, Any]]:
 def describe(
     header: TensorSource, *, family: str | None, config: Mapping[str, Any] | None
 ) -> tuple[FamilySpec, dict[str, Any]]:
-    """Which family a file belongs to, and its full config.
+    """Which family a file belongs to, and its full config. A config.json (or a GGUF's table) says it all.
 
     Raises:
         NocturneInputError: `checkpoint.family_unknown`, `checkpoint.config_missing`, `checkpoint.metadata`,
             or what the family says of the config.
     """
+    if header.config is not None:
+        by_config = described_family(header.config)
+        layout = by_config.layout(header.config, header.shapes())
+        return by_config, by_config.validate_config({**header.config, **layout})
     told = {key: value for key, value in dict(config or {}).items() if value not in (None, "")}
     name = family or header.metadata.get(FAMILY_KEY)
     described = CONFIG_KEY in header.metadata and name == header.metadata.get(FAMILY_KEY, name)
@@ -211,7 +227,8 @@ def _infer(
         f"The {len(header.tensors):,} tensors of this file (the first is "
         f"{shorten(next(iter(header.tensors)))}) do not "
         f"look like any family that Nocturne knows: {_families()}. Name the model in the file's metadata "
-        "(nocturne.family and nocturne.config), or choose another file.",
+        "(nocturne.family and nocturne.config), upload its whole folder with config.json as a zip, or choose "
+        "another file.",
         families=list(FAMILIES),
     )
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from consolidation.errors import shorten
 from consolidation.formats import limits
+from consolidation.formats.folder import KINDS as FOLDERS
+from consolidation.formats.folder import open_folder
+from consolidation.formats.model_folder import open_model_folder
 from consolidation.formats.pytorch import open_pytorch
 from consolidation.formats.refusal import refuse
-from consolidation.formats.safetensors import read_header
+from consolidation.formats.safetensors_source import open_safetensors
 from consolidation.formats.sniff import refuse_kind, sniff
-from consolidation.formats.tensor_source import Piece, TensorShape, TensorSource
 
 if TYPE_CHECKING:
     from consolidation.formats.region import Region
+    from consolidation.formats.tensor_source import TensorSource
 
-WANTED: Final = "a checkpoint (safetensors, GGUF, or weights that torch.save wrote)"
+WANTED: Final = (
+    "a checkpoint (safetensors, GGUF, weights that torch.save wrote, or a model's folder as a zip or tar)"
+)
 
 
 def open_weights(
-    region: Region, *, filename: str, spool: Path, limit_bytes: int, stack: ExitStack
+    region: Region,
+    *,
+    filename: str,
+    spool: Path,
+    limit_bytes: int,
+    stack: ExitStack,
+    strict: bool = False,
 ) -> TensorSource:
     """The tensors of a checkpoint, whatever its format; not one of them is read yet.
 
@@ -32,6 +41,7 @@ def open_weights(
         spool: a prefix in a folder that may be written, for what has to be unpacked first.
         limit_bytes: the most that unpacking may write.
         stack: closes and removes what has to stay until the tensors were read.
+        strict: a folder may not even contain programs, pickles and the like.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -39,6 +49,11 @@ def open_weights(
     kind = sniff(region)
     if kind in {"torch-zip", "pickle"}:
         return open_pytorch(region, filename=filename, spool=spool, limit_bytes=limit_bytes, stack=stack)
+    if kind in FOLDERS:
+        folder = open_folder(
+            region, kind, filename=filename, spool=spool, limit_bytes=limit_bytes, stack=stack
+        )
+        return open_model_folder(folder, filename=filename, stack=stack, strict=strict)
     if kind == "gguf":
         from consolidation.formats.gguf import open_gguf  # its tables of number formats take time to load
 
@@ -46,29 +61,6 @@ def open_weights(
     if kind in {"safetensors", "unknown"}:
         return open_safetensors(region)
     raise refuse_kind(kind, wanted=WANTED, filename=filename)
-
-
-def open_safetensors(region: Region) -> TensorSource:
-    """One safetensors file. Raises NocturneInputError (`safetensors.*`, `tensor.*`)."""
-    header = read_header(region)
-
-    def read(name: str) -> Iterator[Piece]:
-        entry = header.tensors[name]
-        left = entry.end - entry.start
-        for piece in region.chunks(header.data_start + entry.start, left):
-            left -= len(piece)
-            yield piece
-        if left:
-            raise refuse(
-                "tensor.size_mismatch", f"The file changed while tensor {shorten(name)} was read. Try again."
-            )
-
-    return TensorSource(
-        format="safetensors",
-        tensors={name: TensorShape(entry.dtype, entry.shape) for name, entry in header.tensors.items()},
-        read=read,
-        metadata=header.metadata,
-    )
 
 
 def ensure_within(source: TensorSource, limit_bytes: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from consolidation.formats.region import Region
 
 HEAD_BYTES: Final = 4096
 TAIL_BYTES: Final = 65_536
+_TABLE_BYTES: Final = 2**20
+_IN_FOLDER: Final = re.compile(rb"config\.json|adapter_config\.json|.*\.safetensors|.*\.bin|.*\.index\.json")
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x1f\x8b", "gzip"),
@@ -65,7 +68,7 @@ def sniff(file: Path | Region) -> str:
     if region.size == 0:
         return "empty"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip_kind(head, tail)
+        return _zip_kind(head, tail, _zip_names(region, tail))
     # The header's length comes first (8 bytes), then the brace. Only GGUF can look like this, with as many
     # tensors as a brace has in ASCII (123); a header of safetensors that begins so is over any limit.
     if head.startswith(b"GGUF"):
@@ -82,12 +85,36 @@ def sniff(file: Path | Region) -> str:
     return _text_kind(head)
 
 
-def _zip_kind(head: bytes, tail: bytes) -> str:
+def _zip_kind(head: bytes, tail: bytes, names: list[bytes]) -> str:
+    # A model's folder may hold a file of torch.save, whose own end lies in the tail too.
+    if any(_IN_FOLDER.fullmatch(name.rpartition(b"/")[2]) for name in names):
+        return "zip"
     length = int.from_bytes(head[26:28], "little")
     first = head[30 : 30 + length]
-    if first.endswith((b"data.pkl", b"/version", b"/byteorder")) or b"data.pkl" in tail:
+    seen = b"\n".join(names) if names else tail
+    if first.endswith((b"data.pkl", b"/version", b"/byteorder")) or b"data.pkl" in seen:
         return "torch-zip"
-    return "npz" if first.endswith(b".npy") or b".npy" in tail else "zip"
+    return "npz" if first.endswith(b".npy") or b".npy" in seen else "zip"
+
+
+def _zip_names(region: Region, tail: bytes) -> list[bytes]:
+    """The names in the table of contents as far as they can be seen at once; what is odd is left out, for
+    the reader of zips to refuse."""
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) < place + 22:
+        return []
+    size, start = struct.unpack("<2I", tail[place + 12 : place + 20])
+    wide = tail.rfind(b"PK\x06\x06", 0, place)
+    if 0xFFFFFFFF in (size, start) and wide >= 0 and len(tail) >= wide + 56:
+        size, start = struct.unpack("<2Q", tail[wide + 40 : wide + 56])
+    if start + size > region.size:
+        return []
+    table, names, at = region.read(start, min(size, _TABLE_BYTES)), [], 0
+    while table[at : at + 4] == b"PK\x01\x02" and len(table) >= at + 46:
+        name, extra, comment = struct.unpack("<3H", table[at + 28 : at + 34])
+        names.append(table[at + 46 : at + 46 + name])
+        at += 46 + name + extra + comment
+    return names
 
 
 def _text_kind(head: bytes) -> str:

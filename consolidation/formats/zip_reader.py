@@ -7,10 +7,8 @@ is extracted: a member is a stretch of the archive, or is unpacked into a stream
 
 from __future__ import annotations
 
-import re
 import stat
 import struct
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats import limits
+from consolidation.formats.archive_names import check_conflicts, check_path, too_many
 from consolidation.formats.refusal import refuse
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ _END_SIZE, _LOCAL_SIZE, _CENTRAL_SIZE = 22, 30, 46
 _MOST_32, _MOST_16 = 0xFFFFFFFF, 0xFFFF
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x2041, 0x08, 0x800
 _DOS_FOLDER: Final = 0x10
-_RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_PERCENT: Final = re.compile(r"(?i)%(25)*(2e|2f|5c|00)")
 
 
 @dataclass(frozen=True)
@@ -101,32 +98,13 @@ def read_zip(region: Region) -> dict[str, Member]:
     """
     start, size, count = _end(region)
     if count > limits.FOLDER_MEMBERS:
-        raise refuse(
-            "archive.too_many",
-            f"The archive has {count:,} members; at most {limits.FOLDER_MEMBERS:,} are read. Pack only the "
-            "model's own files.",
-        )
+        raise too_many(count)
     if size > limits.HEADER_BYTES:
         raise inconsistent(f"its table of contents takes {size:,} bytes")
     found = _central(region, region.read(start, size), count, start)
     _check_overlap(region, found, start)
-    members: dict[str, Member] = {}
-    folded: dict[str, str] = {}
-    for member in found:
-        if member.name in members:
-            raise refuse(
-                "archive.duplicate_name", f"The archive has two members named {shorten(member.name)}."
-            )
-        key = unicodedata.normalize("NFC", member.name).casefold()
-        if key in folded:
-            raise refuse(
-                "archive.name_conflict",
-                f"Members {shorten(folded[key])} and {shorten(member.name)} have names that some systems "
-                "cannot tell apart. Rename one of them.",
-            )
-        folded[key] = member.name
-        members[member.name] = member
-    return {name: member for name, member in members.items() if not name.endswith("/")}
+    check_conflicts(member.name for member in found)
+    return {member.name: member for member in found if not member.name.endswith("/")}
 
 
 def inconsistent(what: str) -> NocturneInputError:
@@ -298,36 +276,6 @@ def _name(raw: bytes, flags: int) -> str:
             f"A member's name ({shorten(raw[:40])}) is no text that all systems read alike. Rename it.",
         ) from None
     return check_path(name)
-
-
-def check_path(name: str) -> str:
-    """A member's name, when it is a plain path below its folder.
-
-    Raises:
-        NocturneInputError: `archive.path_traversal`, `archive.name_conflict`.
-    """
-    parts = name.removesuffix("/").split("/")
-    leaves = (
-        name.startswith("/") or "\\" in name or (len(name) > 1 and name[1] == ":")
-        or any(part in {"", ".", ".."} for part in parts) or _PERCENT.search(name)
-    )  # fmt: skip
-    if leaves or not name:
-        raise refuse(
-            "archive.path_traversal",
-            f"The archive's entry “{shorten(name)}” does not name a file below its own folder. Nothing was "
-            "unpacked. Pack the model's folder again.",
-        )
-    odd = (
-        not name.isprintable() or len(name.encode()) > limits.PATH_BYTES or len(parts) > limits.PATH_DEPTH
-        or any(part.endswith((".", " ")) or _RESERVED.fullmatch(part) for part in parts)
-    )  # fmt: skip
-    if odd:
-        raise refuse(
-            "archive.name_conflict",
-            f"The archive's entry “{shorten(name)}” has a name that not every system can keep: too long or "
-            "deep, reserved, or with odd characters. Rename it.",
-        )
-    return name
 
 
 def _check_kind(name: str, flags: int, method: int, attributes: int, size: int) -> None:
