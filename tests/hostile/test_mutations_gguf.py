@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.described import Described
-from consolidation.families.registry import FAMILIES, check_shapes
+from consolidation.families.registry import check_shapes
+from consolidation.formats.checkpoint import describe
 from consolidation.formats.gguf_header import read_gguf_header
 from consolidation.formats.open_weights import ensure_within, open_weights
 from consolidation.formats.region import Region
@@ -104,10 +104,8 @@ def ours(path: Path, spool: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         read = {name: b"".join(source.read(name)) for name in source.tensors}
     assert all(len(read[name]) == entry.size for name, entry in source.tensors.items())
     assert source.config is not None
-    spec = FAMILIES["encoder" if source.config["model_type"] == "bert" else "causal_lm"]
-    assert isinstance(spec, Described)
-    own = spec.layout(source.config, source.shapes())
-    check_shapes(spec, spec.validate_config({**source.config, **own}), source.shapes())
+    family, described = describe(source, family=None, config=None)
+    check_shapes(family, described, source.shapes())
     found: dict[str, Any] = {}
     for name, shape in source.tensors.items():
         if shape.dtype == "BF16":

@@ -28,6 +28,7 @@ from tests.consolidation.formats.files import (
     npz,
     safetensors,
 )
+from tests.consolidation.formats.gguf_files import llama_weights, tiny
 from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming, received
 from webapp.accounts.models import User, Workspace
@@ -178,6 +179,21 @@ def test_weights_of_torch_save_become_a_checkpoint_that_says_what_was_left_out(
     assert (made.format, made.family, made.config["layers"]) == ("pytorch", "mlp", [4, 5, 3])
     assert any("epoch" in note for note in made.notes)
     assert (made.extras, made.extras_sha256, made.crc32) == ([], "", None)
+    assert incoming() == []
+
+
+def test_a_gguf_model_becomes_a_checkpoint_with_its_config(
+    project: Project, alice: User, tmp_path: Path
+) -> None:
+    data = tiny(tmp_path / "m.gguf", quantised={"blk.0.ffn_up.weight": "Q4_0"}).read_bytes()
+    upload = received(project, alice, data)
+    assert upload_verify(upload.pk) == "ready"
+    made = Checkpoint.objects.get()
+    assert (made.family, made.format, made.config["model_type"]) == ("causal_lm", "gguf", "llama")
+    assert [extra["name"] for extra in made.extras] == ["config.json"]
+    assert any("Q4_0" in note for note in made.notes)
+    copy = load_file(store_path(project.workspace_id, made.sha256))
+    assert np.array_equal(copy["lm_head.weight"], llama_weights()["lm_head.weight"])
     assert incoming() == []
 
 
