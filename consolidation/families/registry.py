@@ -121,13 +121,19 @@ def described_family(config: Mapping[str, Any]) -> Described:
 
 
 def computable(family: object) -> bool:
-    """Whether anything can be computed with checkpoints of this family, or they are only kept."""
-    return family_spec(family).adapter is not None
+    """Whether anything can be computed with checkpoints of this family; else they are only kept."""
+    known = isinstance(family, str) and (family in FAMILIES or family in _IN_PROCESS)
+    return known and family_spec(family).adapter is not None
+
+
+def computable_families() -> list[str]:
+    """The families that something is computed with."""
+    return [name for name in FAMILIES if computable(name)]
 
 
 def ensure_computable(family: object) -> None:
     """Raises NocturneInputError (`checkpoint.family_not_yet`) for a family that is only kept."""
-    if not computable(family):
+    if family_spec(family).adapter is None:
         raise NocturneInputError(
             "checkpoint.family_not_yet",
             f"Checkpoints of the family {family_spec(family).name} are kept, checked and taken home; "

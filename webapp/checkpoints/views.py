@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from consolidation.families.registry import computable
 from webapp.accounts.abilities import abilities_of
 from webapp.checkpoints import promotion
 from webapp.checkpoints.aliases import NAME_LENGTH, NAME_PATTERN
@@ -46,6 +47,7 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
         "checkpoint": checkpoint,
         "project": project,
         "is_current": is_current,
+        "not_yet": not computable(checkpoint.family),
         "doubt": doubt_of(checkpoint),
         "plan": plan,
         "aliases": [alias for alias in names if alias.checkpoint_id == checkpoint.pk],

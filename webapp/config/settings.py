@@ -185,6 +185,7 @@ ACCOUNT_SESSION_REMEMBER = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+STRICT_FOLDERS = env_bool("NOCTURNE_STRICT_FOLDERS", False)  # no programs or pickles beside uploaded weights
 WORKSPACE_QUOTA_BYTES = env_int("NOCTURNE_QUOTA_GB", 50) * 10**9
 
 # --- cookies and headers ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.registry import FamilySpec, family_spec
+from consolidation.families.registry import FamilySpec, computable, family_spec
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
 from webapp.core.errors import Conflict, InvalidInput, cut
@@ -60,6 +60,7 @@ class Plan:
             self._check_wake()
         else:
             self._check_base()
+        self._check_family()
         if self.kind == Kind.SLEEP and not self.memories:
             raise InvalidInput(
                 "cycle.no_memories",
@@ -97,6 +98,15 @@ class Plan:
             raise InvalidInput(
                 "cycle.no_checkpoint",
                 "This project has no checkpoint to begin from. Upload one, or say which model to build.",
+            )
+
+    def _check_family(self) -> None:
+        model = self._model()
+        if model is not None and not computable(model[0].name):
+            raise InvalidInput(
+                "cycle.family_not_yet",
+                f"Nocturne keeps, checks and gives back a {model[0].title}, but cannot train it, score it or "
+                "put it to sleep yet. Choose a checkpoint of another family.",
             )
 
     def _wake_before(self) -> bool:

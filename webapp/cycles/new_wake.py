@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from consolidation.families.registry import computable
 from consolidation.recipe import WakeRecipe
 from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
@@ -88,7 +89,8 @@ def _page(
         "errors": errors,
         "unplaced": next((error for field, error in errors.items() if field not in {*names, "device"}), None),
         "open": any(field in names for field in errors),
-        "blocked": project.current is None or not sets,
+        "not_yet": project.current is not None and not computable(project.current.family),
+        "blocked": project.current is None or not computable(project.current.family) or not sets,
         "workers": alive,
         "devices": device_choices(alive, typed.get("device", "")),
         "chosen_device": typed.get("device", ""),

@@ -11,6 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from consolidation.families.registry import computable
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.store import store_path
@@ -145,6 +146,14 @@ def _weights(project: Project, upload: str) -> Check:
             "bad",
             _("%(version)s holds NaN or infinite weights, so nothing can be computed with it.")
             % {"version": current},
+            upload,
+            _("Upload another"),
+        )
+    if not computable(current.family):
+        return Check(
+            "bad",
+            _("%(version)s is of the family %(family)s, which cannot be put to sleep yet.")
+            % {"version": current, "family": current.family},
             upload,
             _("Upload another"),
         )

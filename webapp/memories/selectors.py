@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from consolidation.families.registry import FAMILIES
+from consolidation.families.registry import FAMILIES, computable
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
@@ -40,7 +40,7 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
         besides: (task, use) of a set that is about to be replaced and has no say.
     """
     current = project.current
-    if current is not None and current.family in FAMILIES:
+    if current is not None and current.family in FAMILIES and computable(current.family):
         spec = FAMILIES[current.family]
         width, classes = spec.input_width(current.config), spec.outputs(current.config)
         return Fit(width, classes, f"the current checkpoint {current}")

@@ -9,6 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from consolidation.families.registry import computable
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.promotion_plan import before, project_aliases, promotion_plan
@@ -101,7 +102,8 @@ def _lesson(wake: Cycle) -> str:
 def stage_of(
     project: Project, learning: dict[str, Any] | None, open_cycles: Sequence[Cycle], held: Sequence[Holding]
 ) -> str:
-    """ "learning", "asleep", "empty", "unproven" (a set is missing), "ready" (awake) or "rested"."""
+    """ "learning", "asleep", "empty", "kept" (nothing computes with its family), "unproven" (a set is
+    missing), "ready" (awake) or "rested"."""
     if learning:
         return "learning"
     if open_cycles:
@@ -109,6 +111,8 @@ def stage_of(
     current = project.current
     if current is None:
         return "empty"
+    if not computable(current.family):
+        return "kept"
     if not any(h.memories for h in held) or not any(h.probe for h in held):
         return "unproven"
     return "rested" if current.origin == Origin.SLEEP else "ready"
@@ -120,7 +124,11 @@ def _unscored(
     """As `cycles.selectors.unscored`, from what the page has read anyway; a few to name."""
     known = {row["number"] for row in matrix["rows"]}
     waiting = {cycle.base_id for cycle in unfinished if cycle.kind == Kind.SCORE}
-    found = [c for c in checkpoints if c.number not in known and c.pk not in waiting and not c.non_finite]
+    found = [
+        c
+        for c in checkpoints
+        if c.number not in known and c.pk not in waiting and not c.non_finite and computable(c.family)
+    ]
     return found[:UNSCORED_NAMED]
 
 

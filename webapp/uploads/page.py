@@ -38,6 +38,10 @@ def panel_words() -> dict[str, str]:
         "described": _("The file says that it is {family}."),
         "asks": _("The file does not say all about its model, so please tell."),
         "pytorch": _("Weights of PyTorch. The server reads the tensors; code in the file is never run."),
+        "folder": _(
+            "A model's folder. The server reads its config, weights and tokenizer; code in it is never run."
+        ),
+        "folderasks": _("Only if there is no config.json in it: which family is it?"),
         "unreadable": _("This does not look like safetensors. The server will say what it is."),
         "leave": _("An upload is running. It stops when you leave."),
     }

@@ -141,6 +141,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "classes": upload.form.get("classes"),
         "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
         "cpu_seconds": seconds,
+        "strict": settings.STRICT_FOLDERS,
     }
     answer = _run(request, scratch, seconds)
     if answer.get("ok") is True and isinstance(answer.get("info"), dict):
