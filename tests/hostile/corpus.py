@@ -14,11 +14,14 @@ from tests.consolidation.formats import test_jsonl as jsonl
 from tests.consolidation.formats import test_npz as npz
 from tests.consolidation.formats.files import npz as npz_file
 from tests.consolidation.formats.files import safetensors
+from tests.consolidation.formats.folders import LLAMA, model, packed
 from tests.consolidation.formats.gguf_files import tiny
 from tests.hostile import test_a01_a14_pickles as pickles
 from tests.hostile import test_a15_a24_safetensors as tensors
 from tests.hostile import test_a25_a31_gguf as ggufs
+from tests.hostile import test_a32_a36_tars as tars
 from tests.hostile import test_a32_a38_zips as zips
+from tests.hostile import test_a39_a45_folders as folders
 
 CANARY: Final = "canary"
 # Files of megabytes, or of seconds: not for the fast tests.
@@ -26,6 +29,7 @@ HEAVY: Final = frozenset({
     "A14-sixteen-megabytes-of-tables", "A14-copies-of-pairs", "A14-copies-of-a-table", "A14-deep-names",
     "A14-deep-lists", "A15-over-the-limit", "A22-100k-tensors", "A22-million-dimensions", "A22-name-of-5-MB",
     "A23-2-MB", "A23-50-MB", "A25-header-over-the-limit", "A27-million-dimensions",
+    "A40-large", "A44-large", "A44-deeper", "A44-many-added-tokens",
 })  # fmt: skip
 
 
@@ -64,7 +68,8 @@ def corpus(port: int, *, heavy: bool) -> Iterator[Hostile]:
             yield Hostile(f"gguf-{row}", "checkpoint", "model.gguf", data)
     for row, (_, line) in jsonl.HOSTILE.items():
         yield Hostile(f"jsonl-{row}", "memories", "r.jsonl", jsonl.GOOD * 6 + line)
-    yield from _zips()
+    yield from _archives()
+    yield from _folders(left_out)
 
 
 def payloads(port: int) -> dict[str, bytes]:
@@ -114,16 +119,33 @@ def _pickles(port: int, left_out: frozenset[str]) -> Iterator[Hostile]:
     yield Hostile("A8-a-second-pickle", "checkpoint", "model.pt", pickles.packed(second))
 
 
-def _zips() -> Iterator[Hostile]:
+def _archives() -> Iterator[Hostile]:
     made: dict[str, bytes] = {row: data for row, (data, _, _) in zips.CONTRADICTIONS.items()}
     for row, name in zips.PATHS.items():
         plain = "q" * len(name)
         made[f"A32-{row}"] = zips.made({plain: b"x"}).replace(plain.encode(), name.encode())
     for row, (names, _) in zips.NAMES.items():
         made[row] = zips.made(dict.fromkeys(names, b""))
+    tared = {row: tars.member(b"first", b"1") + data + tars.END for row, (data, _) in tars.KINDS.items()}
+    tared |= {row: data + tars.END for row, (data, _) in tars.LIES.items()}
+    tared |= tars.ENDS | tars.DAMAGED | {row: data for row, (data, _) in tars.NESTED.items()}
+    for row, data in tared.items():
+        yield Hostile(f"tar-{row}", "checkpoint", "model.tar", data)
     for row, data in made.items():
         yield Hostile(f"zip-{row}", "checkpoint", "model.zip", data)
         yield Hostile(f"records-{row}", "memories", "r.npz", data)
+
+
+def _folders(left_out: frozenset[str]) -> Iterator[Hostile]:
+    made: dict[str, Any] = {
+        row: folders.LLAMA_WEIGHTS | {"config.json": config} for row, (_, config) in folders.CONFIGS.items()
+    }
+    made |= {row: folders.indexed(change) for row, (_, change) in folders.INDEXES.items()}
+    made |= {row: model(LLAMA) | files for row, files in folders.TOKENIZERS.items()}
+    for row, files in made.items():
+        if row not in left_out:
+            yield Hostile(row, "checkpoint", "model.zip", packed(files, "zip"))
+            yield Hostile(f"tar-{row}", "checkpoint", "model.tar", packed(files, "tar-gnu"))
 
 
 def write_corpus(folder: Path, port: int, *, heavy: bool) -> list[Hostile]:

@@ -22,6 +22,16 @@ import pytest
 import torch
 
 from tests.consolidation.formats.files import mlp_file, mlp_tensors
+from tests.consolidation.formats.folders import (
+    GPT2,
+    LLAMA,
+    TOKENIZER,
+    js,
+    model,
+    numbers,
+    packed,
+    torch_file,
+)
 from tests.consolidation.formats.gguf_files import tiny
 from tests.hostile.corpus import CANARY, Hostile, payloads, write_corpus
 from tests.hostile.mutating import documented
@@ -58,7 +68,10 @@ def good_files(folder: Path) -> list[dict[str, Any]]:
     with (folder / "good-3").open("wb") as file:
         np.savez_compressed(file, x=np.ones((3, 4), np.float32), y=np.arange(3))
     (folder / "good-4").write_text('{"x": [1, 2.5], "y": 1}\n')
-    made = ["checkpoint"] * 3 + ["memories"] * 2
+    (folder / "good-5").write_bytes(packed(model(LLAMA) | {"tokenizer.json": js(TOKENIZER)}))
+    files = {"config.json": js(GPT2), "pytorch_model.bin": torch_file(numbers(GPT2))}
+    (folder / "good-6").write_bytes(packed(files, "tar-gnu"))
+    made = ["checkpoint"] * 3 + ["memories"] * 2 + ["checkpoint"] * 2
     return [
         {"file": f"good-{n}", "row": f"good-{n}", "purpose": purpose, "filename": "good"}
         for n, purpose in enumerate(made)

@@ -38,6 +38,9 @@ def panel_words() -> dict[str, str]:
         "described": _("The file says that it is {family}."),
         "asks": _("The file does not say all about its model, so please tell."),
         "pytorch": _("Weights of PyTorch. The server reads the tensors; code in the file is never run."),
+        "gguf": _(
+            "A GGUF model. The server reads its tensors and description; its chat template is never run."
+        ),
         "folder": _(
             "A model's folder. The server reads its config, weights and tokenizer; code in it is never run."
         ),

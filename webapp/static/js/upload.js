@@ -3,7 +3,7 @@
 import { bytesText, fixed, integer, plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { Pace } from "./pace.js";
-import { isFolder, isPyTorch, summarise } from "./tensors.js";
+import { isFolder, isGguf, isPyTorch, summarise } from "./tensors.js";
 import { announce, Broken, Cancelled, follow, forget, Refusal, send } from "./transfer.js";
 
 /** @type {Record<string, string>} */
@@ -94,14 +94,14 @@ class Panel {
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */
   async look(file) {
-    const found = await summarise(file), pytorch = !found && (await isPyTorch(file)), folder = !found && !pytorch && isFolder(file);
+    const gguf = await isGguf(file), found = gguf ? null : await summarise(file), pytorch = !found && (await isPyTorch(file)), folder = !found && !pytorch && isFolder(file);
     if (file !== this.file) return;
     const local = this.part("[data-local]");
     if (found) {
       const about = say("tensors", { n: integer(found.tensors), values: integer(found.values) });
       const more = found.described ? say("described", { family: found.family ?? "" }) : "";
       local.textContent = interpolate(more ? _("%(about)s. %(more)s") : _("%(about)s."), { about, more });
-    } else local.textContent = say(pytorch ? "pytorch" : folder ? "folder" : "unreadable");
+    } else local.textContent = say(gguf ? "gguf" : pytorch ? "pytorch" : folder ? "folder" : "unreadable");
     local.hidden = false;
     this.part("[data-ask]").hidden = found ? found.described : !pytorch && !folder;
     this.looksLike = found?.looksLike ?? (folder ? "folder" : "");
