@@ -100,7 +100,13 @@ def demo(as_json: Json = False) -> None:
 
 @app.command(epilog=_EXIT_CODES)
 def sleep(
-    checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A safetensors file, weights of torch.save (.pt, .pth, .bin, .ckpt), or a folder with one "
+            "of these as .zip, .tar or .tar.gz."
+        ),
+    ],
     memories: Annotated[Path, typer.Option(help="Folder of memories: one .npz or .jsonl file a task.")],
     probes: Annotated[Path, typer.Option(help="Folder of probes: the same file names, held-out rows.")],
     out: Annotated[

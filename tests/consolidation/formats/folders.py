@@ -32,15 +32,19 @@ LORA: dict[str, Any] = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"
 
 TOKENIZER: dict[str, Any] = {
     "version": "1.0",
-    "added_tokens": [{"id": 0, "content": "<s>", "special": True}],
+    "added_tokens": [
+        {"id": 0, "content": "<s>", "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": True},
+    ],
     "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}]},
     "pre_tokenizer": {
         "type": "Split",
         "pattern": {"Regex": r"'s|'t| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"},
         "behavior": "Isolated",
+        "invert": False,
     },
     "model": {"type": "BPE", "vocab": {"<s>": 0, "a": 1, "b": 2, "ab": 3}, "merges": ["a b"]},
-}
+}  # fmt: skip
 
 Files = dict[str, bytes]
 KINDS = ("zip", "zip-deflated", "tar-gnu", "tar-pax", "tar.gz")
