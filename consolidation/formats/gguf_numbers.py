@@ -51,7 +51,7 @@ def in_order(region: Region, tensor: GGUFTensor, first: int = 0, count: int | No
 
 def transposed(region: Region, tensor: GGUFTensor) -> Iterator[Piece]:
     """A tensor of two dimensions, with rows and columns exchanged; it is held whole."""
-    table = _table(b"".join(in_order(region, tensor)), tensor).reshape(tensor.shape).T
+    table = _held(region, tensor, 0, tensor.elements).reshape(tensor.shape).T
     each = max(1, limits.CHUNK // (table.itemsize * table.shape[1]))
     for start in range(0, len(table), each):
         yield np.ascontiguousarray(table[start : start + each]).tobytes()
@@ -66,14 +66,19 @@ def split_halves(region: Region, tensor: GGUFTensor, heads: int) -> Iterator[Pie
     count = tensor.elements // heads
     rows = tensor.shape[0] // heads
     for head in range(heads):
-        table = _table(b"".join(in_order(region, tensor, head * count, count)), tensor)
+        table = _held(region, tensor, head * count, count)
         pairs = table.reshape(rows // 2, 2, count // rows)
         yield np.ascontiguousarray(pairs.swapaxes(0, 1)).tobytes()
 
 
-def _table(data: bytes, tensor: GGUFTensor) -> NDArray[Any]:
-    # As whole numbers of the same width: they are moved and not computed with.
-    return np.frombuffer(data, dtype=_BITS[ITEM_BYTES[tensor.type.dtype]])
+def _held(region: Region, tensor: GGUFTensor, first: int, count: int) -> NDArray[Any]:
+    """`count` numbers, once in memory; as whole numbers of their width, for they are only moved."""
+    held = np.empty(count, dtype=_BITS[ITEM_BYTES[tensor.type.dtype]])
+    room, place = held.view(np.uint8), 0
+    for piece in in_order(region, tensor, first, count):
+        room[place : place + len(piece)] = np.frombuffer(piece, np.uint8)
+        place += len(piece)
+    return held
 
 
 def _whole(region: Region, start: int, size: int, chunk: int) -> Iterator[bytes]:

@@ -1,12 +1,13 @@
-"""Measures the reading of checkpoints: PyTorch's files written anew, and the headers of large folders.
+"""Measures the reading of checkpoints: files of PyTorch and llama.cpp, and the headers of large folders.
 
     python -m tests.bench.formats                       all sections
     python -m tests.bench.formats --mb 4000             with a larger file of torch.save
     python -m tests.bench.formats --only shards --gb 60
 
 Sections: transcode (a file of torch.save written anew as safetensors, beside `cp` of the same file in the
-same run, in turns; peak memory beside that of the largest tensor), shards (the headers of a sharded
-checkpoint in a tar, its numbers holes in the disk, read and compared with its config.json).
+same run, in turns; peak memory beside that of the largest tensor), gguf (quantised models of llama.cpp
+written out), shards (the headers of a sharded checkpoint in a tar, its numbers holes in the disk, read and
+compared with its config.json).
 
 The exit code is 1 when a target is missed. Figures depend on what else the machine does; the load is printed
 beside them.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from tests.bench.command import run_sections
 
-SECTIONS = ("transcode", "shards")
+SECTIONS = ("transcode", "gguf", "shards")
 
 if __name__ == "__main__":
     raise SystemExit(run_sections(__doc__, SECTIONS, "formats_", None, {"mb": 1000, "gb": 30}))

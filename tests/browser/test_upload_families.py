@@ -11,6 +11,7 @@ import torch
 
 from consolidation.families.registry import FAMILIES
 from tests.consolidation.formats.files import family_file, mlp_file
+from tests.consolidation.formats.gguf_files import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,4 +93,25 @@ def test_weights_of_torch_save_come_in_and_a_hostile_one_is_refused_with_its_sen
     page.locator("[data-ready-link]").click(timeout=30_000)
     page.get_by_text("What was left out or changed").wait_for()
     page.get_by_text("Not taken over: epoch.").wait_for()
+    assert problems == []
+
+
+def test_a_gguf_model_comes_in_with_its_description(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("From llama.cpp")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "upload/")
+    template = {"tokenizer.chat_template": "{{ 7 * 7 }}"}
+    path = tiny(tmp_path / "model.gguf", quantised={"blk.0.ffn_up.weight": "Q4_0"}, more=template)
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_text("its chat template is never run").wait_for()
+    assert asked(page) == set()
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    page.get_by_text("1 of 21 tensors were quantised (Q4_0)").wait_for()
+    page.get_by_text("tokenizer_gguf.json").first.wait_for()
     assert problems == []

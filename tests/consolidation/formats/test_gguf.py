@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.described import Described
-from consolidation.families.registry import FAMILIES, check_shapes
 from consolidation.formats import limits
+from consolidation.formats.checkpoint import extras_path, inspect_checkpoint
 from consolidation.formats.ggml_types import OTHERS, TYPES
 from consolidation.formats.gguf import open_gguf
 from consolidation.formats.gguf_rope import llama3_scaling
@@ -64,11 +64,29 @@ def test_names_shapes_and_order_are_those_before_the_conversion(architecture: st
     assert json.loads(source.companions["config.json"]) == source.config
     assert source.config is not None
     assert source.config["model_type"] == architecture
-    spec = FAMILIES["encoder" if architecture == "bert" else "causal_lm"]
-    assert isinstance(spec, Described)
-    own = spec.layout(source.config, source.shapes())
-    described = spec.validate_config({**source.config, **own})
-    check_shapes(spec, described, source.shapes())
+
+
+@pytest.mark.parametrize("architecture", WEIGHTS)
+def test_it_is_checked_against_its_family_and_written_anew(architecture: str, tmp_path: Path) -> None:
+    path, out = tiny(tmp_path / "m", architecture), tmp_path / "out"
+    info = inspect_checkpoint(path, out=out)
+    assert (info["format"], info["config"]["model_type"]) == ("gguf", architecture)
+    assert info["family"] == ("encoder" if architecture == "bert" else "causal_lm")
+    weights, copy = WEIGHTS[architecture](), load_file(out)
+    assert copy.keys() == weights.keys()
+    assert all(np.array_equal(copy[name], value) for name, value in weights.items())
+    assert [extra["name"] for extra in info["extras"]] == ["config.json"]
+    assert json.loads(extras_path(out).read_bytes())["model_type"] == architecture
+    assert inspect_checkpoint(out, out=tmp_path / "again")["config"] == info["config"]
+
+
+def test_a_model_that_lacks_a_layer_is_refused_by_its_family(tmp_path: Path) -> None:
+    tensors = converted("llama", llama_weights(), LLAMA)
+    del tensors["blk.1.attn_k.weight"]
+    with pytest.raises(NocturneInputError, match=r"model\.layers\.1\.self_attn\.k_proj") as caught:
+        inspect_checkpoint(written(tmp_path / "m", "llama", tensors, LLAMA), out=tmp_path / "out")
+    assert code_of(caught) == "checkpoint.shapes"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_the_description_is_what_the_file_says(tmp_path: Path) -> None:

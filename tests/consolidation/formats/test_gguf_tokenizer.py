@@ -130,7 +130,7 @@ UNSURE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("row", UNSURE)
 def test_what_is_not_certain_is_kept_as_it_is(row: str) -> None:
-    values = {**GOOD, **UNSURE[row]}
+    values: dict[str, Any] = {**GOOD, **UNSURE[row]}
     files, notes = tokenizer_files(values)
     assert sorted(files) == ["tokenizer_gguf.json"]
     assert set(json.loads(files["tokenizer_gguf.json"])) == set(values)
@@ -138,7 +138,10 @@ def test_what_is_not_certain_is_kept_as_it_is(row: str) -> None:
 
 
 def test_scores_that_json_does_not_have_are_left_out() -> None:
-    values = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": np.array([0.5, np.nan], "f4")}
+    values: dict[str, Any] = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.scores": np.array([0.5, np.nan], "f4"),
+    }
     files, _ = tokenizer_files(values)
     assert json.loads(files["tokenizer_gguf.json"]) == {"tokenizer.ggml.model": "llama"}
     assert tokenizer_files({"general.name": "x"}) == ({}, [])

@@ -2,7 +2,7 @@
 // The upload panel: choose or drop a file, see it go, hear what became of it.
 import { bytesText, integer } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
-import { isFolder, isPyTorch, summarise } from "./tensors.js";
+import { isFolder, isGguf, isPyTorch, summarise } from "./tensors.js";
 import { Row } from "./upload-row.js";
 import { summary } from "./upload-words.js";
 import { uploads } from "./uploads.js";
@@ -83,14 +83,15 @@ class Panel {
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */
   async look(file) {
-    const found = await summarise(file), pytorch = !found && (await isPyTorch(file)), folder = !found && !pytorch && isFolder(file);
+    const gguf = await isGguf(file), found = gguf ? null : await summarise(file), pytorch = !found && (await isPyTorch(file)), folder = !found && !pytorch && isFolder(file);
     if (file !== this.file) return;
     const local = this.part("[data-local]");
     if (found) {
       const about = interpolate(_("%(n)s tensors, %(values)s values"), { n: integer(found.tensors), values: integer(found.values) });
       const more = found.described ? interpolate(_("The file says that it is %(family)s."), { family: found.family ?? "" }) : "";
       local.textContent = interpolate(more ? _("%(about)s. %(more)s") : _("%(about)s."), { about, more });
-    } else if (pytorch) local.textContent = _("Weights of PyTorch. The server reads the tensors; code in the file is never run.");
+    } else if (gguf) local.textContent = _("A GGUF model. The server reads its tensors and description; its chat template is never run.");
+    else if (pytorch) local.textContent = _("Weights of PyTorch. The server reads the tensors; code in the file is never run.");
     else if (folder) local.textContent = _("A model's folder. The server reads its config, weights and tokenizer; code in it is never run.");
     else local.textContent = _("This does not look like safetensors. The server will say what it is.");
     local.hidden = false;
