@@ -137,7 +137,7 @@ def _row(number: int, line: bytes, columns: Columns, delimiter: str, spool: RowS
         raise refuse(
             "replay.schema", f"it has {len(fields):,} fields, the first line has {len(columns.names):,}"
         )
-    label = fields[columns.y].strip()
+    label = fields[columns.y].strip(" ")
     if not _WHOLE.fullmatch(label):
         raise refuse(
             "replay.schema",

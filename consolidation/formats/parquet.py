@@ -54,15 +54,15 @@ def open_parquet(path: Path, *, limit_bytes: int) -> Source:
     Raises:
         NocturneInputError: `parquet.*`, `replay.schema`, `replay.expansion_limit`, `records.rights`.
     """
-    footer = check_footer(path, limit_bytes=limit_bytes)
+    rows = check_footer(path, limit_bytes=limit_bytes)
     table = _Table.open(path)
-    labels, rights = _labels(table, footer.rows)
+    labels, rights = _labels(table, rows)
     width = table.width("x") if table.listed else len(table.columns.x)
     dtype = table.x_dtype()
-    if footer.rows * width * dtype.itemsize > limit_bytes:
+    if rows * width * dtype.itemsize > limit_bytes:
         raise refuse(
             "replay.expansion_limit",
-            f"The records take {footer.rows * width * dtype.itemsize:,} bytes and there is room for "
+            f"The records take {rows * width * dtype.itemsize:,} bytes and there is room for "
             f"{limit_bytes:,}. Split the set.",
         )
     z_width = table.width("logits") if "logits" in table.types else len(table.columns.logits)
