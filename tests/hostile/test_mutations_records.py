@@ -96,11 +96,11 @@ KINDS: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], tuple[Any, Any
 def damage(data: bytes, rng: random.Random) -> bytes:
     """One to three small damages, in the last kilobyte (contents, footers) as often as anywhere."""
     raw = bytearray(data)
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.choice((1, 1, 2, 3))):
         if not raw:
             break
         low = max(0, len(raw) - 1024) if rng.random() < 0.5 else 0
-        place, kind = rng.randrange(low, len(raw)), rng.randrange(7)
+        place, kind = rng.randrange(low, len(raw)), rng.randrange(8)
         if kind == 0:
             raw[place] = rng.randrange(256)
         elif kind == 1:
@@ -114,6 +114,9 @@ def damage(data: bytes, rng: random.Random) -> bytes:
             raw = raw[: max(place, 1)]
         elif kind == 5:
             raw[place : place + 8] = rng.randrange(2**64).to_bytes(8, "little")
+        elif kind == 6:
+            digits = [at for at in range(len(raw)) if 48 <= raw[at] < 58]
+            raw[rng.choice(digits or [place])] = rng.choice(b"0123456789.")
         else:
             raw[place] ^= 1 << rng.randrange(8)
     return bytes(raw)
