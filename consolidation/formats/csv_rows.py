@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -102,7 +103,8 @@ def assign(names: Sequence[str], *, what: str = "first line") -> Columns:
         )
     lower = [name.lower() for name in clean]
     if "" in lower or len(set(lower)) != len(lower):
-        wrong = next(name for name in lower if name == "" or lower.count(name) > 1)
+        times = Counter(lower)
+        wrong = next(name for name in lower if name == "" or times[name] > 1)
         how = f"the column “{shorten(wrong, 40)}” twice" if wrong else "a column without a name"
         raise refuse("csv.header", f"The {what} has {how}. Give every column a name of its own.")
     labels = [lower.index(name) for name in LABELS if name in lower]

@@ -5,7 +5,7 @@
 
 Sections: transcode (a file of torch.save written anew as safetensors, beside `cp` of the same file in the
 same run, in turns; peak memory beside that of the largest tensor); records (JSON Lines, CSV, both packed by
-gzip, Parquet and npz: speed by processor time, and peak memory of a file beside one of a quarter of its rows).
+gzip, Parquet and npz: speed by processor time; peak memory beside that of a file of a quarter of the rows).
 
 The exit code is 1 when a target is missed. Figures depend on what else the machine does; the load is printed
 beside them.

@@ -86,7 +86,7 @@ def verify_seconds(size_bytes: int) -> int:
 
 
 def work_bytes(upload: Upload) -> int:
-    """The size by which the time for checking is measured: text takes longer, and packed text longer still."""
+    """The size by which the time for checking is measured: text takes longer, packed text longer still."""
     name = upload.filename.lower()
     return upload.size_bytes * next((times for end, times in SLOW.items() if name.endswith(end)), 1)
 

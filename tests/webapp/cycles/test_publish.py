@@ -17,6 +17,7 @@ from consolidation.demo import digits
 from tests.support.jobs import Lab, worker
 from tests.webapp.cycles.test_room import quota
 from tests.webapp.cycles.test_services import ready_to_sleep
+from tests.webapp.memories.test_services import info
 from webapp.accounts.models import Workspace
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.promotion import checkpoint_promote
@@ -32,6 +33,7 @@ from webapp.cycles.publish import Found, Output, publish
 from webapp.cycles.recheck import cycles_recheck
 from webapp.cycles.transitions import transition
 from webapp.memories.models import RecordSet, Use
+from webapp.memories.services import record_set_accept
 from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
@@ -237,6 +239,18 @@ def test_a54_an_improved_night_on_skewed_memories_waits_for_a_person(
     ended = outcome(Cycle.objects.get(pk=mine.pk))
     assert ended is not None
     assert ended["sentence"] == "Improved, but a person promoted v2 all the same."
+
+
+def test_a54_what_a_wake_keeps_of_noted_records_is_noted_too(lab: Lab) -> None:
+    cycle = lab.wake(0)
+    assert cycle.data is not None
+    notes = [{"code": "replay.skew_warning", "text": "One label."}]
+    cycle.data.notes = notes
+    facts = info(x_shape=[64], classes=10, label_histogram=[1] * 10, notes=[{"code": 1, "text": "a\nb"}, 7])
+    kept = record_set_accept(
+        project=lab.project, task=cycle.data.task, use=Use.MEMORIES, sha256="a" * 64, info=facts, cycle=cycle
+    )
+    assert kept.notes == [{"code": "1", "text": "a?b"}, *notes]
 
 
 def test_a_replaced_warning_holds_nothing_back(lab: Lab, result: Callable[..., Output]) -> None:
