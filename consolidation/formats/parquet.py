@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,15 +54,15 @@ def open_parquet(path: Path, *, limit_bytes: int) -> Source:
     Raises:
         NocturneInputError: `parquet.*`, `replay.schema`, `replay.expansion_limit`, `records.rights`.
     """
-    footer = check_footer(path, limit_bytes=limit_bytes)
+    rows = check_footer(path, limit_bytes=limit_bytes)
     table = _Table.open(path)
-    labels, rights = _labels(table, footer.rows)
+    labels, rights = _labels(table, rows)
     width = table.width("x") if table.listed else len(table.columns.x)
     dtype = table.x_dtype()
-    if footer.rows * width * dtype.itemsize > limit_bytes:
+    if rows * width * dtype.itemsize > limit_bytes:
         raise refuse(
             "replay.expansion_limit",
-            f"The records take {footer.rows * width * dtype.itemsize:,} bytes and there is room for "
+            f"The records take {rows * width * dtype.itemsize:,} bytes and there is room for "
             f"{limit_bytes:,}. Split the set.",
         )
     z_width = table.width("logits") if "logits" in table.types else len(table.columns.logits)
@@ -102,7 +102,8 @@ class _Table:
                 raise _columns("two columns of the same name")
         listed = "x" in fields and _element(fields["x"]) is not None
         try:
-            columns = assign([name for name in fields if name != "logits"], what="file")
+            raw = tuple(name for name in fields if name != "logits")
+            columns = replace(assign(raw, what="file"), names=raw)
         except NocturneInputError as error:
             raise refuse("parquet.columns", error.message) from error
         table = cls(path, columns, fields, listed)
@@ -141,23 +142,24 @@ class _Table:
             return np.dtype(np.uint8)
         return np.dtype("<f8") if found.kind == "u" and found.itemsize > 2 else found.newbyteorder("<")
 
-    def batches(self, names: tuple[str, ...], rows: int) -> Iterator[tuple[int, Any]]:
-        """(first row, record batch) of some columns."""
+    def batches(self, names: tuple[str, ...], rows: int) -> Iterator[tuple[int, list[Any]]]:
+        """(first row, columns in the order of `names`), some rows at a time."""
         with _arrow():
             file = _library(self.path, len(names))
             row = 0
             for batch in file.iter_batches(batch_size=rows, columns=list(names), use_threads=False):
-                # A dot in a name is a path to the library, so the columns are asked for by their place.
-                if batch.num_columns != len(names):
-                    raise _columns("names with dots in them")
-                yield row, batch
+                # The library gives them in the file's order.
+                found = {name: batch.column(at) for at, name in enumerate(batch.schema.names)}
+                if found.keys() != set(names):
+                    raise malformed("its pages belong to other columns than its footer says")
+                yield row, [found[name] for name in names]
                 row += batch.num_rows
 
     def width(self, name: str) -> int:
         """How many numbers the first row's list has."""
-        for _, batch in self.batches((name,), 1):
-            if batch.num_rows:
-                return len(batch.column(0)[0].as_py() or ())
+        for _, (column,) in self.batches((name,), 1):
+            with _arrow():
+                return int(column.value_lengths()[0].as_py() or 0)
         return 0
 
     def numbers(
@@ -166,11 +168,11 @@ class _Table:
         """Blocks [n, width] of a list column, or of as many columns of numbers."""
 
         def blocks(rows: int) -> Iterator[NDArray[Any]]:
-            for row, batch in self.batches(names, rows):
+            for row, columns in self.batches(names, rows):
                 with _arrow():
                     parts = [
-                        _plain(batch.column(at), name, row, width if self._lists(name) else None)
-                        for at, name in enumerate(names)
+                        _plain(column, name, row, width if self._lists(name) else None)
+                        for name, column in zip(names, columns, strict=True)
                     ]
                     found = parts[0] if self._lists(names[0]) else np.stack(parts, axis=1)
                     yield found.astype(dtype, copy=False)
@@ -248,17 +250,16 @@ def _labels(table: _Table, rows: int) -> tuple[NDArray[np.int64], Any]:
     rights = RightsColumns()
     labels = np.empty(rows, np.int64)
     done = 0
-    for row, batch in table.batches(names, BATCH):
+    for row, (column, *more) in table.batches(names, BATCH):
         with _arrow():
-            found = _plain(batch.column(0), table.label, row, None)
+            found = _plain(column, table.label, row, None)
             if row + len(found) > rows:
                 raise malformed("it has more rows than its footer says")
             if found.dtype.kind == "u" and len(found) and int(found.max()) > 2**62:
                 raise _schema(row + int(found.argmax()), f"{table.label} is {int(found.max())}")
             labels[row : row + len(found)] = found
             done += len(found)
-            told = {name: batch.column(1 + at) for at, name in enumerate(table.columns.rights)}
-            _rights(rights, told, row, len(found))
+            _rights(rights, dict(zip(table.columns.rights, more, strict=True)), row, len(found))
     if done != rows:
         raise malformed("it has fewer rows than its footer says")
     return labels, rights.made()

@@ -22,20 +22,15 @@ _REPEATED: Final = 2
 
 
 @dataclass(frozen=True)
-class Footer:
-    """A footer that fits its file.
+class _Leaf:
+    """A column of numbers or texts: its physical type, and whether it is inside of a list."""
 
-    Attributes:
-        rows: of all row groups together.
-        values: the most values of one column, counted over the lists that it holds.
-    """
-
-    rows: int
-    values: int
+    kind: int | None
+    repeated: bool
 
 
-def check_footer(path: Path, *, limit_bytes: int) -> Footer:
-    """Read the footer and hold it against the file.
+def check_footer(path: Path, *, limit_bytes: int) -> int:
+    """Read the footer and hold it against the file; how many rows it has.
 
     Raises:
         NocturneInputError: `parquet.malformed`, `parquet.limit`, `parquet.unsupported`,
@@ -64,10 +59,10 @@ def check_footer(path: Path, *, limit_bytes: int) -> Footer:
         raise malformed("its footer does not say what a footer must") from error
 
 
-def _checked(meta: dict[int, Any], data_end: int, limit_bytes: int) -> Footer:
+def _checked(meta: dict[int, Any], data_end: int, limit_bytes: int) -> int:
     if 8 in meta or 9 in meta:
         raise unsupported("it is encrypted. Save it without encryption")
-    repeated = _leaves(meta[2])
+    leaves = _leaves(meta[2])
     _no_extensions(meta.get(5, []))
     groups = meta.get(4, [])
     if len(groups) > limits.ROW_GROUPS:
@@ -77,13 +72,13 @@ def _checked(meta: dict[int, Any], data_end: int, limit_bytes: int) -> Footer:
         raise limit(f"it claims {rows:,} rows; at most {limits.ROWS:,} fit one set")
     if rows < 0 or sum(group[3] for group in groups) != rows or any(group[3] < 0 for group in groups):
         raise malformed("its row groups do not add up to its rows")
-    values = [0] * len(repeated)
+    values = [0] * len(leaves)
     for group in groups:
         chunks = group[1]
-        if len(chunks) != len(repeated):
+        if len(chunks) != len(leaves):
             raise malformed("a row group does not have all columns")
         for index, chunk in enumerate(chunks):
-            values[index] += _chunk(chunk, group[3], repeated[index], data_end)
+            values[index] += _chunk(chunk, group[3], leaves[index], data_end)
             unpacked += chunk[3][6]
     most = max(values, default=0)
     # A bit a value, packed as well as anything may be.
@@ -96,30 +91,32 @@ def _checked(meta: dict[int, Any], data_end: int, limit_bytes: int) -> Footer:
             "replay.expansion_limit",
             f"The records unpack to {unpacked:,} bytes and there is room for {limit_bytes:,}. Split the set.",
         )
-    return Footer(rows, most)
+    return int(rows)
 
 
-def _chunk(chunk: dict[int, Any], rows: int, repeated: bool, data_end: int) -> int:
+def _chunk(chunk: dict[int, Any], rows: int, leaf: _Leaf, data_end: int) -> int:
     """How many values a column has in a row group."""
     if 1 in chunk:
         raise unsupported("some of its columns lie in other files. Save it as one file")
     if 8 in chunk or 9 in chunk:
         raise unsupported("some of its columns are encrypted. Save it without encryption")
     about = chunk[3]
+    if about[1] != leaf.kind:
+        raise malformed("a column has another type than the list of columns says")
     values, unpacked, packed = about[5], about[6], about[7]
     starts = [about[field] for field in (9, 11) if about.get(field)]
     if min(values, unpacked, packed) < 0 or min(starts) < 4 or min(starts) + packed > data_end:
         raise malformed("a column reaches outside of the file")
-    if values != rows and not repeated:
+    if values != rows and not leaf.repeated:
         raise limit(f"a column claims {values:,} values in {rows:,} rows")
     if values < rows:
         raise malformed("a column has fewer values than rows")
     return int(values)
 
 
-def _leaves(schema: list[dict[int, Any]]) -> list[bool]:
-    """For every column of numbers or texts, in file order, whether it is inside of a list."""
-    found: list[bool] = []
+def _leaves(schema: list[dict[int, Any]]) -> list[_Leaf]:
+    """Every column of numbers or texts, in file order."""
+    found: list[_Leaf] = []
     # (children still to come, whether inside of a list) for every open group
     open_groups = [(int(schema[0].get(5, 0)), False)]
     for element in schema[1:]:
@@ -138,7 +135,7 @@ def _leaves(schema: list[dict[int, Any]]) -> list[bool]:
             if len(open_groups) > limits.SCHEMA_DEPTH:
                 raise limit(f"its columns are nested deeper than {limits.SCHEMA_DEPTH} levels")
         else:
-            found.append(inside)
+            found.append(_Leaf(element.get(1), inside))
     if any(left for left, _ in open_groups):
         raise malformed("its list of columns contradicts itself")
     if len(found) > limits.COLUMNS:

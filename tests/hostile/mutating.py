@@ -13,7 +13,8 @@ from consolidation.formats.refusal import CODES
 TOTAL: Final = max(int(os.environ.get("NOCTURNE_MUTATIONS", "500")), 500)
 # Each format's share of them.
 SHARES: Final = {
-    "pytorch": 0.36, "folders": 0.12, "gguf": 0.16, "safetensors": 0.16, "npz": 0.12, "jsonl": 0.08,
+    "pytorch": 0.3, "folders": 0.12, "gguf": 0.14, "safetensors": 0.12, "npz": 0.08,
+    "jsonl": 0.06, "csv": 0.06, "gzip": 0.04, "parquet": 0.06, "parquet-zstd": 0.06,
 }  # fmt: skip
 # Codes that the families give, which are not those of a format.
 FAMILY_CODES: Final = frozenset({

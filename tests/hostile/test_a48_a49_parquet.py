@@ -200,6 +200,27 @@ def test_columns_that_are_no_records_are_named(row: str, tmp_path: Path) -> None
         assert caught.value.detail == {"row": 1}
 
 
+def test_columns_are_told_apart_by_name_and_not_by_place(tmp_path: Path) -> None:
+    columns = {
+        "owner": pa.array(["ann", None, "bob"]), " b ": pa.array([3.5, 4.5, 5.5]),
+        "logits": pa.array([[0.0, 1.0]] * 3), "Label": pa.array([1, 0, 1]),
+        "a": pa.array([7, 8, 9], pa.int8()),
+        "__index_level_0__": pa.array([5, 6, 7]),
+    }  # fmt: skip
+    info = convert(written(tmp_path / "f.parquet", columns))
+    made = Records.open(tmp_path / "out")
+    assert (info["x_dtype"], info["has_logits"], made.rights.names) == ("float64", True, ["owner"])
+    assert made.x.tolist() == [[3.5, 7.0], [4.5, 8.0], [5.5, 9.0]]
+    assert made.y.tolist() == [1, 0, 1]
+    assert made.rights.owner is not None
+    assert [made.rights.owner[row] for row in range(3)] == ["ann", "", "bob"]
+
+
+def test_a_dot_in_a_name_is_no_path(tmp_path: Path) -> None:
+    convert(written(tmp_path / "f.parquet", {"a.b": Y, "a": pa.array([5, 6, 7]), "y": Y}))
+    assert Records.open(tmp_path / "out").x.tolist() == [[0, 5], [1, 6], [2, 7]]
+
+
 def test_more_than_there_is_room_for(tmp_path: Path) -> None:
     path = written(tmp_path / "f.parquet", {"x": X, "y": Y})
     assert code_of(refused(path, limit_bytes=100)) == "replay.expansion_limit"

@@ -115,7 +115,11 @@ def test_the_status_says_all_that_the_page_shows(
             "created_at": upload.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "expires_at": None,
             "resumable": False,
-            "error": {"code": "pickle.not_supported", "message": "m.pt is a Python pickle."},
+            "error": {
+                "code": "pickle.not_supported",
+                "message": "m.pt is a Python pickle.",
+                "detail": None,
+            },
             "result": None,
             "duplicate_of": None,
         }

@@ -225,7 +225,7 @@ def test_a22_the_name_of_a_hostile_tensor_is_shown_as_text(
 
 RECORD_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "width": ("records.width", {"width": 7}),
-    "labels": ("records.label_range", {"classes": 9}),
+    "labels": ("replay.schema", {"classes": 9}),
     "empty": ("records.empty", {"rows": 0}),
 }
 
