@@ -79,7 +79,11 @@ def parcel_open(parcel: Parcel, checkpoint: Checkpoint) -> Segments:
         NocturneError: `store.missing` (500).
     """
     try:
-        return Segments(parcel.pieces)
+        try:
+            return Segments(parcel.pieces)
+        except FileNotFoundError:
+            # It may have been moved between asking where it lies and opening it.
+            return Segments(parcel_of(checkpoint, parcel.what).pieces)
     except (OSError, EOFError):
         raise NocturneError(
             "store.missing",
