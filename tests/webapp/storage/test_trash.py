@@ -14,6 +14,7 @@ from django.db import connections, transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.webapp import rows
 from tests.webapp.checkpoints.test_services import create
 from tests.webapp.conftest import logged_in
 from tests.webapp.storage.kept import keep, keep_set, kept
@@ -454,3 +455,17 @@ def test_a_waking_whose_parent_is_gone_sleeps_without_a_reference(
     assert cycle_start(actor=alice, project=project, kind="sleep", recipe={}, preset="nap").reference is None
     again = Cycle.objects.get(pk=slept.pk)
     assert code_of(lambda: cycle_retry(actor=alice, cycle=again)) == "checkpoint.trashed"
+
+
+def test_the_page_of_a_cycle_offers_nothing_that_is_gone(alice: User, project: Project) -> None:
+    base = keep(project, b"base")
+    cycle = rows.cycle(project, "sleep", "rejected", base=base, verdict="rejected", reasons=["It forgot."])
+    made = keep(project, b"candidate", parent=base, standing="candidate", origin="sleep", cycle=cycle)
+    browser, address = logged_in(alice), reverse("cycle_detail", args=[cycle.pk])
+    offers = (reverse("checkpoint_download", args=[made.pk]), reverse("checkpoint_promote", args=[made.pk]))
+    page = browser.get(address).content.decode()
+    assert all(offer in page for offer in offers)
+    trash.checkpoint_trash(actor=alice, checkpoint=made)
+    page = browser.get(address).content.decode()
+    assert not any(offer in page for offer in offers)
+    assert "v2 is in the trash since then." in page
