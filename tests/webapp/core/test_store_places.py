@@ -14,7 +14,7 @@ from django.urls import reverse
 from tests.webapp.conftest import logged_in
 from tests.webapp.storage.kept import keep, put
 from tests.webapp.streams import collected
-from webapp.checkpoints import trash
+from webapp.checkpoints import parcels, trash
 from webapp.checkpoints.parcels import parcel_of, parcel_open
 from webapp.config.env import env_folders
 from webapp.core import store_move as moving
@@ -200,13 +200,22 @@ def test_a_content_that_somebody_lets_go_of_meanwhile_is_not_brought_back(
 
 
 def test_a_download_that_asked_before_the_move_finds_it_after(
-    project: Project, local: Place, shared: Place
+    project: Project, local: Place, shared: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Between finding the file and opening it, it is moved; the second look finds it."""
     made = keep(project, DATA)
-    parcel = parcel_of(made)
-    store_move(to=shared, stored=rows())
-    with parcel_open(parcel, made) as segments:
+    looked = []
+
+    def then_moved(workspace_id: Any, sha256: str) -> Path:
+        looked.append(store_path(workspace_id, sha256))
+        if len(looked) == 1:
+            store_move(to=shared, stored=rows())
+        return looked[-1]
+
+    monkeypatch.setattr(parcels, "store_path", then_moved)
+    with parcel_open(parcel_of(made), made) as segments:
         assert segments.read(0, 7) == b"weights"
+    assert [path.is_relative_to(shared.root) for path in looked] == [False, True]
 
 
 def test_what_a_move_that_died_left_is_collected(

@@ -21,6 +21,7 @@ from tests.webapp.storage.kept import keep, keep_set, kept
 from webapp.checkpoints import promotion, trash
 from webapp.checkpoints.aliases import alias_set
 from webapp.checkpoints.models import Checkpoint
+from webapp.core import store_release
 from webapp.core.errors import Forbidden, NocturneError
 from webapp.core.models import AuditEntry
 from webapp.core.references import REFERENCES, trash_frees
@@ -302,6 +303,38 @@ def test_a_purge_and_an_upload_of_the_same_content_take_turns(
     assert file_sha256(store_path(workspace.pk, made.sha256)) == (sha256, size)
     assert StoredFile.objects.filter(sha256=sha256).count() == 1
     assert freed == 0 if first == "upload" else freed in {0, size}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_between_the_row_and_the_file_of_a_purge_keeps_the_file(
+    alice: User, project: Project, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the purge has let go of the content, and its file is about to be removed."""
+    data = b"weights that come back"
+    old = keep(project, data)
+    keep(project, b"others")
+    trash.checkpoint_trash(actor=alice, checkpoint=old)
+    inside, go = threading.Event(), threading.Event()
+
+    def stop(point: str) -> None:
+        inside.set()
+        assert go.wait(10)
+
+    def purge() -> int:
+        try:
+            return trash.checkpoint_delete(actor=alice, checkpoint=old)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(store_release, "fault", stop)
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(purge)
+        assert inside.wait(10)
+        made = keep(project, data)
+        go.set()
+        assert going.result(20) == len(data)
+    assert kept(made)
+    assert StoredFile.objects.filter(sha256=made.sha256).count() == 1
 
 
 def wait_for_a_lock() -> None:
