@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from webapp.checkpoints.folder_zip import Member, folder_zip
@@ -14,6 +15,8 @@ from webapp.core.segments import Segments, Stretch, size_of
 from webapp.core.store import store_path
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from webapp.checkpoints.models import Checkpoint
 
 WEIGHTS: Final = "weights"
@@ -33,7 +36,7 @@ class Parcel:
         size_bytes: exactly what comes.
         etag: of exactly these bytes.
         sha256: of them, where it is known ("" for a folder).
-        pieces: where they lie.
+        pieces: what they are made of; a stretch's path is only the name of a content yet.
     """
 
     what: str
@@ -78,14 +81,27 @@ def parcel_open(parcel: Parcel, checkpoint: Checkpoint) -> Segments:
     Raises:
         NocturneError: `store.missing` (500).
     """
+    workspace_id = checkpoint.project.workspace_id
     try:
-        return Segments(parcel.pieces)
+        try:
+            return Segments(_located(parcel, workspace_id))
+        except FileNotFoundError:
+            # It may have been moved between asking where it lies and opening it.
+            return Segments(_located(parcel, workspace_id))
     except (OSError, EOFError):
         raise NocturneError(
             "store.missing",
             f"The file of checkpoint {checkpoint} is not in the store. Restore the store from a backup.",
             status=500,
         ) from None
+
+
+def _located(parcel: Parcel, workspace_id: UUID) -> list[bytes | Stretch]:
+    """The pieces, with the paths of their files."""
+    return [
+        one if isinstance(one, bytes) else replace(one, path=store_path(workspace_id, one.path.name))
+        for one in parcel.pieces
+    ]
 
 
 def download_name(checkpoint: Checkpoint, suffix: str = ".safetensors") -> str:
@@ -95,8 +111,7 @@ def download_name(checkpoint: Checkpoint, suffix: str = ".safetensors") -> str:
 
 
 def _weights(checkpoint: Checkpoint) -> Parcel:
-    path = store_path(checkpoint.project.workspace_id, checkpoint.sha256)
-    stretch = Stretch(path, 0, checkpoint.size_bytes)
+    stretch = Stretch(Path(checkpoint.sha256), 0, checkpoint.size_bytes)
     return Parcel(
         what=WEIGHTS,
         name=download_name(checkpoint),
@@ -108,7 +123,7 @@ def _weights(checkpoint: Checkpoint) -> Parcel:
 
 
 def _folder(checkpoint: Checkpoint, weights: bytes | Stretch) -> Parcel:
-    path = store_path(checkpoint.project.workspace_id, checkpoint.extras_sha256)
+    path = Path(checkpoint.extras_sha256)
     assert isinstance(weights, Stretch) and checkpoint.crc32 is not None  # noqa: S101 - asked by the caller
     members = [Member(WEIGHTS_NAME, weights, checkpoint.crc32)]
     for extra in checkpoint.extras:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.contrib import messages
 from django.shortcuts import redirect
@@ -15,6 +15,9 @@ from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Conflict
 from webapp.core.store import in_words
 from webapp.core.undo import done
+
+# Pages that list more than one thing; whoever presses a button there stays there.
+LISTS: Final = frozenset({"storage", "trash"})
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,8 +37,8 @@ def checkpoint_trash(request: MemberRequest, checkpoint_id: UUID) -> HttpRespons
         messages.error(request, error.message)
     else:
         words = _("%(version)s is in the trash for seven days.") % {"version": checkpoint}
-        done(request, words, undo=reverse("checkpoint_restore", args=[checkpoint.pk]))
-    return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
+        done(request, words, undo=reverse("checkpoint_restore", args=[checkpoint.pk]), **_from(request))
+    return _back(request, checkpoint)
 
 
 @require_POST
@@ -48,8 +51,8 @@ def checkpoint_restore(request: MemberRequest, checkpoint_id: UUID) -> HttpRespo
         messages.error(request, error.message)
     else:
         words = _("%(version)s is back.") % {"version": checkpoint}
-        done(request, words, undo=reverse("checkpoint_trash", args=[checkpoint.pk]))
-    return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
+        done(request, words, undo=reverse("checkpoint_trash", args=[checkpoint.pk]), **_from(request))
+    return _back(request, checkpoint)
 
 
 @require_POST
@@ -69,3 +72,14 @@ def checkpoint_delete(request: MemberRequest, checkpoint_id: UUID) -> HttpRespon
 def _found(request: MemberRequest, checkpoint_id: UUID) -> Checkpoint:
     rows = Checkpoint.everything.select_related("project__workspace")
     return rows.get_visible(request.user, pk=checkpoint_id)
+
+
+def _from(request: MemberRequest) -> dict[str, str]:
+    """The list on which the button was pressed, so that its undo leads there too."""
+    back = request.POST.get("back", "")
+    return {"back": back} if back in LISTS else {}
+
+
+def _back(request: MemberRequest, checkpoint: Checkpoint) -> HttpResponse:
+    back = _from(request).get("back")
+    return redirect(back) if back else redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.config.env import (
     database_from_url,
     env_bool,
+    env_folders,
     env_int,
     env_path,
     env_paths,
@@ -28,7 +29,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 # --- where things live ------------------------------------------------------------------------------------
 DATA_DIR = env_path("NOCTURNE_DATA", BASE_DIR / "var")
 STORE_DIR = env_path("NOCTURNE_STORE", DATA_DIR / "store")
-INCOMING_DIR = STORE_DIR / ".incoming"  # the store's own disk, so that finishing an upload is one rename
+# More places of the store (name=folder, commas between), and the one for new content: "local" is STORE_DIR.
+STORE_FOLDERS = env_folders("NOCTURNE_STORES")
+STORE_NEW = env_str("NOCTURNE_STORE_NEW", "local")
+if STORE_NEW not in {"local", *STORE_FOLDERS}:
+    raise ImproperlyConfigured(
+        f"NOCTURNE_STORE_NEW is {STORE_NEW!r}; it must be local or a name of NOCTURNE_STORES."
+    )
+# That place's own disk, so that finishing an upload is one rename.
+INCOMING_DIR = STORE_FOLDERS.get(STORE_NEW, STORE_DIR) / ".incoming"
 CYCLES_DIR = env_path("NOCTURNE_CYCLES", DATA_DIR / "cycles")  # attempts and their snapshots
 
 # --- one address gives hosts, origins and, by its scheme, the cookie hardening -----------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from webapp.core.errors import InvalidInput, cut
+from webapp.core.places import place_for_new
 from webapp.core.references import trash_frees
 from webapp.core.store import NoRoom, disk_free, in_words, promised_to_cycles, room_left
 from webapp.fleet.selectors import workers_alive
@@ -123,7 +124,7 @@ def holds(worker: Worker, memory_bytes: int) -> bool:
 
 def works_on_the_stores_disk() -> bool:
     """Whether cycles are worked on beside the store, as far as this machine sees."""
-    work, store = Path(settings.CYCLES_DIR), Path(settings.STORE_DIR)
+    work, store = Path(settings.CYCLES_DIR), place_for_new().root
     return work.is_dir() and store.is_dir() and work.stat().st_dev == store.stat().st_dev
 
 

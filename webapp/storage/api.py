@@ -41,9 +41,10 @@ def storage_read(request: HttpRequest) -> dict[str, Any]:
         "left": meter.left,
         "trash_frees": meter.trash_frees,
         "projects": [
-            {"id": str(project.pk), "name": project.name, "bytes": size} for project, size in shares.projects
+            {"id": str(project.pk), "name": project.name, "bytes": size}
+            for project, size, _ in shares.projects
         ],
-        "kinds": [{"name": name, "bytes": size} for name, size in shares.kinds],
+        "kinds": [{"name": name, "bytes": size} for name, size, _ in shares.kinds],
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -19,12 +19,13 @@ from webapp.projects.models import Project
 from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
     from webapp.accounts.models import Workspace
 
+T = TypeVar("T")
 BIGGEST_SHOWN: Final = 12
 TRASH_SHOWN: Final = 200
 
@@ -72,17 +73,17 @@ def meter_of(workspace: Workspace, *, trash: bool = True) -> Meter:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shares:
     """Bytes by project and by kind; every content counts once, for whoever had it first.
 
     Attributes:
-        projects: [(project, bytes)], the largest first.
-        kinds: [(words, bytes)], the largest first.
+        projects: [(project, bytes, thousandths of all)], the largest first.
+        kinds: [(words, bytes, thousandths of all)], the largest first.
     """
 
-    projects: list[tuple[Project, int]] = field(default_factory=list)
-    kinds: list[tuple[str, int]] = field(default_factory=list)
+    projects: list[tuple[Project, int, int]]
+    kinds: list[tuple[str, int, int]]
 
 
 def shares_of(workspace: Workspace) -> Shares:
@@ -97,11 +98,16 @@ def shares_of(workspace: Workspace) -> Shares:
     if sizes:
         by_kind[_("On its way out")] += sum(sizes.values())
     projects = Project.objects.filter(workspace=workspace).only("name")
-    rows = [(project, by_project[project.pk]) for project in projects if by_project[project.pk]]
     return Shares(
-        projects=sorted(rows, key=lambda row: -row[1]),
-        kinds=sorted(((kind, size) for kind, size in by_kind.items() if size), key=lambda row: -row[1]),
+        projects=_largest_first([(project, by_project[project.pk]) for project in projects]),
+        kinds=_largest_first(by_kind.items()),
     )
+
+
+def _largest_first(found: Iterable[tuple[T, int]]) -> list[tuple[T, int, int]]:
+    rows = sorted((row for row in found if row[1]), key=lambda row: -row[1])
+    total = sum(size for _name, size in rows)
+    return [(name, size, 1000 * size // total) for name, size in rows]
 
 
 def _named(workspace: Workspace) -> Iterator[tuple[str, UUID, str]]:

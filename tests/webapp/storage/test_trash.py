@@ -14,12 +14,14 @@ from django.db import connections, transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.webapp import rows
 from tests.webapp.checkpoints.test_services import create
 from tests.webapp.conftest import logged_in
 from tests.webapp.storage.kept import keep, keep_set, kept
 from webapp.checkpoints import promotion, trash
 from webapp.checkpoints.aliases import alias_set
 from webapp.checkpoints.models import Checkpoint
+from webapp.core import store_release
 from webapp.core.errors import Forbidden, NocturneError
 from webapp.core.models import AuditEntry
 from webapp.core.references import REFERENCES, trash_frees
@@ -303,6 +305,38 @@ def test_a_purge_and_an_upload_of_the_same_content_take_turns(
     assert freed == 0 if first == "upload" else freed in {0, size}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_between_the_row_and_the_file_of_a_purge_keeps_the_file(
+    alice: User, project: Project, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the purge has let go of the content, and its file is about to be removed."""
+    data = b"weights that come back"
+    old = keep(project, data)
+    keep(project, b"others")
+    trash.checkpoint_trash(actor=alice, checkpoint=old)
+    inside, go = threading.Event(), threading.Event()
+
+    def stop(point: str) -> None:
+        inside.set()
+        assert go.wait(10)
+
+    def purge() -> int:
+        try:
+            return trash.checkpoint_delete(actor=alice, checkpoint=old)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(store_release, "fault", stop)
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(purge)
+        assert inside.wait(10)
+        made = keep(project, data)
+        go.set()
+        assert going.result(20) == len(data)
+    assert kept(made)
+    assert StoredFile.objects.filter(sha256=made.sha256).count() == 1
+
+
 def wait_for_a_lock() -> None:
     """Until some session waits for an advisory lock."""
     from django.db import connection
@@ -454,3 +488,17 @@ def test_a_waking_whose_parent_is_gone_sleeps_without_a_reference(
     assert cycle_start(actor=alice, project=project, kind="sleep", recipe={}, preset="nap").reference is None
     again = Cycle.objects.get(pk=slept.pk)
     assert code_of(lambda: cycle_retry(actor=alice, cycle=again)) == "checkpoint.trashed"
+
+
+def test_the_page_of_a_cycle_offers_nothing_that_is_gone(alice: User, project: Project) -> None:
+    base = keep(project, b"base")
+    cycle = rows.cycle(project, "sleep", "rejected", base=base, verdict="rejected", reasons=["It forgot."])
+    made = keep(project, b"candidate", parent=base, standing="candidate", origin="sleep", cycle=cycle)
+    browser, address = logged_in(alice), reverse("cycle_detail", args=[cycle.pk])
+    offers = (reverse("checkpoint_download", args=[made.pk]), reverse("checkpoint_promote", args=[made.pk]))
+    page = browser.get(address).content.decode()
+    assert all(offer in page for offer in offers)
+    trash.checkpoint_trash(actor=alice, checkpoint=made)
+    page = browser.get(address).content.decode()
+    assert not any(offer in page for offer in offers)
+    assert "v2 is in the trash since then." in page
