@@ -74,10 +74,9 @@ export class Row {
   /** @param {Item} item */
   _ended(item) {
     this._show("[data-open]", item.phase === "ready" && item.url !== "");
-    const link = /** @type {HTMLAnchorElement} */ (this.part("[data-open-link]"));
-    link.textContent = item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records");
-    if (link.getAttribute("href") !== item.url) link.href = item.url;
-    this._show("[data-same]", item.same ? interpolate(_("Same content as %(name)s."), { name: item.same.name }) : "");
+    this._link("[data-open-link]", item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records"), item.url);
+    this._show("[data-same]", item.same !== null);
+    if (item.same) this._link("[data-same-link]", interpolate(_("Same content as %(name)s"), { name: item.same.name }), item.same.url);
     this._show("[data-sha]", item.sha256 !== "" && item.phase !== "refused");
     this._put("[data-sha-value]", item.sha256);
     const code = item.phase === "refused" || item.phase === "stopped" ? (item.problem?.code ?? "") : "";
@@ -89,6 +88,13 @@ export class Row {
   _put(selector, text) {
     const part = this.part(selector);
     if (part.textContent !== text) part.textContent = text;
+  }
+
+  /** @param {string} selector @param {string} text @param {string} url */
+  _link(selector, text, url) {
+    this._put(selector, text);
+    const link = /** @type {HTMLAnchorElement} */ (this.part(selector));
+    if (link.getAttribute("href") !== url) link.href = url;
   }
 
   /** @param {string} selector @param {string|boolean} what a text is put in, too */

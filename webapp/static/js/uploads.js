@@ -15,9 +15,10 @@ import { token } from "./token.js";
 /**
  * @typedef {import("./sending.js").Sending} Sending
  * @typedef {import("./sending.js").Problem} Problem
+ * @typedef {import("./picker.js").LocalFile} LocalFile
  * @typedef {import("./sending.js").Announcement} Announcement
- * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"paused"|"tab"|"elsewhere"|"select"|"stopped"|"verifying"
- *   |"ready"|"refused"|"over"} Phase
+ * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"paused"|"tab"|"elsewhere"|"copying"|"select"|"stopped"
+ *   |"verifying"|"ready"|"refused"|"over"} Phase
  * @typedef {{id: string, purpose: string, filename: string, size_bytes: number, received_bytes: number, state: string,
  *   sha256: string, error: Problem|null, result: {id: string, url: string}|null, project: string, project_id: string,
  *   resumable: boolean, duplicate_of: {name: string, url: string}|null}} Row
@@ -147,7 +148,8 @@ class Uploads extends EventTarget {
     item.same = row.duplicate_of;
     item.url = row.result?.url ?? "";
     if (row.state === "receiving") {
-      if (["elsewhere", "login"].includes(item.phase)) void this._adopt(item, row.resumable);
+      if (!row.resumable) this._enter(item, "copying");
+      else if (["elsewhere", "login"].includes(item.phase)) void this._adopt(item);
       else this._enter(item, item.phase);
       return;
     }
@@ -178,10 +180,10 @@ class Uploads extends EventTarget {
     this._enter(item, "refused");
   }
 
-  /** Go on with what an earlier page began, if this browser can. @param {Item} item @param {boolean} resumable */
-  async _adopt(item, resumable) {
+  /** Go on with what an earlier page began, if this browser can. @param {Item} item */
+  async _adopt(item) {
     const note = recall(item.id);
-    if (!note || !resumable) return this._enter(item, "elsewhere");
+    if (!note) return this._enter(item, "elsewhere");
     if (note.paused) return this._enter(item, "paused");
     if (!(await this._claim(item))) return;
     const file = item.file ?? (await take(item.id));
@@ -265,6 +267,29 @@ class Uploads extends EventTarget {
     return item;
   }
 
+  /** Have a file of the server's own computer copied; nothing is sent. @param {LocalFile} file @param {Announcement} about */
+  copy(file, about) {
+    const item = new Item(file.name, file.size, about.purpose);
+    this.items.unshift(item);
+    void this._copy(item, file.path, about);
+    return item;
+  }
+
+  /** @param {Item} item @param {string} path @param {Announcement} about */
+  async _copy(item, path, about) {
+    const headers = { "Content-Type": "application/json", "X-CSRFToken": token() };
+    const answer = await fetch("/api/uploads/local", { method: "POST", headers, body: JSON.stringify({ ...about, path }) }).catch(() => null);
+    const said = await answer?.json().catch(() => null);
+    if (!answer?.ok) {
+      const silent = { code: "upload.silent", message: _("The server did not answer. Try again.") };
+      item.problem = said?.code && said.message ? said : silent;
+      return this._enter(item, "refused");
+    }
+    item.id = said.id;
+    remember(item.id, "");
+    this._apply(item, said);
+  }
+
   /** The person chose a file to continue with. @param {Item} item @param {File} file */
   async choose(item, file) {
     if (item.sending || item.ended) return;
@@ -299,7 +324,7 @@ class Uploads extends EventTarget {
     const note = recall(item.id);
     if (note) remember(item.id, note.print);
     this._enter(item, "starting");
-    void this._adopt(item, true);
+    void this._adopt(item);
   }
 
   /** Take it back: the server removes what it has. @param {Item} item */
@@ -347,9 +372,9 @@ class Uploads extends EventTarget {
   /** Look again while something happens that this page does not do itself. */
   _poll() {
     clearTimeout(this.timer);
-    const waits = this.items.filter((item) => !item.sending && ["verifying", "tab", "elsewhere", "login"].includes(item.phase));
+    const waits = this.items.filter((item) => !item.sending && ["verifying", "copying", "tab", "elsewhere", "login"].includes(item.phase));
     if (!waits.length) return;
-    const soon = waits.some((item) => item.phase === "verifying") && !this.silent;
+    const soon = waits.some((item) => ["verifying", "copying"].includes(item.phase)) && !this.silent;
     this.timer = window.setTimeout(() => void this.look(), document.hidden ? HIDDEN_MS : soon ? SOON_MS : LATER_MS);
   }
 }
