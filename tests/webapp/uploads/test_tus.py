@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from tests.webapp.uploads.conftest import announcement
 from tests.webapp.uploads.wire import Answer, Browser, run, said
+from webapp.core.errors import NocturneError
 from webapp.core.models import AuditEntry
-from webapp.uploads import body
+from webapp.uploads import body, tus
 from webapp.uploads.models import Upload
 from webapp.uploads.selectors import part_path
 
 if TYPE_CHECKING:
     from webapp.projects.models import Project
+    from webapp.uploads.body import Scope
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
 
@@ -201,3 +203,11 @@ def test_a55_what_comes_after_the_last_byte_does_not_end_a_file(
 
     assert said(run(story())) == (413, "upload.length")
     assert Upload.objects.get().state == "receiving"
+
+
+def test_a_header_that_comes_twice_is_refused() -> None:
+    """Two readers of such a request, a proxy and we, may believe two things."""
+    twice: Scope = {"headers": [(b"upload-offset", b"0"), (b"upload-offset", b"4")]}
+    with pytest.raises(NocturneError, match="more than once") as caught:
+        tus.claimed_offset(twice)
+    assert (caught.value.status, caught.value.code) == (400, "request.invalid")
