@@ -24,7 +24,7 @@ import { token } from "./token.js";
  *   resumable: boolean, duplicate_of: {name: string, url: string}|null}} Row
  */
 
-const SOON_MS = 600, LATER_MS = 2500, HIDDEN_MS = 10_000;
+const SOON_MS = 600, LATER_MS = 2500, HIDDEN_MS = 10_000, PARK_MS = 20_000;
 const UNDER_WAY = new Set(["starting", "sending", "waiting", "offline", "login"]);
 
 export class Item {
@@ -86,6 +86,7 @@ class Uploads extends EventTarget {
     this.channel = new BroadcastChannel("nocturne-uploads");
     this.channel.addEventListener("message", ({ data }) => this._heard(data));
     addEventListener("pagehide", () => this._leave());
+    setInterval(() => this._park(), PARK_MS);
     // A page that comes back from the browser's own cache stopped when it was left.
     addEventListener("pageshow", (event) => event.persisted && this.items.length && location.reload());
   }
@@ -109,24 +110,25 @@ class Uploads extends EventTarget {
 
   /** Ask the server what there is. */
   async look() {
+    const asked = new Set(this.items.map((item) => item.id));
     const answer = await fetch("/api/uploads", { headers: { Accept: "application/json" }, cache: "no-store" }).catch(() => null);
     const rows = answer?.ok ? await answer.json().catch(() => null) : null;
     this.silent = !Array.isArray(rows);
-    if (!this.silent) this._merge(rows);
+    if (!this.silent) this._merge(rows, asked);
     else if (answer?.status === 401) for (const item of this.items) if (!item.sending && !item.ended) this._enter(item, "login");
     for (const item of this.items) if (item.phase === "verifying") this._enter(item, "verifying");
     this._poll();
   }
 
-  /** @param {Row[]} rows */
-  _merge(rows) {
-    const known = new Set(rows.map((row) => row.id));
-    for (const item of this.items) if (item.id && item.sending) known.add(item.id);
+  /** @param {Row[]} rows @param {Set<string>} asked the uploads that were known when the question was put */
+  _merge(rows, asked) {
+    const told = new Set(rows.map((row) => row.id));
     for (const row of rows) {
       const item = this.items.find((one) => one.id === row.id) ?? this._found(row);
       if (item && !item.sending) this._apply(item, row);
     }
-    for (const item of [...this.items]) if (item.id && !known.has(item.id) && !item.ended) this._lost(item);
+    const lost = this.items.filter((item) => asked.has(item.id) && !told.has(item.id) && !item.sending && !item.ended);
+    for (const item of lost) if (item.id) this._lost(item);
   }
 
   /** @param {Row} row @returns {Item|null} */
@@ -187,6 +189,7 @@ class Uploads extends EventTarget {
     if (note.paused) return this._enter(item, "paused");
     if (!(await this._claim(item))) return;
     const file = item.file ?? (await take(item.id));
+    if (!this.items.includes(item)) return item.release?.(); // cancelled meanwhile
     if (recall(item.id)?.paused || !file) {
       item.release?.();
       item.release = null;
@@ -214,6 +217,7 @@ class Uploads extends EventTarget {
     item.problem = null;
     item.sending = new Sending(file, { id: item.id, received: item.received, about }, (sending) => void this._told(item, sending, about));
     item.sending.start();
+    this._park();
     this._enter(item, "starting");
     if (item.id) this.channel.postMessage({ act: "sending", id: item.id });
   }
@@ -228,8 +232,13 @@ class Uploads extends EventTarget {
     if (!item.id && sending.id) {
       item.id = sending.id;
       remember(item.id, fingerprint(sending.file, about?.project ?? "", item.purpose));
+      this._park();
+      this.items = this.items.filter((one) => one === item || one.id !== item.id); // the list may have been first
       this.channel.postMessage({ act: "sending", id: item.id });
-      void claim(item.id).then((release) => (item.release = release));
+      void claim(item.id).then((release) => {
+        if (item.sending === sending) item.release = release;
+        else release?.();
+      });
     }
     if (sending.phase === "sent") {
       this._settle(item);
@@ -363,10 +372,13 @@ class Uploads extends EventTarget {
 
   /** The page goes away: its files are held for the next one, and what the server has, it keeps. */
   _leave() {
-    for (const item of this.items) {
-      if (item.id && item.file) park(item.id, item.file);
-      this._stop(item);
-    }
+    this._park();
+    for (const item of this.items) this._stop(item);
+  }
+
+  /** The keeper forgets after a while, and a page that is ended by force says no farewell. */
+  _park() {
+    for (const item of this.items) if (item.id && item.file) park(item.id, item.file);
   }
 
   /** Look again while something happens that this page does not do itself. */
