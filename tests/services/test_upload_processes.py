@@ -116,3 +116,26 @@ def test_killed_three_times_in_the_middle_of_a_body(lab: Lab, database_url: str)
     upload = Upload.objects.get()
     assert (upload.state, upload.sha256) == ("verifying", hashlib.sha256(data).hexdigest())
     part.unlink()
+
+
+def test_a_web_process_that_is_asked_to_stop_keeps_what_arrived(lab: Lab, database_url: str) -> None:
+    """A deploy in the middle of an upload costs nothing."""
+    data = os.urandom(5_000_000)
+    web = start_web(database_url, settings.DATA_DIR)
+    path = Sender(web, lab.alice).announce(lab.project, len(data))
+    part = part_path(path.removeprefix("/upload/"))
+    request = Sender(web, lab.alice).patch(path, 0, len(data))
+    request.send(data[:3_000_000])
+    eventually(part.exists, what="the first byte")
+    web.stop()
+    web = start_web(database_url, settings.DATA_DIR)
+    try:
+        offset = Sender(web, lab.alice).offset(path)
+        assert offset == 3_000_000
+        rest = Sender(web, lab.alice).patch(path, offset, len(data) - offset)
+        rest.send(data[offset:])
+        assert rest.getresponse().status == 204
+    finally:
+        web.stop()
+    assert Upload.objects.get().sha256 == hashlib.sha256(data).hexdigest()
+    part.unlink()

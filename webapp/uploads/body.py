@@ -45,7 +45,7 @@ class BodyWriter:
     def __init__(self, part: PartFile, size: int, commit: Commit, heard: Callable[[], None]) -> None:
         self._part, self._size, self._commit, self._heard = part, size, commit, heard
         self._block = bytearray()
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._reached = self._committed = part.offset
         self._committed_at = time.monotonic()
 
@@ -95,7 +95,7 @@ class BodyWriter:
         block, self._block = self._block, bytearray()
         if commit:
             self._committed, self._committed_at = self._reached, time.monotonic()
-        self._writing = asyncio.ensure_future(self._write(block, commit))
+        self._writing = asyncio.create_task(self._write(block, commit))
 
     async def _write(self, block: bytearray, commit: bool) -> None:
         await asyncio.to_thread(self._part.write, block)

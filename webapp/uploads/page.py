@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consolidation.families.registry import FAMILIES
+from webapp.core.errors import NocturneError
+from webapp.uploads.local_files import check_local
 from webapp.uploads.models import Upload, UploadState
 
 if TYPE_CHECKING:
+    from webapp.core.requests import MemberRequest
     from webapp.projects.models import Project
 
 SHOWN = 6
@@ -25,6 +28,15 @@ def family_fields() -> list[dict[str, Any]]:
         for field in spec.fields:
             fields.setdefault(field["name"], {**field, "families": []})["families"].append(spec.name)
     return list(fields.values())
+
+
+def local_offered(request: MemberRequest) -> bool:
+    """Whether this person may take in files of the server's own computer. No query where nobody may."""
+    try:
+        check_local(request.user, request.META.get("REMOTE_ADDR", ""))
+    except NocturneError:
+        return False
+    return True
 
 
 def recent_uploads(project: Project, *purposes: str) -> list[Upload]:

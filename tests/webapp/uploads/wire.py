@@ -154,6 +154,11 @@ def metadata(values: dict[str, Any]) -> str:
     return ",".join(f"{key} {base64.b64encode(text.encode()).decode()}" for key, text in texts.items())
 
 
+def said(answer: Answer) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status, answer.json()["code"]
+
+
 def run(story: Coroutine[Any, Any, T]) -> T:
     """Run it with its database calls in this thread, inside of the test's own transaction."""
 

@@ -6,7 +6,7 @@ import { uploads } from "./uploads.js";
 
 /** @typedef {import("./uploads.js").Item} Item */
 
-const OPEN_KEY = "nocturne-drawer", SAY_MS = 15_000, SHOW_MS = 100;
+const OPEN_KEY = "nocturne-drawer", SAY_MS = 15_000, SHOW_MS = 100, WITHIN_MS = 1000;
 
 class Drawer {
   /** @param {HTMLElement} box */
@@ -104,15 +104,27 @@ class Drawer {
   }
 }
 
-/** A link or a form of ours leads to a page that goes on with the uploads; only what leaves for good is asked about. */
+/**
+ * A page of ours goes on with the uploads, and so does this one when it is loaded again; only what leaves for good is
+ * asked about. Where the browser does not tell where it goes, a click on a link or a form says it.
+ */
 function warnBeforeLeaving() {
-  let inside = 0;
-  const within = () => (inside = performance.now());
-  document.addEventListener("click", (event) => event.target instanceof Element && event.target.closest("a[href^='/']") && within(), true);
-  document.addEventListener("submit", within, true);
+  let within = -Infinity;
+  /** @param {string} url */
+  const mark = (url) => {
+    if (new URL(url, location.href).origin === location.origin) within = performance.now();
+  };
+  const { navigation } = /** @type {any} */ (globalThis);
+  if (navigation) navigation.addEventListener("navigate", (/** @type {any} */ event) => mark(event.destination.url));
+  else {
+    document.addEventListener("submit", () => mark(location.href), true);
+    document.addEventListener("click", ({ target }) => {
+      const link = target instanceof Element ? target.closest("a") : null;
+      if (link?.href) mark(link.href);
+    }, true);
+  }
   addEventListener("beforeunload", (event) => {
-    const known = performance.now() - inside < 1000;
-    if (uploads.sending && (uploads.fragile || !known)) event.preventDefault();
+    if (uploads.sending && (uploads.fragile || performance.now() - within > WITHIN_MS)) event.preventDefault();
   });
 }
 

@@ -61,6 +61,7 @@ export class Sending {
     this.pace = null;
     this.tries = 0;
     this.timer = 0;
+    this.over = false;
     this.movedAt = performance.now();
     this.upload = new tus.Upload(file, this._options(id, about));
     this._again = () => this._retryNow();
@@ -136,6 +137,7 @@ export class Sending {
 
   /** @param {Phase} phase */
   _later(phase) {
+    if (this.over) return;
     const wait = phase === "login" ? LOGIN_MS : BACKOFF_MS[Math.min(this.tries, BACKOFF_MS.length - 1)];
     this.tries += 1;
     clearTimeout(this.timer);
@@ -162,6 +164,7 @@ export class Sending {
   }
 
   _release() {
+    this.over = true;
     clearTimeout(this.timer);
     this.timer = 0;
     clearInterval(this.watch);
@@ -171,6 +174,7 @@ export class Sending {
 
   /** @param {Phase} phase */
   _end(phase) {
+    if (this.over) return;
     this._release();
     this._enter(phase);
   }

@@ -17,16 +17,9 @@ export class Row {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("upload-row"));
     this.element = /** @type {HTMLElement} */ (template.content.firstElementChild?.cloneNode(true));
     this.bar = /** @type {HTMLProgressElement} */ (this.part("[data-bar]"));
-    const file = /** @type {HTMLInputElement} */ (this.part("[data-file]"));
-    file.type = "file"; // not in the page itself, where many may only look
     const code = this.part("[data-sha-value]");
     code.id = `sha-${(rows += 1)}`;
     this.part("[data-sha] button").setAttribute("data-copy", code.id);
-    file.addEventListener("change", () => {
-      const [chosen] = file.files ?? [];
-      if (chosen) void uploads.choose(item, chosen);
-      file.value = "";
-    });
     this.part("[data-open-link]").addEventListener("click", () => uploads.dismiss(item));
     this.element.addEventListener("click", (event) => {
       const button = event.target instanceof Element ? event.target.closest("[data-act]") : null;
@@ -65,19 +58,34 @@ export class Row {
     this._act("dismiss", item.ended);
     this._show("[data-hint]", item.hint);
     this._show("[data-select]", phase === "select");
+    if (phase === "select") this._ask();
+    else this.part("[data-file-label]").querySelector("input")?.remove();
     this._show("[data-login]", phase === "login");
     this._ended(item);
     // Whoever pressed a button that is gone now stands on what took its place.
     if (focused instanceof HTMLElement && this.element.contains(focused) && !focused.checkVisibility()) this._first()?.focus();
   }
 
+  /** A chooser of files is only there when a file is asked for. */
+  _ask() {
+    const label = this.part("[data-file-label]");
+    if (label.querySelector("input")) return;
+    const file = document.createElement("input");
+    file.type = "file";
+    file.addEventListener("change", () => {
+      const [chosen] = file.files ?? [];
+      if (chosen) void uploads.choose(this.item, chosen);
+      file.value = "";
+    });
+    label.prepend(file);
+  }
+
   /** @param {Item} item */
   _ended(item) {
     this._show("[data-open]", item.phase === "ready" && item.url !== "");
-    const link = /** @type {HTMLAnchorElement} */ (this.part("[data-open-link]"));
-    link.textContent = item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records");
-    if (link.getAttribute("href") !== item.url) link.href = item.url;
-    this._show("[data-same]", item.same ? interpolate(_("Same content as %(name)s."), { name: item.same.name }) : "");
+    this._link("[data-open-link]", item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records"), item.url);
+    this._show("[data-same]", item.same !== null);
+    if (item.same) this._link("[data-same-link]", interpolate(_("Same content as %(name)s"), { name: item.same.name }), item.same.url);
     this._show("[data-sha]", item.sha256 !== "" && item.phase !== "refused");
     this._put("[data-sha-value]", item.sha256);
     const code = item.phase === "refused" || item.phase === "stopped" ? (item.problem?.code ?? "") : "";
@@ -89,6 +97,13 @@ export class Row {
   _put(selector, text) {
     const part = this.part(selector);
     if (part.textContent !== text) part.textContent = text;
+  }
+
+  /** @param {string} selector @param {string} text @param {string} url */
+  _link(selector, text, url) {
+    this._put(selector, text);
+    const link = /** @type {HTMLAnchorElement} */ (this.part(selector));
+    if (link.getAttribute("href") !== url) link.href = url;
   }
 
   /** @param {string} selector @param {string|boolean} what a text is put in, too */

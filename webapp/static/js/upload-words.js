@@ -8,12 +8,12 @@ import { gettext as _, interpolate, ngettext } from "./i18n.js";
 /** @type {Record<string, string>} */
 const STATES = {
   starting: _("Starting"), sending: _("Uploading"), waiting: _("Waiting"), offline: _("Offline"), login: _("Logged out"),
-  paused: _("Paused"), tab: _("Uploading"), elsewhere: _("Uploading"), select: _("Interrupted"), stopped: _("Stopped"),
+  paused: _("Paused"), tab: _("Uploading"), elsewhere: _("Uploading"), copying: _("Copying"), select: _("Interrupted"), stopped: _("Stopped"),
   verifying: _("Verifying"), ready: _("Ready"), refused: _("Refused"), over: _("Cancelled"),
 };
 /** From what needs the person most to what needs nobody. */
 const ORDER = [
-  "refused", "stopped", "select", "login", "offline", "waiting", "starting", "sending", "tab", "elsewhere", "paused", "verifying", "ready",
+  "refused", "stopped", "select", "login", "offline", "waiting", "starting", "sending", "tab", "elsewhere", "copying", "paused", "verifying", "ready",
 ];
 
 /** @param {Item} item */
@@ -83,6 +83,6 @@ export function summary(items) {
   const [first] = [...items].sort((a, b) => ORDER.indexOf(a.phase) - ORDER.indexOf(b.phase));
   const parts = items.length > 1 ? [countText(items)] : [];
   parts.push(stateOf(first));
-  if (["sending", "tab", "elsewhere", "paused", "offline", "waiting"].includes(first.phase)) parts.push(percentText(first));
+  if (["sending", "tab", "elsewhere", "copying", "paused", "offline", "waiting"].includes(first.phase)) parts.push(percentText(first));
   return [...parts, first.name].join(" · ");
 }

@@ -8,6 +8,7 @@ import { summary } from "./upload-words.js";
 import { uploads } from "./uploads.js";
 
 /** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./picker.js").LocalFile} LocalFile */
 
 const SAY_MS = 15_000;
 
@@ -15,7 +16,7 @@ class Panel {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
-    /** @type {File|null} */
+    /** @type {File|LocalFile|null} */
     this.file = null;
     this.looksLike = "";
     /** @type {Item|null} */
@@ -36,6 +37,8 @@ class Panel {
       this.input.click();
     });
     this.startDrop(this.part("[data-drop]"));
+    const picker = form.querySelector("dialog[data-picker]");
+    if (picker instanceof HTMLDialogElement) void this.startPicker(picker);
     uploads.addEventListener("change", (event) => {
       if (this.item && /** @type {CustomEvent} */ (event).detail === this.item) this.show(this.item);
     });
@@ -70,7 +73,14 @@ class Panel {
     for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
   }
 
-  /** @param {File|null} file */
+  /** @param {HTMLDialogElement} dialog */
+  async startPicker(dialog) {
+    const { Picker } = await import("./picker.js");
+    const picker = new Picker(dialog, (file) => this.item || this.choose(file));
+    this.part("[data-local-open]").addEventListener("click", () => void picker.show());
+  }
+
+  /** @param {File|LocalFile|null} file */
   choose(file) {
     this.reset();
     this.file = file;
@@ -78,7 +88,7 @@ class Panel {
     name.textContent = file ? `${file.name} · ${bytesText(file.size)}` : (name.dataset.empty ?? "");
     this.part("[data-drop]").classList.toggle("drop--chosen", file !== null);
     this.sendButton.disabled = !file;
-    if (file && this.form.querySelector("[data-ask]")) void this.look(file);
+    if (file instanceof File && this.form.querySelector("[data-ask]")) void this.look(file);
   }
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */
@@ -95,11 +105,19 @@ class Panel {
     else if (folder) local.textContent = _("A model's folder. The server reads its config, weights and tokenizer; code in it is never run.");
     else local.textContent = _("This does not look like safetensors. The server will say what it is.");
     local.hidden = false;
-    this.part("[data-ask]").hidden = found ? found.described : !pytorch && !folder;
-    this.looksLike = found?.looksLike ?? (folder ? "folder" : "");
+    if (found ? !found.described : pytorch || folder) this.ask(found?.looksLike ?? (folder ? "folder" : ""));
+  }
+
+  /** @param {string} looksLike */
+  ask(looksLike) {
+    const ask = this.form.querySelector("[data-ask]");
+    if (!(ask instanceof HTMLElement)) return;
+    ask.hidden = false;
+    this.looksLike = looksLike;
     this.askFor();
-    const ask = folder ? _("Only if there is no config.json in it: which family is it?") : _("The file does not say all about its model, so please tell.");
-    this.part("[data-ask-words]").textContent = ask;
+    this.part("[data-ask-words]").textContent = looksLike === "folder"
+      ? _("Only if there is no config.json in it: which family is it?")
+      : _("The file does not say all about its model, so please tell.");
   }
 
   /** Show the questions of the chosen family, else of the one that the tensors look like. */
@@ -160,19 +178,19 @@ class Panel {
 
   /** @param {boolean} on */
   lock(on) {
-    for (const field of this.form.querySelectorAll("input, select, [data-send]")) {
+    for (const field of this.form.querySelectorAll("input, select, [data-send], [data-local-open]")) {
       if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement || field instanceof HTMLButtonElement) {
         field.disabled = on;
       }
     }
   }
 
-  /** @param {File} file */
+  /** @param {File|LocalFile} file */
   run(file) {
     for (const name of ["refused", "ready"]) this.part(`[data-${name}]`).hidden = true;
     const about = { project: this.form.dataset.project ?? "", purpose: this.purpose(), form: this.fields() };
     this.lock(true);
-    const item = (this.item = uploads.begin(file, about));
+    const item = (this.item = file instanceof File ? uploads.begin(file, about) : uploads.copy(file, about));
     item.here = true;
     this.row = new Row(item);
     this.part("[data-row]").replaceChildren(this.row.element);
@@ -195,7 +213,10 @@ class Panel {
     else this.cancelled();
     if (item.phase !== "over") uploads.dismiss(item); // it was seen here, so no drawer needs to tell it
     this.lock(false);
-    this.sendButton.disabled = true;
+    // Nobody here could look into a file of the server's: what it does not say is asked when that was the reason.
+    const unread = item.phase === "refused" && this.file !== null && !(this.file instanceof File);
+    if (unread) this.ask("");
+    this.sendButton.disabled = !unread;
   }
 
   /** @param {Item} item */

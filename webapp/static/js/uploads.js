@@ -15,15 +15,16 @@ import { token } from "./token.js";
 /**
  * @typedef {import("./sending.js").Sending} Sending
  * @typedef {import("./sending.js").Problem} Problem
+ * @typedef {import("./picker.js").LocalFile} LocalFile
  * @typedef {import("./sending.js").Announcement} Announcement
- * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"paused"|"tab"|"elsewhere"|"select"|"stopped"|"verifying"
- *   |"ready"|"refused"|"over"} Phase
+ * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"paused"|"tab"|"elsewhere"|"copying"|"select"|"stopped"
+ *   |"verifying"|"ready"|"refused"|"over"} Phase
  * @typedef {{id: string, purpose: string, filename: string, size_bytes: number, received_bytes: number, state: string,
  *   sha256: string, error: Problem|null, result: {id: string, url: string}|null, project: string, project_id: string,
  *   resumable: boolean, duplicate_of: {name: string, url: string}|null}} Row
  */
 
-const SOON_MS = 600, LATER_MS = 2500, HIDDEN_MS = 10_000;
+const SOON_MS = 600, LATER_MS = 2500, HIDDEN_MS = 10_000, PARK_MS = 20_000;
 const UNDER_WAY = new Set(["starting", "sending", "waiting", "offline", "login"]);
 
 export class Item {
@@ -85,6 +86,7 @@ class Uploads extends EventTarget {
     this.channel = new BroadcastChannel("nocturne-uploads");
     this.channel.addEventListener("message", ({ data }) => this._heard(data));
     addEventListener("pagehide", () => this._leave());
+    setInterval(() => this._park(), PARK_MS);
     // A page that comes back from the browser's own cache stopped when it was left.
     addEventListener("pageshow", (event) => event.persisted && this.items.length && location.reload());
   }
@@ -108,24 +110,25 @@ class Uploads extends EventTarget {
 
   /** Ask the server what there is. */
   async look() {
+    const asked = new Set(this.items.map((item) => item.id));
     const answer = await fetch("/api/uploads", { headers: { Accept: "application/json" }, cache: "no-store" }).catch(() => null);
     const rows = answer?.ok ? await answer.json().catch(() => null) : null;
     this.silent = !Array.isArray(rows);
-    if (!this.silent) this._merge(rows);
+    if (!this.silent) this._merge(rows, asked);
     else if (answer?.status === 401) for (const item of this.items) if (!item.sending && !item.ended) this._enter(item, "login");
     for (const item of this.items) if (item.phase === "verifying") this._enter(item, "verifying");
     this._poll();
   }
 
-  /** @param {Row[]} rows */
-  _merge(rows) {
-    const known = new Set(rows.map((row) => row.id));
-    for (const item of this.items) if (item.id && item.sending) known.add(item.id);
+  /** @param {Row[]} rows @param {Set<string>} asked the uploads that were known when the question was put */
+  _merge(rows, asked) {
+    const told = new Set(rows.map((row) => row.id));
     for (const row of rows) {
       const item = this.items.find((one) => one.id === row.id) ?? this._found(row);
       if (item && !item.sending) this._apply(item, row);
     }
-    for (const item of [...this.items]) if (item.id && !known.has(item.id) && !item.ended) this._lost(item);
+    const lost = this.items.filter((item) => asked.has(item.id) && !told.has(item.id) && !item.sending && !item.ended);
+    for (const item of lost) if (item.id) this._lost(item);
   }
 
   /** @param {Row} row @returns {Item|null} */
@@ -147,7 +150,8 @@ class Uploads extends EventTarget {
     item.same = row.duplicate_of;
     item.url = row.result?.url ?? "";
     if (row.state === "receiving") {
-      if (["elsewhere", "login"].includes(item.phase)) void this._adopt(item, row.resumable);
+      if (!row.resumable) this._enter(item, "copying");
+      else if (["elsewhere", "login"].includes(item.phase)) void this._adopt(item);
       else this._enter(item, item.phase);
       return;
     }
@@ -178,13 +182,14 @@ class Uploads extends EventTarget {
     this._enter(item, "refused");
   }
 
-  /** Go on with what an earlier page began, if this browser can. @param {Item} item @param {boolean} resumable */
-  async _adopt(item, resumable) {
+  /** Go on with what an earlier page began, if this browser can. @param {Item} item */
+  async _adopt(item) {
     const note = recall(item.id);
-    if (!note || !resumable) return this._enter(item, "elsewhere");
+    if (!note) return this._enter(item, "elsewhere");
     if (note.paused) return this._enter(item, "paused");
     if (!(await this._claim(item))) return;
     const file = item.file ?? (await take(item.id));
+    if (!this.items.includes(item)) return item.release?.(); // cancelled meanwhile
     if (recall(item.id)?.paused || !file) {
       item.release?.();
       item.release = null;
@@ -212,6 +217,7 @@ class Uploads extends EventTarget {
     item.problem = null;
     item.sending = new Sending(file, { id: item.id, received: item.received, about }, (sending) => void this._told(item, sending, about));
     item.sending.start();
+    this._park();
     this._enter(item, "starting");
     if (item.id) this.channel.postMessage({ act: "sending", id: item.id });
   }
@@ -226,8 +232,13 @@ class Uploads extends EventTarget {
     if (!item.id && sending.id) {
       item.id = sending.id;
       remember(item.id, fingerprint(sending.file, about?.project ?? "", item.purpose));
+      this._park();
+      this.items = this.items.filter((one) => one === item || one.id !== item.id); // the list may have been first
       this.channel.postMessage({ act: "sending", id: item.id });
-      void claim(item.id).then((release) => (item.release = release));
+      void claim(item.id).then((release) => {
+        if (item.sending === sending) item.release = release;
+        else release?.();
+      });
     }
     if (sending.phase === "sent") {
       this._settle(item);
@@ -265,6 +276,29 @@ class Uploads extends EventTarget {
     return item;
   }
 
+  /** Have a file of the server's own computer copied; nothing is sent. @param {LocalFile} file @param {Announcement} about */
+  copy(file, about) {
+    const item = new Item(file.name, file.size, about.purpose);
+    this.items.unshift(item);
+    void this._copy(item, file.path, about);
+    return item;
+  }
+
+  /** @param {Item} item @param {string} path @param {Announcement} about */
+  async _copy(item, path, about) {
+    const headers = { "Content-Type": "application/json", "X-CSRFToken": token() };
+    const answer = await fetch("/api/uploads/local", { method: "POST", headers, body: JSON.stringify({ ...about, path }) }).catch(() => null);
+    const said = await answer?.json().catch(() => null);
+    if (!answer?.ok) {
+      const silent = { code: "upload.silent", message: _("The server did not answer. Try again.") };
+      item.problem = said?.code && said.message ? said : silent;
+      return this._enter(item, "refused");
+    }
+    item.id = said.id;
+    remember(item.id, "");
+    this._apply(item, said);
+  }
+
   /** The person chose a file to continue with. @param {Item} item @param {File} file */
   async choose(item, file) {
     if (item.sending || item.ended) return;
@@ -299,7 +333,7 @@ class Uploads extends EventTarget {
     const note = recall(item.id);
     if (note) remember(item.id, note.print);
     this._enter(item, "starting");
-    void this._adopt(item, true);
+    void this._adopt(item);
   }
 
   /** Take it back: the server removes what it has. @param {Item} item */
@@ -338,18 +372,21 @@ class Uploads extends EventTarget {
 
   /** The page goes away: its files are held for the next one, and what the server has, it keeps. */
   _leave() {
-    for (const item of this.items) {
-      if (item.id && item.file) park(item.id, item.file);
-      this._stop(item);
-    }
+    this._park();
+    for (const item of this.items) this._stop(item);
+  }
+
+  /** The keeper forgets after a while, and a page that is ended by force says no farewell. */
+  _park() {
+    for (const item of this.items) if (item.id && item.file) park(item.id, item.file);
   }
 
   /** Look again while something happens that this page does not do itself. */
   _poll() {
     clearTimeout(this.timer);
-    const waits = this.items.filter((item) => !item.sending && ["verifying", "tab", "elsewhere", "login"].includes(item.phase));
+    const waits = this.items.filter((item) => !item.sending && ["verifying", "copying", "tab", "elsewhere", "login"].includes(item.phase));
     if (!waits.length) return;
-    const soon = waits.some((item) => item.phase === "verifying") && !this.silent;
+    const soon = waits.some((item) => ["verifying", "copying"].includes(item.phase)) && !this.silent;
     this.timer = window.setTimeout(() => void this.look(), document.hidden ? HIDDEN_MS : soon ? SOON_MS : LATER_MS);
   }
 }
