@@ -104,8 +104,8 @@ def sleep(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="A safetensors file, a GGUF, weights of torch.save (.pt, .pth, .bin, .ckpt), or a folder with "
-            "one of these as .zip, .tar or .tar.gz."
+            help="A safetensors file, a GGUF, weights of torch.save (.pt, .pth, .bin, .ckpt), or a folder "
+            "with one of these as .zip, .tar or .tar.gz."
         ),
     ],
     memories: Annotated[

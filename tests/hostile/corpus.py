@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from tests.consolidation.formats import test_jsonl as jsonl
 from tests.consolidation.formats import test_npz as npz
 from tests.consolidation.formats.files import npz as npz_file
 from tests.consolidation.formats.files import safetensors
@@ -22,6 +21,8 @@ from tests.hostile import test_a25_a31_gguf as ggufs
 from tests.hostile import test_a32_a36_tars as tars
 from tests.hostile import test_a32_a38_zips as zips
 from tests.hostile import test_a39_a45_folders as folders
+from tests.hostile import test_a46_a54_records as records
+from tests.hostile import test_a48_a49_parquet as parquet
 
 CANARY: Final = "canary"
 # Files of megabytes, or of seconds: not for the fast tests.
@@ -61,15 +62,27 @@ def corpus(port: int, *, heavy: bool) -> Iterator[Hostile]:
         for row, template in ggufs.TEMPLATES.items():
             file = tiny(place / "t", more={"tokenizer.chat_template": template})
             yield Hostile(row, "checkpoint", "model.gguf", file.read_bytes())
-        for row, (_, members) in npz.HOSTILE.items():
+        for row, (_, members) in (npz.HOSTILE | records.ARRAYS).items():
             yield Hostile(f"npz-{row}", "memories", "r.npz", npz_file(place / "r", members).read_bytes())
     for row, (_, data) in ggufs.ROWS.items():
         if row not in left_out:
             yield Hostile(f"gguf-{row}", "checkpoint", "model.gguf", data)
-    for row, (_, line) in jsonl.HOSTILE.items():
-        yield Hostile(f"jsonl-{row}", "memories", "r.jsonl", jsonl.GOOD * 6 + line)
+    yield from _tables()
     yield from _archives()
     yield from _folders(left_out)
+
+
+def _tables() -> Iterator[Hostile]:
+    for row, (_, line) in records.LINES.items():
+        yield Hostile(f"jsonl-{row}", "memories", "r.jsonl", records.GOOD * 6 + line)
+    for row, (_, line) in records.TABLES.items():
+        yield Hostile(f"csv-{row}", "memories", "r.csv", records.HEADER + records.FINE * 5 + line)
+    for row, header in records.HEADERS.items():
+        yield Hostile(f"csv-header-{row}", "memories", "r.csv", header + records.FINE)
+    for row, (_, data) in records.PACKED.items():
+        yield Hostile(row, "memories", "r.jsonl.gz", data)
+    for row, (_, data) in parquet.HOSTILE.items():
+        yield Hostile(row, "memories", "r.parquet", data)
 
 
 def payloads(port: int) -> dict[str, bytes]:
