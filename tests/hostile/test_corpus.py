@@ -5,6 +5,7 @@ With -m slow, each file gets a child of its own, `python -m workers.inspect`, as
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -71,9 +74,11 @@ def good_files(folder: Path) -> list[dict[str, Any]]:
     (folder / "good-5").write_bytes(packed(model(LLAMA) | {"tokenizer.json": js(TOKENIZER)}))
     files = {"config.json": js(GPT2), "pytorch_model.bin": torch_file(numbers(GPT2))}
     (folder / "good-6").write_bytes(packed(files, "tar-gnu"))
-    made = ["checkpoint"] * 3 + ["memories"] * 2 + ["checkpoint"] * 2
+    pq.write_table(pa.table({"x": pa.array([[1.0, 2.5]] * 3), "y": [0, 1, 2]}), folder / "good-7")
+    (folder / "good-8").write_bytes(gzip.compress(b"a,b,y\n1,2.5,1\n"))
+    made = ["checkpoint"] * 3 + ["memories"] * 2 + ["checkpoint"] * 2 + ["memories"] * 2
     return [
-        {"file": f"good-{n}", "row": f"good-{n}", "purpose": purpose, "filename": "good"}
+        {"file": f"good-{n}", "row": f"good-{n}", "purpose": purpose, "filename": "good.csv.gz"}
         for n, purpose in enumerate(made)
     ]
 
