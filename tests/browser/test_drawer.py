@@ -142,7 +142,7 @@ def test_an_upload_goes_on_from_page_to_page_until_it_is_ready(
     expect(sender.drawer).to_be_hidden()  # the page itself shows it
     sender.walk()
     drawer = sender.open()
-    expect(drawer).to_contain_text(re.compile(r"Uploading \d+ % · .+ of 1\.6 MB"))
+    expect(drawer).to_contain_text(re.compile(r"Uploading \d+ %.· .+ of 1\.6 MB"))
     sender.walk()
     expect(drawer).to_contain_text("Uploading")
     sent = sender.offsets()

@@ -40,7 +40,7 @@ function figures(item) {
   if (item.phase === "sending" && item.left !== null) {
     parts.push(interpolate(_("%(size)s/s"), { size: bytesText(item.rate) }), interpolate(_("%(time)s left"), { time: time(item.left) }));
   }
-  return parts.join(" · ");
+  return parts.join("\u00a0· "); // no line begins with a dot
 }
 
 /** What follows the state. @param {Item} item @param {boolean} silent whether the server answers nothing @returns {string} */
