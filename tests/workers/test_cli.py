@@ -122,7 +122,8 @@ def test_every_format_of_records_is_taken(night: dict[str, Path]) -> None:
 def test_records_that_look_skewed_are_told(night: dict[str, Path]) -> None:
     task = digits.demo_task(0)
     x, y = np.repeat(task.train.x[:20], 10, axis=0), np.repeat(task.train.y[:20], 10)
-    np.savez(night["memories"] / "00-task0.npz", x=x, y=y, **task.train.transform.to_json())
+    transform: dict[str, Any] = dict(task.train.transform.to_json())
+    np.savez(night["memories"] / "00-task0.npz", x=x, y=y, **transform)
     answer = run.invoke(app, arguments(night, "--recipe", "nap"))
     assert "note: 00-task0.npz: 180 of 200 records (90%) repeat an earlier one." in answer.stdout
 
