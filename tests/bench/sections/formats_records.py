@@ -23,7 +23,6 @@ WIDTH = 784
 KINDS = ("jsonl", "jsonl.gz", "csv", "csv.gz", "parquet", "npz")
 # Labels and ids are held, 24 bytes a row and 40 while they are sorted; everything else must not grow.
 TARGETS = {f"{kind}: growth with 4 times the rows, MB": 16.0 for kind in KINDS}
-ROUNDS = 3
 
 
 def alone(path: str, out: str) -> None:
@@ -81,15 +80,12 @@ def measure(sizes: dict[str, int]) -> dict[str, Any]:
         folder = Path(name)
         large, small = make(folder, rows), make(folder, rows // 4)
         for kind in KINDS:
-            tries = [run(large[kind], folder / "out") for _ in range(ROUNDS)]
-            less = [run(small[kind], folder / "out") for _ in range(ROUNDS)]
-            seconds = sorted(each[0] for each in tries)[ROUNDS // 2]
+            seconds, peak, before = run(large[kind], folder / "out")
+            _, less, _ = run(small[kind], folder / "out")
             size = large[kind].stat().st_size / 1e6
             found[f"{kind}: file, MB"] = round(size, 1)
             found[f"{kind}: MB of the file a second"] = round(size / seconds, 1)
             found[f"{kind}: records a second"] = round(rows / seconds)
-            found[f"{kind}: growth at its highest, MB"] = round(max(each[1] - each[2] for each in tries), 1)
-            found[f"{kind}: growth with 4 times the rows, MB"] = round(
-                max(each[1] for each in tries) - max(each[1] for each in less), 1
-            )
+            found[f"{kind}: growth at its highest, MB"] = round(peak - before, 1)
+            found[f"{kind}: growth with 4 times the rows, MB"] = round(peak - less, 1)
     return found
