@@ -88,7 +88,6 @@ def test_a_family_that_is_only_kept_is_refused_before_the_night(night: dict[str,
     assert "causal_lm" in sentence
 
 
-
 def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:
     answer = run.invoke(app, arguments(night, "--json"))
     assert answer.exit_code == OK, answer.output

@@ -39,11 +39,13 @@ def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The family's fields as (name, text); a list reads "64 → 100 → 10"."""
+    """The family's fields as (name, text), those that say nothing left out; a list reads "64 → 100 → 10"."""
     rows = []
     for name, value in config.items():
+        if value is None or value == "":
+            continue
         text = " → ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-        rows.append((name.capitalize(), cut(text, 200)))
+        rows.append((name.replace("_", " ").capitalize(), cut(text, 200)))
     return rows
 
 

@@ -124,6 +124,7 @@ def test_what_is_not_known_is_left_out_and_said(tmp_path: Path) -> None:
     assert not {"_name_or_path", "custom", "prefix"} & set(home)
     assert json.loads(found["tokenizer_config.json"]) == {"tokenizer_class": "LlamaTokenizer"}
     assert info["notes"] == [
+        "Fields of config.json that are not known were left out: custom.",
         "Fields of tokenizer_config.json that are not known were left out: vocab_file.",
         "Left out, never opened and never run: modeling_mine.py.",
         "Not taken over: README.md, onnx/model.onnx, training_args.bin.",

@@ -87,6 +87,16 @@ def test_an_adapter_that_fits_nothing_is_refused(row: str, tmp_path: Path) -> No
     assert refused(tmp_path, files) == code
 
 
+def test_the_class_of_its_base_is_kept_when_it_is_one_of_transformers(tmp_path: Path) -> None:
+    mapping = {
+        "base_model_class": "LlamaForCausalLM",
+        "parent_library": "transformers.models.llama.modeling_llama",
+    }
+    info = inspected(tmp_path, adapter(LORA | {"auto_mapping": mapping, "megatron_core": "megatron.core"}))
+    assert json.loads(extras(tmp_path, info)["adapter_config.json"])["auto_mapping"] == mapping
+    assert info["notes"] == []
+
+
 def test_modules_that_were_saved_whole_come_along(tmp_path: Path) -> None:
     files = adapter(
         LORA | {"modules_to_save": ["score"]}, {"base_model.model.score.weight": np.ones((2, 2), "f4")}

@@ -34,7 +34,7 @@ from webapp.projects.models import Task
 from webapp.uploads.services import upload_verify
 
 if TYPE_CHECKING:
-    from pytest_django.fixtures import SettingsWrapper
+    from django.conf import LazySettings
 
     from webapp.accounts.models import User
     from webapp.projects.models import Project
@@ -72,7 +72,7 @@ def test_a_folder_becomes_a_checkpoint_with_its_companions(kind: str, project: P
 
 
 def test_a_strict_server_refuses_a_folder_with_a_program(
-    project: Project, alice: User, settings: SettingsWrapper
+    project: Project, alice: User, settings: LazySettings
 ) -> None:
     settings.STRICT_FOLDERS = True
     upload = received(project, alice, packed(FILES))
