@@ -123,7 +123,7 @@ def test_its_pages_say_so_up_front(project: Project, alice: User) -> None:
     page = browser.get(reverse("wake_create", args=[project.pk])).content.decode()
     assert "which cannot be trained yet" in page
     page = browser.get(reverse("checkpoint_upload", args=[project.pk])).content.decode()
-    assert 'accept=".safetensors,.pt,.pth,.bin,.ckpt,.zip,.tar,.gz,.tgz"' in page
+    assert 'accept=".safetensors,.gguf,.pt,.pth,.bin,.ckpt,.zip,.tar,.gz,.tgz"' in page
 
 
 def test_scoring_all_leaves_it_out(project: Project, alice: User) -> None:
