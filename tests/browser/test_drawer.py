@@ -112,7 +112,8 @@ def home(browser: Browser, site: Site) -> Home:
 @pytest.fixture
 def sender(home: Home, page: Page, site: Site) -> Iterator[Sender]:
     context = page.context
-    context.add_cookies(home.state["cookies"])
+    cookies: Any = home.state["cookies"]  # what comes out and what goes in are two types
+    context.add_cookies(cookies)
     yield Sender(page, home.project)
     # A test that failed must leave nothing in the drawer of the next.
     token = next((one["value"] for one in context.cookies() if one["name"] == "nocturne-csrf"), "")
@@ -251,6 +252,20 @@ def test_cancelled_it_leaves_nothing(sender: Sender, model: Path, site: Site) ->
     upload = listed(sender.page.context, site)[0]
     assert upload["state"] == "aborted"
     assert not (site.data / "store" / ".incoming" / f"{upload['id']}.part").exists()
+
+
+def test_a_file_without_room_is_refused_before_its_first_byte(sender: Sender, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.safetensors"
+    with huge.open("wb") as file:
+        file.truncate(60 * 10**9)  # a hole; the workspace has 50 GB
+    page = sender.page
+    page.goto(f"{sender.project}upload/")
+    page.locator("input#file").set_input_files(huge)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    expect(page.locator("[data-refused]")).to_contain_text("This file is 60.0 GB; the workspace has")
+    expect(page.locator("[data-refused-code]")).to_have_text("upload.quota")
+    assert sender.sent == [("POST", None)]
+    expect(sender.drawer).to_be_hidden()
 
 
 def test_a_refusal_is_told_in_the_drawer_and_it_is_used_by_keyboard(
