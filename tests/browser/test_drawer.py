@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, CDPSession, Locator, Page, Request, StorageState
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        CDPSession,
+        Dialog,
+        Locator,
+        Page,
+        Request,
+        StorageState,
+    )
 
     from tests.browser.conftest import Site
 
@@ -135,10 +144,22 @@ def serious(problems: list[str]) -> list[str]:
     return [problem for problem in problems if "409 (Conflict)" not in problem]
 
 
+def answered(page: Page) -> list[str]:
+    """The kinds of dialogs that the page shows from now on; each is agreed to."""
+    shown: list[str] = []
+
+    def agree(dialog: Dialog) -> None:
+        shown.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", agree)
+    return shown
+
+
 def test_an_upload_goes_on_from_page_to_page_until_it_is_ready(
     sender: Sender, model: Path, problems: list[str]
 ) -> None:
-    page = sender.page
+    page, asked = sender.page, answered(sender.page)
     sender.begin(model)
     expect(sender.drawer).to_be_hidden()  # the page itself shows it
     sender.walk()
@@ -149,6 +170,7 @@ def test_an_upload_goes_on_from_page_to_page_until_it_is_ready(
     sent = sender.offsets()
     assert sent == sorted(sent), "no page begins anew"
     assert sent[0] == 0 < sent[-1]
+    assert asked == [], "nobody is warned of a page that goes on with it"
     sender.speed()
     page.get_by_role("link", name="Open the checkpoint").wait_for()
     expect(drawer.locator("[data-sha-value]")).to_have_text(re.compile("^[0-9a-f]{64}$"))
@@ -237,8 +259,10 @@ def test_one_tab_sends_and_another_takes_over_when_it_is_closed(sender: Sender, 
     drawer = other.open()
     expect(drawer).to_contain_text(re.compile(r"Uploading in another tab, \d+ %"))
     assert other.offsets() == []
-    sender.page.close(run_before_unload=False)
+    asked = answered(sender.page)
+    sender.page.close(run_before_unload=True)
     drawer.get_by_role("link", name="Open the checkpoint").wait_for()
+    assert asked == ["beforeunload"]
     assert other.offsets()[-1] > 0
 
 
