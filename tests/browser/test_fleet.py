@@ -111,7 +111,7 @@ def test_a_refresh_moves_nothing(fleet: Page, web: Web, project: Project) -> Non
     assert button.bounding_box() == before
     assert button.evaluate("button => button === document.activeElement")
     assert fleet.evaluate("scrollY") == 300
-    assert fleet.locator("progress").evaluate("bar => bar.value") == 0.75
+    assert fleet.locator("main progress").evaluate("bar => bar.value") == 0.75
 
 
 def test_what_is_open_stays_open_while_the_rest_goes_on(fleet: Page, web: Web, project: Project) -> None:
