@@ -25,6 +25,7 @@ class Drawer {
     this.said = new Map();
     this.saidAt = 0;
     this.due = false;
+    this.shown = false;
     this.toggle.addEventListener("click", () => this.open(this.list.hidden));
     box.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.list.hidden) return;
@@ -69,6 +70,9 @@ class Drawer {
     const text = this.list.hidden ? summary(items) : countText(items);
     if (this.words.textContent !== text) this.words.textContent = text;
     const going = items.filter((item) => !item.ended);
+    // What has ended covers no further page.
+    if (!this.shown && !going.length) this.open(false);
+    this.shown = true;
     const size = going.reduce((sum, item) => sum + item.size, 0);
     this.bar.hidden = size === 0;
     this.bar.value = size ? (1000 * going.reduce((sum, item) => sum + item.received, 0)) / size : 0;

@@ -42,6 +42,8 @@ class Panel {
     uploads.addEventListener("change", (event) => {
       if (this.item && /** @type {CustomEvent} */ (event).detail === this.item) this.show(this.item);
     });
+    // It may have been chosen before this script was there.
+    if (this.input.files?.[0]) this.choose(this.input.files[0]);
   }
 
   /** @param {string} selector @returns {HTMLElement} */
