@@ -8,7 +8,7 @@ import { Pace } from "./pace.js";
 import { token } from "./token.js";
 
 /**
- * @typedef {{code: string, message: string}} Problem
+ * @typedef {{code: string, message: string, detail?: {lines?: unknown[]}}} Problem
  * @typedef {{project: string, purpose: string, form: Record<string, unknown>}} Announcement
  * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"unreadable"|"stopped"|"gone"|"sent"} Phase
  */

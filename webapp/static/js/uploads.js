@@ -112,6 +112,7 @@ class Uploads extends EventTarget {
     else if (row.state === "ready") this._enter(item, "ready");
     else if (row.error) {
       item.problem = row.error;
+      if (row.error.detail?.lines) item.url = `/projects/${row.project_id}/records/`; // a table there lists them
       this._enter(item, "refused");
     } else this.dismiss(item); // cancelled by the person
   }
