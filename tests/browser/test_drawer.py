@@ -252,6 +252,42 @@ def test_after_a_new_login_it_goes_on(sender: Sender, model: Path, site: Site) -
     drawer.get_by_role("link", name="Open the checkpoint").wait_for()
 
 
+HELD = """async (id) => {
+  const { active } = await navigator.serviceWorker.getRegistration("/static/js/keeper/");
+  const { port1, port2 } = new MessageChannel();
+  active.postMessage({ act: "take", id }, [port2]);
+  return new Promise((resolve) => (port1.onmessage = (event) => resolve(event.data?.name ?? null)));
+}"""
+
+
+def test_after_a_log_out_the_browser_holds_no_file_and_no_name(
+    browser: Browser, home: Home, site: Site, model: Path
+) -> None:
+    """The next person here may be another one; the same person goes on with the same file."""
+    context = browser.new_context()
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    log_in(page, site)
+    sender = Sender(page, home.project)
+    sender.begin(model)
+    sender.walk()
+    sender.open().get_by_role("button", name="Pause").wait_for()
+    upload = listed(context, site)[0]["id"]
+    assert page.evaluate(HELD, upload) == model.name
+    page.locator("[data-menu] summary").last.click()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/accounts/login/**")
+    assert page.evaluate(HELD, upload) is None
+    assert model.stem not in page.evaluate("JSON.stringify({ ...localStorage, ...sessionStorage })")
+    log_in(page, site)
+    sender.speed()
+    page.goto(home.project)
+    sender.open()
+    page.locator("[data-drawer] input[type=file]").set_input_files(model)
+    page.get_by_role("link", name="Open the checkpoint").wait_for()
+    context.close()
+
+
 def test_one_tab_sends_and_another_takes_over_when_it_is_closed(sender: Sender, model: Path) -> None:
     sender.begin(model)
     other = Sender(sender.page.context.new_page(), sender.project)

@@ -66,8 +66,21 @@ def test_bad_lines_a_warning_and_a_good_table(
     refused.wait_for()
     assert "Line 2: column b holds something" in refused.inner_text()
     assert "33 lines are bad in all" in refused.inner_text()
-    page.reload()
-    fold = page.get_by_text("33 bad lines, the first 20")
+    refused_id = page.request.get(f"{site.url}/api/uploads").json()[0]["id"]
+    link = page.get_by_role("link", name="See the bad lines")
+    records = page.url
+    # As the drawer tells it to who went to another page meanwhile.
+    note = "(id) => localStorage.setItem('nocturne-uploads', JSON.stringify({ [id]: { at: Date.now() } }))"
+    page.evaluate(note, refused_id)
+    page.goto(f"{site.url}/schedules/")
+    page.locator("[data-drawer-list]").wait_for()
+    link.click()
+    page.wait_for_url(records)
+    send(page, tmp_path / "bad.csv", "\n".join(["a,b,y", *rows]))
+    with page.expect_navigation():
+        link.click()
+    assert page.url == records
+    fold = page.get_by_text("33 bad lines, the first 20").first
     fold.focus()
     page.keyboard.press("Enter")
     table = page.get_by_role("group", name="Bad lines")

@@ -92,8 +92,11 @@ async def _take(
         await database_sync_to_async(upload_progress)(actor=actor, upload=upload, received=reached)
 
     writer = BodyWriter(part, upload.size_bytes, commit, mine.heard)
+    last = part.offset + length >= upload.size_bytes
     try:
         await writer.take(receive, length)
+        if last:
+            mine.complete()
     except (Disconnected, asyncio.CancelledError):
         await writer.settle()
         raise

@@ -73,10 +73,8 @@ def copy_in(actor: User, upload: Upload, source: LocalFile) -> None:
             if part.sync() < upload.size_bytes:
                 upload_progress(actor=actor, upload=upload, received=part.offset)
         after = os.fstat(source.descriptor)
-        if part.offset < upload.size_bytes or (before.st_size, before.st_mtime_ns) != (
-            after.st_size,
-            after.st_mtime_ns,
-        ):
+        # It may have grown while the copy waited for its turn, and the room is for what it was then.
+        if (upload.size_bytes, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise Conflict(
                 "local.changed",
                 "The file was changed while it was being copied, so nothing was kept. Take it in again when "

@@ -156,7 +156,8 @@ def _resolved(path: str) -> tuple[Path, tuple[str, ...]]:
     if asked is None or len(path.encode()) > PATH_BYTES or any(_hidden(part) for part in parts):
         raise _missing()
     real = Path(os.path.realpath(asked.joinpath(*parts), strict=True))
-    for secret in (settings.DATA_DIR, settings.STORE_DIR, settings.CYCLES_DIR):
+    stores = (settings.STORE_DIR, *settings.STORE_FOLDERS.values())
+    for secret in (settings.DATA_DIR, settings.CYCLES_DIR, *stores):
         # What Nocturne keeps for itself is not a file of its owner's.
         if real.is_relative_to(Path(os.path.realpath(secret))):
             raise _missing()

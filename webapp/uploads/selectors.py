@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,7 +154,11 @@ def stray_files(now: dt.datetime | None = None) -> list[Path]:
     folder = Path(settings.INCOMING_DIR)
     found = folder.glob("*") if folder.is_dir() else ()
     incoming = [path for path in found if not path.name.startswith(PUBLISH_PREFIX)]
-    old = [path for path in incoming if path.stat().st_mtime < limit]
+    old = []
+    for path in incoming:
+        with suppress(FileNotFoundError):  # a check ended meanwhile, and its files are gone
+            if path.stat().st_mtime < limit:
+                old.append(path)
     if not old:
         return []
     under_way = Upload.objects.filter(state__in=(UploadState.RECEIVING, UploadState.VERIFYING))

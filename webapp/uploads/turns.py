@@ -8,6 +8,7 @@ that is asked to end asks its requests in turn.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,11 @@ class Turn:
 
     def heard(self) -> None:
         self._heard_at = time.monotonic()
+
+    def complete(self) -> None:
+        """All bytes are here: nobody has any to add, and a digest of the whole file may take longer than a
+        silence. Whoever asks meanwhile must not undo it, or a large file would never be done."""
+        self._heard_at = math.inf
 
     def end(self, reason: NocturneError) -> None:
         """Have the request keep what it received and end with this answer."""

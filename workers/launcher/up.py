@@ -116,6 +116,12 @@ def _local_folders(files: Sequence[str], url: str) -> dict[str, str]:
     for folder in folders:
         if not folder.is_dir():
             raise LauncherError("files.no_folder", f"--files {str(folder)[:200]}: there is no such folder.")
+        if os.pathsep in str(folder):
+            raise LauncherError(
+                "files.name",
+                f"--files {str(folder)[:200]}: a folder with “{os.pathsep}” in its path cannot be offered. "
+                "Rename it.",
+            )
     return {"NOCTURNE_LOCAL_FOLDERS": os.pathsep.join(map(str, folders))}
 
 

@@ -231,6 +231,26 @@ def test_a_file_that_changes_meanwhile_is_not_kept(
     assert incoming() == []
 
 
+def test_a_file_that_grew_before_its_turn_is_not_kept_in_part(
+    models: Path, alice: User, project: Project
+) -> None:
+    """Half of a table is a table, too."""
+    upload, source = begun(project, alice, "models/night/a.safetensors")
+    with (models / "night" / "a.safetensors").open("ab") as handle:
+        handle.write(b" and more")
+    copy_in(alice, upload, source)
+    upload.refresh_from_db()
+    assert (upload.state, upload.error_code) == ("aborted", "local.changed")
+    assert incoming() == []
+
+
+def test_no_place_of_the_store_is_offered(models: Path, settings: LazySettings) -> None:
+    settings.STORE_FOLDERS = {"shared": models / "night"}
+    assert local_listing("models")["folders"] == []
+    with pytest.raises(NotFound):
+        local_open("models/night/a.safetensors")
+
+
 def test_a_copy_that_is_cancelled_ends(
     models: Path, alice: User, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

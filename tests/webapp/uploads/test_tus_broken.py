@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,35 @@ def test_who_comes_back_takes_over_from_a_connection_that_died_silently(
     else:
         assert said(first) == (409, "upload.busy")
         assert rest.json()["code"] == "upload.offset", "it has committed nothing yet"
+
+
+def test_nobody_takes_over_while_the_whole_file_is_digested(
+    alice_at_work: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy without patience sends the sender back; each time from the start, it would never end."""
+    monkeypatch.setattr(turns, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "_HANDING_OVER_SECONDS", 0.05)
+    reading, go_on, digest = threading.Event(), threading.Event(), PartFile.sha256
+
+    def slow(self: PartFile) -> str:
+        reading.set()
+        assert go_on.wait(10)
+        return digest(self)
+
+    monkeypatch.setattr(PartFile, "sha256", slow)
+
+    async def story() -> tuple[Answer, Answer]:
+        made = await alice_at_work.announce(announcement(project, 4))
+        first = asyncio.ensure_future(alice_at_work.patch(made.id, b"1234"))
+        await asyncio.to_thread(reading.wait, 10)
+        again = await alice_at_work.patch(made.id, b"1234")
+        go_on.set()
+        return await first, again
+
+    first, again = run(story())
+    assert said(again) == (409, "upload.busy")
+    assert first.status == 204
+    assert Upload.objects.get().state == "verifying"
 
 
 def test_cancelling_twice_is_harmless(alice_at_work: Browser, project: Project) -> None:

@@ -33,6 +33,9 @@ class Drawer {
       this.toggle.focus();
     });
     uploads.addEventListener("change", () => this._soon());
+    document.addEventListener("submit", ({ target }) => {
+      if (target instanceof HTMLFormElement && target.matches("[data-logout]")) uploads.logOut();
+    });
     this.open(sessionStorage.getItem(OPEN_KEY) === "1");
   }
 

@@ -12,6 +12,7 @@ addEventListener("message", (event) => {
   const { act, id, file } = message.data;
   if (act === "take") message.ports[0].postMessage(kept.get(id) ?? null);
   else if (act === "drop") kept.delete(id);
+  else if (act === "clear") kept.clear();
   else if (act === "park") {
     kept.set(id, file);
     message.waitUntil(new Promise((resolve) => setTimeout(resolve, HOLD_MS)));

@@ -55,6 +55,11 @@ export async function take(id) {
   });
 }
 
+/** Let go of all files: the person logs out, and the next one is somebody else. */
+export function clear() {
+  worker?.postMessage({ act: "clear" });
+}
+
 /** @param {string} id */
 export function drop(id) {
   worker?.postMessage({ act: "drop", id });

@@ -25,15 +25,22 @@ function write(notes) {
   }
 }
 
+/** What tells names apart and does not tell them: others may use this browser after a log-out. @param {string} name */
+function digest(name) {
+  let sum = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) sum = Math.imul(sum ^ byte, 0x01000193) >>> 0;
+  return sum;
+}
+
 /** The same file for the same purpose; its content is not read for that. @param {File} file @param {string} project @param {string} purpose */
 export function fingerprint(file, project, purpose) {
-  return JSON.stringify([file.name, file.size, file.lastModified, project, purpose]);
+  return JSON.stringify([digest(file.name), file.size, file.lastModified, project, purpose]);
 }
 
 /** Whether a file is the one that was noted. @param {Note} note @param {File} file */
 export function isSame(note, file) {
   const [name, size, changed] = JSON.parse(note.print);
-  return name === file.name && size === file.size && changed === file.lastModified;
+  return name === digest(file.name) && size === file.size && changed === file.lastModified;
 }
 
 /** @param {string} id @returns {Note|null} */

@@ -8,7 +8,7 @@ import { Pace } from "./pace.js";
 import { token } from "./token.js";
 
 /**
- * @typedef {{code: string, message: string}} Problem
+ * @typedef {{code: string, message: string, detail?: {lines?: unknown[]}}} Problem
  * @typedef {{project: string, purpose: string, form: Record<string, unknown>}} Announcement
  * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"unreadable"|"stopped"|"gone"|"sent"} Phase
  */
@@ -130,7 +130,7 @@ export class Sending {
     // Asked for its offset, an upload that takes no more bytes answers 409; it may have all of them.
     const asked = error.originalRequest.getMethod() === "HEAD";
     if (this.id && (status === 404 || status === 410 || (status === 409 && asked))) return this._end("gone");
-    if (AGAIN.has(status) && (status > 500 || this.tries < MOST_ANSWERS || !problem)) return this._later("waiting");
+    if (AGAIN.has(status) && (status > 500 || this.tries < MOST_ANSWERS || !problem || problem.code === "upload.busy")) return this._later("waiting");
     this.problem = problem ?? { code: "server.error", message: "" };
     return this._end("stopped");
   }

@@ -82,8 +82,9 @@ export class Row {
 
   /** @param {Item} item */
   _ended(item) {
-    this._show("[data-open]", item.phase === "ready" && item.url !== "");
-    this._link("[data-open-link]", item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records"), item.url);
+    const open = item.purpose === "checkpoint" ? _("Open the checkpoint") : _("Open the records");
+    this._show("[data-open]", item.ended && item.url !== "");
+    this._link("[data-open-link]", item.phase === "refused" ? _("See the bad lines") : open, item.url);
     this._show("[data-same]", item.same !== null);
     if (item.same) this._link("[data-same-link]", interpolate(_("Same content as %(name)s"), { name: item.same.name }), item.same.url);
     this._show("[data-sha]", item.sha256 !== "" && item.phase !== "refused");

@@ -236,6 +236,9 @@ class Panel {
     this.clear();
     this.part("[data-refused-words]").textContent = item.problem?.message ?? "";
     this.part("[data-refused-code]").textContent = item.problem?.code ?? "";
+    const lines = /** @type {HTMLAnchorElement} */ (this.part("[data-refused-lines]"));
+    lines.hidden = item.url === "";
+    lines.href = item.url;
     const refused = this.part("[data-refused]");
     refused.hidden = false;
     refused.focus();

@@ -8,7 +8,7 @@
 import { claim } from "./claims.js";
 import { bytesText } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
-import { drop, keeps, park, startKeeper, take } from "./keeper.js";
+import { clear, drop, keeps, park, startKeeper, take } from "./keeper.js";
 import { fingerprint, forget, isSame, recall, remember } from "./remembered.js";
 import { token } from "./token.js";
 import { Item } from "./upload-item.js";
@@ -33,6 +33,8 @@ class Uploads extends EventTarget {
     this.items = [];
     this.timer = 0;
     this.silent = false;
+    /** Whether the person logged out, here or in another tab: no file is held for the next page any more. */
+    this.left = false;
     this.channel = new BroadcastChannel("nocturne-uploads");
     this.channel.addEventListener("message", ({ data }) => this._heard(data));
     addEventListener("pagehide", () => this._leave());
@@ -110,6 +112,7 @@ class Uploads extends EventTarget {
     else if (row.state === "ready") this._enter(item, "ready");
     else if (row.error) {
       item.problem = row.error;
+      if (row.error.detail?.lines) item.url = `/projects/${row.project_id}/records/`; // a table there lists them
       this._enter(item, "refused");
     } else this.dismiss(item); // cancelled by the person
   }
@@ -307,8 +310,27 @@ class Uploads extends EventTarget {
     this._enter(item, "over");
   }
 
+  /** The person logs out on this page. What the server has stays there for the same file. */
+  logOut() {
+    this.channel.postMessage({ act: "logout", id: "" });
+    this._logOut();
+    clear();
+  }
+
+  _logOut() {
+    this.left = true;
+    for (const item of [...this.items]) {
+      if (!item.sending) continue;
+      this._stop(item);
+      // Announced in the next person's session, it would be theirs.
+      if (item.id) this._enter(item, "login");
+      else this.dismiss(item);
+    }
+  }
+
   /** Another tab did something. @param {{act: string, id: string}} word */
   _heard({ act, id }) {
+    if (act === "logout") return this._logOut();
     const item = this.items.find((one) => one.id === id);
     if (act === "over" && item) {
       this._settle(item);
@@ -328,6 +350,7 @@ class Uploads extends EventTarget {
 
   /** The keeper forgets after a while, and a page that is ended by force says no farewell. */
   _park() {
+    if (this.left) return;
     for (const item of this.items) if (item.id && item.file) park(item.id, item.file);
   }
 
