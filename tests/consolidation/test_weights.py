@@ -32,6 +32,7 @@ def test_a_checkpoint_goes_back_with_its_own_names_dtypes_and_description(tmp_pa
     with safe_open(tmp_path / "again.safetensors", "pt") as file:
         described = file.metadata()
     assert described["nocturne.parent"] == "v3"
+    assert described["format"] == "pt", "Transformers opens no other"
     assert json.loads(described["nocturne.config"]) == CONFIG
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.safetensors", "m.safetensors"]
 
