@@ -89,5 +89,5 @@ def test_a_training_set_in_the_trash_is_not_looked_back_on(lab: Lab) -> None:
     lab.put(0, Use.MEMORIES)
     night = Cycle.objects.get(pk=lab.sleep(fresh=500).pk)
     assert preparing._awake(night) is not None
-    RecordSet.objects.filter(pk=woken.data_id).update(trashed_at=timezone.now())
+    RecordSet.objects.filter(use=Use.TRAINING).update(trashed_at=timezone.now())
     assert preparing._awake(Cycle.objects.get(pk=night.pk)) is None

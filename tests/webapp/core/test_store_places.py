@@ -20,7 +20,7 @@ from webapp.config.env import env_folders
 from webapp.core import store_move as moving
 from webapp.core.errors import NocturneError
 from webapp.core.places import Place, place_for_new, places
-from webapp.core.store import PUBLISH_PREFIX, store_path
+from webapp.core.store import PUBLISH_PREFIX, file_sha256, store_path
 from webapp.core.store_collect import store_collect
 from webapp.core.store_identity import MARKER, StoreAway, store_check, store_ensure
 from webapp.core.store_move import Moved, store_move
@@ -206,12 +206,11 @@ def test_a_move_the_other_way_at_the_same_time_does_not_take_the_last_file(
     there = shared.path(project.workspace_id, sha256)
     there.parent.mkdir(parents=True)
     there.write_bytes(DATA)  # in both, as a move during a cycle leaves it
-    digested = moving.file_sha256
 
     def and_then_back(path: Path) -> tuple[str, int]:
-        monkeypatch.setattr(moving, "file_sha256", digested)
+        monkeypatch.setattr(moving, "file_sha256", file_sha256)
         assert store_move(to=local, stored=rows()) == Moved(moved=1)
-        return digested(local.path(project.workspace_id, sha256))
+        return file_sha256(local.path(project.workspace_id, sha256))
 
     monkeypatch.setattr(moving, "file_sha256", and_then_back)
     assert store_move(to=shared, stored=rows()) == Moved(moved=1)

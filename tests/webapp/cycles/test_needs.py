@@ -91,7 +91,7 @@ def test_a_night_that_looks_back_on_the_day_depends_on_it(lab: Lab) -> None:
     assert cycle.base == base
     assert set(cycle.used_sets) == {str(cycle.memories.get().pk), str(woken.data_id)}
     assert len(lab.sleep(fresh=0).used_sets) == 1
-    RecordSet.objects.filter(pk=woken.data_id).update(trashed_at=timezone.now())
+    RecordSet.objects.filter(use=Use.TRAINING).update(trashed_at=timezone.now())
     assert len(lab.sleep(fresh=500).used_sets) == 1, "what is in the trash is not used"
 
 
