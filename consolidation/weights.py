@@ -105,6 +105,8 @@ def save_model(model: nn.Module, path: str | Path, *, metadata: Mapping[str, str
         for name, tensor in model.state_dict().items()
     }
     described = {
+        # Transformers opens only safetensors that say for which library they were written.
+        "format": "pt",
         FAMILY_KEY: str(model.nocturne_family),
         CONFIG_KEY: json.dumps(model.nocturne_config, sort_keys=True),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
+from django.db import transaction
 
 from consolidation.families.registry import parameter_count
 from webapp.core.errors import Conflict
@@ -15,6 +16,7 @@ from webapp.cycles.inputs import ensure_inputs
 from webapp.cycles.models import Cycle
 from webapp.cycles.selectors import lineage_history
 from webapp.live.frames import LeaseLost
+from webapp.projects.models import Project
 from workers.devices import ONE_THREAD_PARAMETERS, trainer_threads
 from workers.job import JOB_FILE, OUT_DIR, WORK_DIR, Job
 from workers.scratch import resume_into
@@ -107,17 +109,20 @@ def _choose_base(cycle: Cycle) -> None:
     """A wake without a base begins from whatever is current now; it is written down, for attempts to come."""
     if cycle.kind != Kind.WAKE or cycle.base is not None:
         return
-    current = cycle.project.current
-    if current is None:
-        if cycle.init is None:
-            raise CannotStart(
-                "cycle.no_checkpoint",
-                "The project has no checkpoint to begin from, because the wake before this one did not end "
-                "well. Start that one again, or upload a checkpoint.",
-            )
-        return
-    if not Cycle.objects.filter(pk=cycle.pk, epoch=cycle.epoch).update(base=current):
-        raise LeaseLost
+    with transaction.atomic():
+        # Under the project's lock, or what is current might be left and put into the trash meanwhile.
+        rows = Project.objects.select_for_update(of=("self",)).select_related("current")
+        current = rows.get(pk=cycle.project_id).current
+        if current is None:
+            if cycle.init is None:
+                raise CannotStart(
+                    "cycle.no_checkpoint",
+                    "The project has no checkpoint to begin from, because the wake before this one did not "
+                    "end well. Start that one again, or upload a checkpoint.",
+                )
+            return
+        if not Cycle.objects.filter(pk=cycle.pk, epoch=cycle.epoch).update(base=current):
+            raise LeaseLost
     cycle.base = current
 
 
@@ -133,12 +138,13 @@ def _fisher(cycle: Cycle) -> str | None:
 def _awake(cycle: Cycle) -> str | None:
     """The training set that the base has just learned from, while it is here: a night is better for it.
 
-    One that was replaced since is left alone: whoever did it may have had a reason against these records.
+    One that was replaced since, or put into the trash, is left alone: whoever did it may have had a reason
+    against these records.
     """
     if cycle.kind != Kind.SLEEP or cycle.base is None or cycle.base.cycle is None:
         return None
     data = cycle.base.cycle.data  # only a wake has any
-    if data is None or data.replaced_at is not None:
+    if data is None or data.replaced_at is not None or data.trashed_at is not None:
         return None
     try:
         return str(_verified(cycle.project.workspace_id, data.sha256, "the training set of a task"))

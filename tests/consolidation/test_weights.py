@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.registry import FAMILIES
+from consolidation.formats.checkpoint import inspect_checkpoint
 from consolidation.weights import load_model, new_model, save_model
 from tests.consolidation.helpers import CONFIG, bits
 
@@ -32,6 +33,11 @@ def test_a_checkpoint_goes_back_with_its_own_names_dtypes_and_description(tmp_pa
     with safe_open(tmp_path / "again.safetensors", "pt") as file:
         described = file.metadata()
     assert described["nocturne.parent"] == "v3"
+    # Transformers opens no other; written anew, as a night's result is, it says so still.
+    inspect_checkpoint(tmp_path / "again.safetensors", out=tmp_path / "anew.safetensors")
+    with safe_open(tmp_path / "anew.safetensors", "pt") as file:
+        assert described["format"] == file.metadata()["format"] == "pt"
+    (tmp_path / "anew.safetensors").unlink()
     assert json.loads(described["nocturne.config"]) == CONFIG
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.safetensors", "m.safetensors"]
 

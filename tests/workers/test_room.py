@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
+from tests.webapp.cycles.test_services import checkpoint
+from webapp.checkpoints import trash
 from webapp.core.store import RESERVE_BYTES
+from webapp.cycles.models import Cycle
+from webapp.memories.models import RecordSet, Use
+from workers import preparing
 from workers.chores import CHORES
 from workers.devices import Device
 from workers.preparing import CannotStart, prepare
@@ -61,3 +67,27 @@ def test_what_was_erased_while_it_waited_stops_it_before_it_begins(lab: Lab) -> 
 
 def test_rechecking_is_a_chore() -> None:
     assert "cycles_recheck" in CHORES
+
+
+def test_a_wake_begins_from_what_is_current_under_the_projects_lock(lab: Lab) -> None:
+    """What was current when its row was read may have been left, and put into the trash, since."""
+    first = checkpoint(lab)
+    wake = Cycle.objects.select_related("project__current").get(pk=lab.wake(0).pk)
+    assert wake.project.current == first
+    second = checkpoint(lab)
+    trash.checkpoint_trash(actor=lab.alice, checkpoint=first)
+    with pytest.raises(CannotStart):  # there is no file behind these rows
+        prepare(wake, attempt_folder(wake), device=Device("cpu", 0))
+    wake.refresh_from_db()
+    assert wake.base == second
+
+
+def test_a_training_set_in_the_trash_is_not_looked_back_on(lab: Lab) -> None:
+    woken = lab.wake(0)
+    Cycle.objects.filter(pk=woken.pk).update(state="cancelled")
+    checkpoint(lab, cycle=woken)
+    lab.put(0, Use.MEMORIES)
+    night = Cycle.objects.get(pk=lab.sleep(fresh=500).pk)
+    assert preparing._awake(night) is not None
+    RecordSet.objects.filter(use=Use.TRAINING).update(trashed_at=timezone.now())
+    assert preparing._awake(Cycle.objects.get(pk=night.pk)) is None

@@ -50,10 +50,9 @@ class PromoteIn(Schema):
 @router.post("/checkpoints/{uuid:checkpoint_id}/promote", operation_id="checkpoint_promote")
 def checkpoint_promote(request: HttpRequest, checkpoint_id: uuid.UUID, body: PromoteIn) -> dict[str, Any]:
     """Make it the project's current checkpoint, or roll back to it. 409 when it is that already, when another
-    one is current than `was`, or when nothing can be computed with it."""
+    one is current than `was`, when it is in the trash, or when nothing can be computed with it."""
     assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
-    rows = Checkpoint.objects.select_related("project__workspace")
-    checkpoint = rows.get_visible(request.user, pk=checkpoint_id)
+    checkpoint = _any(request, checkpoint_id)
     done = promotion.checkpoint_promote(
         actor=request.user, checkpoint=checkpoint, was=body.was, aliases=body.aliases
     )

@@ -40,7 +40,7 @@ def scores_enter(*, actor: User, checkpoint: Checkpoint, values: Mapping[UUID, f
     """
     require_role(actor, checkpoint.project.workspace, Role.EDITOR)
     # A cycle that publishes writes the same rows: one waits for the other.
-    Checkpoint.objects.select_for_update().get(pk=checkpoint.pk)
+    Checkpoint.everything.select_for_update().get(pk=checkpoint.pk)
     known = {score.task_id: score for score in Score.objects.filter(checkpoint=checkpoint).defer("correct")}
     changed: dict[str, float | None] = {}
     for task in Task.objects.filter(project_id=checkpoint.project_id, pk__in=list(values)):

@@ -40,15 +40,17 @@ class Checkpoint(Row, Trashable):
     non_finite = models.BooleanField(default=False)
     wake = models.JSONField(default=dict)
     # In which shape it came, and goes home; children inherit it.
-    format = models.CharField(max_length=12, choices=Format.choices, default=Format.SAFETENSORS)
+    format = models.CharField(
+        max_length=12, choices=Format.choices, default=Format.SAFETENSORS, db_default=Format.SAFETENSORS.value
+    )
     # Of the weights, for the zip that gives a folder back; known when there are companions.
     crc32 = models.BigIntegerField(null=True, blank=True)
     # Companion files (config.json, tokenizer.json), one after the other in one stored file: [{"name",
     # "offset", "size", "crc32"}].
-    extras_sha256 = models.CharField(max_length=64, blank=True)
-    extras = models.JSONField(default=list, blank=True)
+    extras_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
+    extras = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     # What was left out or changed when it was read, one sentence each.
-    notes = models.JSONField(default=list, blank=True)
+    notes = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

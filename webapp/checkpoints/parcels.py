@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from webapp.checkpoints.choices import Format
 from webapp.checkpoints.folder_zip import Member, folder_zip
 from webapp.core.errors import NocturneError, NotFound
 from webapp.core.segments import Segments, Stretch, size_of
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = "weights"
 FOLDER: Final = "folder"
+# As the library looks for it: Transformers, or PEFT for an adapter.
 WEIGHTS_NAME: Final = "model.safetensors"
+ADAPTER_NAME: Final = "adapter_model.safetensors"
 # Goes into the tag of a folder: another way of packing makes other bytes.
 _PACKING: Final = 1
 
@@ -125,12 +128,13 @@ def _weights(checkpoint: Checkpoint) -> Parcel:
 def _folder(checkpoint: Checkpoint, weights: bytes | Stretch) -> Parcel:
     path = Path(checkpoint.extras_sha256)
     assert isinstance(weights, Stretch) and checkpoint.crc32 is not None  # noqa: S101 - asked by the caller
-    members = [Member(WEIGHTS_NAME, weights, checkpoint.crc32)]
+    name = ADAPTER_NAME if checkpoint.format == Format.PEFT else WEIGHTS_NAME
+    members = [Member(name, weights, checkpoint.crc32)]
     for extra in checkpoint.extras:
         content = Stretch(path, int(extra["offset"]), int(extra["size"]))
         members.append(Member(str(extra["name"]), content, int(extra["crc32"])))
     pieces = folder_zip(members)
-    told = [_PACKING, checkpoint.sha256, checkpoint.extras_sha256, checkpoint.extras]
+    told = [_PACKING, name, checkpoint.sha256, checkpoint.extras_sha256, checkpoint.extras]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     return Parcel(
         what=FOLDER,

@@ -74,7 +74,8 @@ def checkpoint_promote(request: MemberRequest, checkpoint_id: UUID) -> HttpRespo
 
     `was` is what the dialog named as current; `aliases` the names that come along, with commas between.
     """
-    checkpoint = Checkpoint.objects.select_related("project__workspace").get_visible(
+    # Also of one in the trash: an old page or an undo may ask for it, and is told why not.
+    checkpoint = Checkpoint.everything.select_related("project__workspace").get_visible(
         request.user, pk=checkpoint_id
     )
     names = [name for name in request.POST.get("aliases", "").split(",") if name]

@@ -81,6 +81,8 @@ def _move(stored: StoredFile, to: Place) -> str:
                 return "missing"  # somebody let go of it meanwhile
             if copy is not None:
                 to.put(workspace, sha256, copy)
+            elif to.find(workspace, sha256, size) is None:
+                return _move(stored, to)  # a move the other way has just taken it from here
             if _in_use(workspace, sha256):
                 return "kept"
             for place in elsewhere:

@@ -236,7 +236,7 @@ def _scores_write(
 ) -> None:
     """One row a task; an older row stays unless it is to be replaced."""
     # Somebody may be typing scores in: one waits for the other.
-    Checkpoint.objects.select_for_update().get(pk=checkpoint.pk)
+    Checkpoint.everything.select_for_update().get(pk=checkpoint.pk)
     tasks = {task.name: task for task in Task.objects.filter(project_id=cycle.project_id)}
     rows = [
         Score(

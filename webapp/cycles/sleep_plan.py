@@ -79,9 +79,14 @@ def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
 
 
 def day_at_hand(project: Project) -> RecordSet | None:
-    """What the current checkpoint has just learned from, while its file is here and was not replaced."""
+    """What the current checkpoint has just learned from, while its file is here and was not replaced or put
+    into the trash."""
     woke = Cycle.objects.filter(
-        result=project.current_id, kind=Kind.WAKE, data__isnull=False, data__replaced_at__isnull=True
+        result=project.current_id,
+        kind=Kind.WAKE,
+        data__isnull=False,
+        data__replaced_at__isnull=True,
+        data__trashed_at__isnull=True,
     )
     cycle = woke.select_related("data__task").first() if project.current_id else None
     data = cycle.data if cycle else None

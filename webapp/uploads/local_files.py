@@ -20,6 +20,7 @@ from django.conf import settings
 
 from webapp.accounts.abilities import operated_by
 from webapp.core.errors import Forbidden, NocturneError, NotFound, cut
+from webapp.core.places import places
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -156,8 +157,7 @@ def _resolved(path: str) -> tuple[Path, tuple[str, ...]]:
     if asked is None or len(path.encode()) > PATH_BYTES or any(_hidden(part) for part in parts):
         raise _missing()
     real = Path(os.path.realpath(asked.joinpath(*parts), strict=True))
-    stores = (settings.STORE_DIR, *settings.STORE_FOLDERS.values())
-    for secret in (settings.DATA_DIR, settings.CYCLES_DIR, *stores):
+    for secret in (settings.DATA_DIR, settings.CYCLES_DIR, *(place.root for place in places())):
         # What Nocturne keeps for itself is not a file of its owner's.
         if real.is_relative_to(Path(os.path.realpath(secret))):
             raise _missing()

@@ -43,9 +43,9 @@ class Upload(Row):
     state = models.CharField(max_length=9, choices=UploadState.choices, default=UploadState.RECEIVING)
     # Of the file as it came, by the server; `told_sha256` is what the sender says it should be.
     sha256 = models.CharField(max_length=64, blank=True)
-    told_sha256 = models.CharField(max_length=64, blank=True)
+    told_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Copied from a folder of the server's own computer: nobody can send the rest of it.
-    local = models.BooleanField(default=False)
+    local = models.BooleanField(default=False, db_default=False)
     form = models.JSONField(default=dict)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)

@@ -17,6 +17,7 @@ from tests.consolidation.formats.files import mlp_file
 from tests.webapp.checkpoints.test_services import create
 from tests.webapp.conftest import logged_in
 from tests.webapp.streams import collected
+from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.services import KeptFiles
 from webapp.core.store import store_path
 from webapp.uploads.models import StoredFile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webapp.accounts.models import User
-    from webapp.checkpoints.models import Checkpoint
     from webapp.projects.models import Project
 
 DATA = bytes(range(256)) * 12_000
@@ -196,6 +196,15 @@ def test_a_folder_goes_home_as_a_zip_that_opens(vera: User, folder: Checkpoint, 
         assert {name: archive.read(name) for name in EXTRAS} == EXTRAS
         tensors = safetensors.numpy.load(archive.read("model.safetensors"))
     assert sum(tensor.size for tensor in tensors.values()) == 43
+
+
+def test_an_adapter_has_the_name_that_peft_looks_for(vera: User, folder: Checkpoint) -> None:
+    before = got(vera, folder)["ETag"]
+    Checkpoint.objects.filter(pk=folder.pk).update(format="peft")
+    answer = got(vera, folder)
+    assert answer["ETag"] != before
+    with zipfile.ZipFile(io.BytesIO(collected(answer))) as archive:
+        assert archive.namelist() == ["adapter_model.safetensors", *EXTRAS]
 
 
 def test_the_weights_alone(vera: User, folder: Checkpoint) -> None:

@@ -20,7 +20,7 @@ from webapp.config.env import env_folders
 from webapp.core import store_move as moving
 from webapp.core.errors import NocturneError
 from webapp.core.places import Place, place_for_new, places
-from webapp.core.store import PUBLISH_PREFIX, store_path
+from webapp.core.store import PUBLISH_PREFIX, file_sha256, store_path
 from webapp.core.store_collect import store_collect
 from webapp.core.store_identity import MARKER, StoreAway, store_check, store_ensure
 from webapp.core.store_move import Moved, store_move
@@ -197,6 +197,25 @@ def test_a_content_that_somebody_lets_go_of_meanwhile_is_not_brought_back(
     monkeypatch.setattr(moving, "_copied", and_then_gone)
     assert store_move(to=shared, stored=stored) == Moved(missing=1)
     assert files(shared) == 0 and list(shared.incoming.iterdir()) == []
+
+
+def test_a_move_the_other_way_at_the_same_time_does_not_take_the_last_file(
+    project: Project, local: Place, shared: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = put(project, DATA)
+    there = shared.path(project.workspace_id, sha256)
+    there.parent.mkdir(parents=True)
+    there.write_bytes(DATA)  # in both, as a move during a cycle leaves it
+
+    def and_then_back(path: Path) -> tuple[str, int]:
+        monkeypatch.setattr(moving, "file_sha256", file_sha256)
+        assert store_move(to=local, stored=rows()) == Moved(moved=1)
+        return file_sha256(local.path(project.workspace_id, sha256))
+
+    monkeypatch.setattr(moving, "file_sha256", and_then_back)
+    assert store_move(to=shared, stored=rows()) == Moved(moved=1)
+    assert (files(local), files(shared)) == (0, 1)
+    assert there.read_bytes() == DATA
 
 
 def test_a_download_that_asked_before_the_move_finds_it_after(

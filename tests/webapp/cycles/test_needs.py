@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 
 from consolidation.demo import digits
 from tests.webapp.cycles.test_services import checkpoint, ready_to_sleep
@@ -13,7 +14,7 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.needs import Needs, cycle_needs
 from webapp.cycles.services import cycle_retry, cycle_start
 from webapp.cycles.steering import cycle_cancel
-from webapp.memories.models import Use
+from webapp.memories.models import RecordSet, Use
 
 if TYPE_CHECKING:
     from tests.support.jobs import Lab
@@ -90,6 +91,8 @@ def test_a_night_that_looks_back_on_the_day_depends_on_it(lab: Lab) -> None:
     assert cycle.base == base
     assert set(cycle.used_sets) == {str(cycle.memories.get().pk), str(woken.data_id)}
     assert len(lab.sleep(fresh=0).used_sets) == 1
+    RecordSet.objects.filter(use=Use.TRAINING).update(trashed_at=timezone.now())
+    assert len(lab.sleep(fresh=500).used_sets) == 1, "what is in the trash is not used"
 
 
 def test_the_demo_is_small(lab: Lab) -> None:

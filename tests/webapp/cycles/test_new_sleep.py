@@ -188,8 +188,12 @@ def test_the_checklist_says_when_the_days_training_set_is_used(bob: User, projec
     data.replaced_at = timezone.now()
     data.save()
     assert words not in client.get(address(project)).content.decode(), "it was replaced"
-    data.replaced_at = None
+    data.replaced_at, data.trashed_at = None, timezone.now()
     data.save()
+    assert words not in client.get(address(project)).content.decode(), "it is in the trash"
+    data.trashed_at = None
+    data.save()
+    assert words in client.get(address(project)).content.decode()
     path.unlink()
     assert words not in client.get(address(project)).content.decode(), "the file is gone"
 

@@ -421,6 +421,15 @@ def test_the_button_its_undo_and_the_dialog(alice: User, old: Checkpoint) -> Non
     assert "Its files were deleted" in page
 
 
+def test_the_undo_of_a_promotion_says_why_it_cannot_go_back(alice: User, old: Checkpoint) -> None:
+    trash.checkpoint_trash(actor=alice, checkpoint=old)
+    browser = logged_in(alice)
+    page = browser.post(reverse("checkpoint_promote", args=[old.pk]), follow=True).content.decode()
+    assert "Checkpoint v1 is in the trash or deleted" in page
+    answer = browser.post(f"/api/checkpoints/{old.pk}/promote", {}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "checkpoint.trashed")
+
+
 def test_a_protected_one_says_why_instead_of_a_button(alice: User, project: Project) -> None:
     made = keep(project, b"only")
     browser = logged_in(alice)

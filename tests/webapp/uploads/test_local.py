@@ -128,6 +128,7 @@ OUTSIDE = [
     "models//b.safetensors", "/etc/passwd", "models//etc/passwd", "models/b.safetensors\0",
     "models/" + "x/" * 4000, "models/%2e%2e/secret", "models/out", "models/out-folder/secret",
     "models/around/b.safetensors", "models/.hidden", "models/hidden", "models/data", "models/data/secret_key",
+    "models/shared", "models/shared/content",
     "models/night/missing", "models/b.safetensors/x", "models/\ud800",
 ]  # fmt: skip
 
@@ -142,6 +143,9 @@ def test_a61_nothing_else_is_reached(path: str, models: Path, tmp_path: Path, se
     settings.DATA_DIR = models / "data"
     settings.DATA_DIR.mkdir()
     (settings.DATA_DIR / "secret_key").write_text("key")
+    settings.STORE_FOLDERS = {"shared": models / "shared"}
+    (models / "shared").mkdir()
+    (models / "shared" / "content").write_text("somebody's weights")
     with pytest.raises(NotFound):
         local_open(path)
     with pytest.raises(NotFound):
