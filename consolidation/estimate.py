@@ -106,6 +106,7 @@ def estimate(
     family: str,
     config: Mapping[str, Any],
     memories: Sequence[int],
+    width: int | None = None,
     reference: bool = False,
     snapshots: bool = True,
     dry_run: DryRun | None = None,
@@ -115,6 +116,7 @@ def estimate(
     Args:
         memories: records in each set; of a night that uses the day, its sample (`recipe.fresh` records at
             most) in the place of the newest task's memories.
+        width: numbers, or tokens, of one record at most; None: as many as the model takes.
         reference: whether the model before waking is given.
         snapshots: whether a workdir is used.
         dry_run: from `dry_run.dry_run`; gives minutes, and the sizes of a model whose tensors only a library
@@ -128,7 +130,7 @@ def estimate(
     if shapes is not None:
         sizes = [math.prod(shape) for shape in shapes.values()]
         parameters, largest = sum(sizes), max(sizes)
-        hidden = hidden_numbers(family, config)
+        hidden = hidden_numbers(family, config, width)
     elif dry_run is not None:
         parameters, largest, hidden = dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
     else:
@@ -159,7 +161,7 @@ def estimate(
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    width = spec.input_width(clean)
+    width = width or spec.input_width(clean)
     records = FLOAT * total * (width + spec.outputs(clean))
     resident += records if records <= RESIDENT_BYTES else 0
     # inverted dreams as they are kept, and a batch of them with its gradient and Adam's two
@@ -205,10 +207,16 @@ def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) 
     return max(stages)
 
 
-def hidden_numbers(family: str, config: Mapping[str, Any]) -> int:
-    """Outputs of all layers for one record; of a family that is not known here, those of dense layers."""
+def hidden_numbers(family: str, config: Mapping[str, Any], width: int | None = None) -> int:
+    """Outputs of all layers for one record; of a family that is not known here, those of dense layers.
+
+    Args:
+        width: tokens of a record; None: as many as the model reads.
+    """
     spec = family_spec(family)
     clean = spec.validate_config(config)
+    if family == "encoder":
+        return _encoder_hidden(clean, width or spec.input_width(clean))
     if family == "cnn":
         return _cnn_hidden(clean)
     if family == "vision":
@@ -228,7 +236,17 @@ def decoder_numbers(family: str, config: Mapping[str, Any]) -> int:
         widths = [*clean["convolutions"], *clean["hidden"]]
     elif family == "vision" and "width" in clean:
         widths = [clean["width"] << stage for stage in range(4) for _ in range(2)]
+    elif family == "encoder":
+        widths = [clean["hidden_size"]] * clean["num_hidden_layers"]
     return sum(width * width + width for width in widths)
+
+
+def _encoder_hidden(config: Mapping[str, Any], length: int) -> int:
+    """A token's: three embeddings; in each layer query, key, value, two layers back to the width, and one to
+    the inner width. A text's: pooler and head."""
+    width: int = config["hidden_size"]
+    layer = 5 * width + config["intermediate_size"]
+    return int(length * (3 * width + config["num_hidden_layers"] * layer) + width + config["num_labels"])
 
 
 def _cnn_hidden(config: Mapping[str, Any]) -> int:

@@ -14,6 +14,8 @@ from consolidation.families.described_fields import plain
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+PADDING: Final = 0  # the id that fills up a record of tokens
+
 # What comes home in config.json beside the fields of the description; nothing here changes the tensors.
 _COMMON: Final = (
     "architectures", "torch_dtype", "dtype", "transformers_version", "bos_token_id", "eos_token_id",
@@ -34,7 +36,7 @@ class Described:
     title: str
     kept: tuple[str, ...] = ()
     own: tuple[str, ...] = ("prefix",)
-    # Kept, checked and taken home; nothing computes with it yet.
+    # None: kept, checked and taken home, and nothing computes with it yet.
     adapter: str | type[Any] | None = None
 
     def __init__(self) -> None:
@@ -68,6 +70,15 @@ class Described:
     def input_width(self, config: Mapping[str, Any]) -> int:
         """Tokens a record can have."""
         raise NotImplementedError
+
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """How many tokens there are: a record is their ids, and 0 fills it up."""
+        return int(config["vocab_size"])
+
+    def not_yet(self, config: Mapping[str, Any]) -> str:
+        """What such checkpoints have that nothing computes with yet, for a sentence; "" for one that can
+        be trained, scored and put to sleep."""
+        return "" if self.adapter is not None else f"the family {self.name}"
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         raise NotImplementedError

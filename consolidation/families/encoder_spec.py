@@ -27,7 +27,7 @@ from consolidation.families.described_fields import (
     whole,
 )
 
-_PREFIX: Final = "bert."
+PREFIX: Final = "bert."
 HEADS: Final = (
     "none", "sequence-classification", "token-classification", "question-answering", "masked-lm",
     "pretraining",
@@ -40,6 +40,7 @@ class EncoderSpec(Described):
 
     name = "encoder"
     title = "Text encoder (BERT)"
+    adapter = "consolidation.families.encoder:EncoderAdapter"
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
@@ -71,7 +72,7 @@ class EncoderSpec(Described):
             "layer_norm_eps": number(config, "layer_norm_eps", 0.0, 1.0, 1e-12),
             "tie_word_embeddings": flag(config, "tie_word_embeddings", True),
             "num_labels": _labels(config),
-            "prefix": choice(config, "prefix", (_PREFIX, ""), _PREFIX),
+            "prefix": choice(config, "prefix", (PREFIX, ""), PREFIX),
             "head": choice(config, "head", HEADS, "none"),
             "pooler": flag(config, "pooler", True),
             "norms": choice(config, "norms", ("weight", "gamma"), "weight"),
@@ -101,6 +102,12 @@ class EncoderSpec(Described):
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size" if config["head"] in _WORDS_HEADS else "num_labels"])
 
+    def not_yet(self, config: Mapping[str, Any]) -> str:
+        head = config["head"]
+        if head == "sequence-classification" and config["pooler"]:
+            return ""
+        return "a BERT without a head" if head == "none" else f"a BERT with a head for {head}"
+
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         pooler = any(name.endswith("pooler.dense.weight") for name in shapes)
         head = "none"
@@ -111,7 +118,7 @@ class EncoderSpec(Described):
         elif "cls.predictions.bias" in shapes:
             head = "pretraining" if "cls.seq_relationship.weight" in shapes else "masked-lm"
         return {
-            "prefix": _PREFIX if any(name.startswith(_PREFIX) for name in shapes) else "",
+            "prefix": PREFIX if any(name.startswith(PREFIX) for name in shapes) else "",
             "head": head,
             "pooler": pooler,
             "norms": "gamma" if any(name.endswith("LayerNorm.gamma") for name in shapes) else "weight",

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.registry import FamilySpec, family_spec
+from consolidation.families.registry import (
+    FamilySpec,
+    ensure_computable,
+    family_spec,
+    takes_width,
+    vocabulary,
+)
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
 from webapp.core.errors import Conflict, InvalidInput, cut
@@ -153,14 +159,19 @@ class Plan:
         if model is None:
             return
         spec, config = model
+        try:
+            ensure_computable(spec.name, config)
+        except NocturneInputError as error:
+            raise InvalidInput(error.code, error.message) from None
         width, outputs = spec.input_width(config), spec.outputs(config)
+        most = "up to " if vocabulary(spec.name, config) is not None else ""
         for item in [*self.memories, *self.probes, *([self.data] if self.data else [])]:
             has = math.prod(item.x_shape)
             name = f"{item.get_use_display()} of “{cut(item.task.name)}”"
-            if has != width:
+            if not takes_width(spec.name, config, has):
                 raise InvalidInput(
                     "records.width",
-                    f"{name}: a record has {has} numbers, and the model takes {width}. "
+                    f"{name}: a record has {has} numbers, and the model takes {most}{width}. "
                     "Upload records that fit this model.",
                 )
             if item.classes > outputs:
