@@ -20,6 +20,8 @@ RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
 # Numbers kept a hidden number in a training step (layer, norm, activation, noise, their gradients, the
 # libraries' own buffers), found by running the families; the measured ones are in tests/bench (estimate).
 KEPT_EACH = 5.5
+# Of text models: the transformers library comes on top, and attention keeps less.
+TEXT_RUNTIME_BYTES, TEXT_KEPT_EACH = 400 * 10**6, 3.0
 
 
 class Budget(NamedTuple):
@@ -157,7 +159,7 @@ def estimate(
     work = (2 * one if snapshots else 0) + weights  # and what a stage is taken back by
     output = weights + weights // 2  # the Fisher beside it, in half precision
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
-    activations = int(FLOAT * KEPT_EACH * at_once * hidden)
+    activations = int(FLOAT * kept_each(family) * at_once * hidden)
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     spec = family_spec(family)
     clean = spec.validate_config(config)
@@ -175,12 +177,22 @@ def estimate(
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
-        peak_memory_bytes=RUNTIME_BYTES + resident,
+        peak_memory_bytes=runtime_bytes(family) + resident,
         work_bytes=work,
         output_bytes=output,
         disk_bytes=work + output,
         minutes=minutes,
     )
+
+
+def runtime_bytes(family: str) -> int:
+    """What a process holds before it holds a model of this family."""
+    return TEXT_RUNTIME_BYTES if family == "encoder" else RUNTIME_BYTES
+
+
+def kept_each(family: str) -> float:
+    """Numbers kept in a training step for each hidden number."""
+    return TEXT_KEPT_EACH if family == "encoder" else KEPT_EACH
 
 
 def optimizer_slots(recipe: SleepRecipe | WakeRecipe) -> int:

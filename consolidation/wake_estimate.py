@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import (
     FLOAT,
-    KEPT_EACH,
-    RUNTIME_BYTES,
     DryRun,
     Estimate,
     hidden_numbers,
+    kept_each,
     optimizer_slots,
+    runtime_bytes,
 )
 from consolidation.families.registry import family_spec, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
@@ -70,7 +70,7 @@ def wake_estimate(
     resident = floats if floats <= RESIDENT_BYTES else 0
     one = widest_numbers(family, clean, width)
     told = rows if recipe.selection in {"herding", "max-loss"} else min(recipe.memories, rows)
-    learning = int(FLOAT * KEPT_EACH * recipe.batch * hidden) + resident
+    learning = int(FLOAT * kept_each(family) * recipe.batch * hidden) + resident
     at_once = max(PROBED, min(ASKED, told))
     asked = FLOAT * KEPT_ASKED * one * asked_at_once(at_once, width, words)
     if recipe.selection == "herding":
@@ -84,7 +84,7 @@ def wake_estimate(
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
-        peak_memory_bytes=RUNTIME_BYTES + moved + max(learning, asked) + kept,
+        peak_memory_bytes=runtime_bytes(family) + moved + max(learning, asked) + kept,
         work_bytes=work,
         output_bytes=weights + kept,
         disk_bytes=work + weights + kept,
@@ -109,7 +109,7 @@ def score_estimate(
     return Estimate(
         steps=0,
         examples=0,
-        peak_memory_bytes=RUNTIME_BYTES + weights + asked,
+        peak_memory_bytes=runtime_bytes(family) + weights + asked,
         work_bytes=work,
         output_bytes=0,
         disk_bytes=work,
