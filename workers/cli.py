@@ -65,6 +65,7 @@ def _summary(result: dict[str, Any]) -> str:
     ]
     lines.append(f"verdict: {result['verdict']} ({result['seconds']:.1f} s)")
     lines += [f"  {reason}" for reason in result.get("reasons", [])]
+    lines += [f"note: {note}" for note in result.get("notes", [])]
     if "checkpoint" in result:
         lines.append(f"written: {result['checkpoint']}")
     return "\n".join(lines)
@@ -101,8 +102,13 @@ def demo(as_json: Json = False) -> None:
 @app.command(epilog=_EXIT_CODES)
 def sleep(
     checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")],
-    memories: Annotated[Path, typer.Option(help="Folder of memories: one .npz or .jsonl file a task.")],
-    probes: Annotated[Path, typer.Option(help="Folder of probes: the same file names, held-out rows.")],
+    memories: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of memories, one file a task: .npz, .jsonl, .csv or .parquet; text also as .gz."
+        ),
+    ],
+    probes: Annotated[Path, typer.Option(help="Folder of probes: files of the same names, held-out rows.")],
     out: Annotated[
         Path, typer.Option(help="Folder for model.safetensors and report.json; made when missing.")
     ],
@@ -112,7 +118,7 @@ def sleep(
     awake: Annotated[
         Path | None,
         typer.Option(
-            help="The .npz or .jsonl file that the model has just learned from (the last task), while you "
+            help="The file of records that the model has just learned from (the last task), while you "
             "have it: some of its records stand in for that task's memories."
         ),
     ] = None,

@@ -88,6 +88,8 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         out=out,
         filename=request["filename"],
         limit_bytes=limit,
+        rights=request.get("rights"),
+        rights_required=bool(request.get("rights_required")),
     )
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from consolidation.events import Event
 
 RESULTS = ("model.safetensors", "report.json")
-_SUFFIXES = {".npz", ".jsonl", ".safetensors"}
+# In the order in which an ending is looked for: the packed ones first.
+_SUFFIXES = (".jsonl.gz", ".csv.gz", ".npz", ".jsonl", ".csv", ".parquet", ".safetensors")
+_ENDINGS = ".npz, .jsonl, .csv, .parquet; text also as .gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,8 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
     Both appear together at the end or not at all.
 
     Returns:
-        {"before", "after", "verdict", "reasons", "seconds", "steps", "checkpoint", "report"}.
+        {"before", "after", "verdict", "reasons", "seconds", "steps", "checkpoint", "report", "notes"}; the
+        notes tell what looks skewed in a file of records.
 
     Raises:
         NocturneInputError: something given cannot be used; nothing was written.
@@ -92,12 +95,15 @@ def _night(
     from consolidation.memory.store import Records
     from consolidation.weights import load_model, save_model
 
+    notes: list[str] = []
+
     def converted(files: dict[str, Path], use: str) -> list[Records]:
         opened: list[Records] = []
         for task, path in files.items():
             target = scratch / f"{use}-{len(opened)}.safetensors"
             convert = partial(convert_records, path, task=task, transform=request.transform, out=target)
-            _naming(path, convert)
+            facts = _naming(path, convert)
+            notes.extend(f"{shorten(path.name)}: {note['text']}" for note in facts["notes"])
             opened.append(Records.open(target))
         return opened
 
@@ -132,6 +138,7 @@ def _night(
         "steps": full["steps"],
         "checkpoint": str(request.out / "model.safetensors"),
         "report": str(request.out / "report.json"),
+        "notes": notes,
     }
 
 
@@ -203,8 +210,9 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
             f"cycle.no_{what}", f"The {what} folder cannot be read ({error.strerror}). Choose another."
         ) from error
     for path in paths:
-        if path.suffix in _SUFFIXES and path.is_file():
-            task = re.sub(r"^\d+[-_ ]", "", path.stem)
+        ending = next((ending for ending in _SUFFIXES if path.name.endswith(ending)), None)
+        if ending and path.is_file():
+            task = re.sub(r"^\d+[-_ ]", "", path.name.removesuffix(ending))
             if task in found:
                 raise NocturneInputError(
                     "task.exists", f"The {what} folder has two files for {shorten(task)!r}. Keep one of them."
@@ -213,8 +221,8 @@ def _files(folder: Path, *, what: str) -> dict[str, Path]:
     if not found:
         raise NocturneInputError(
             f"cycle.no_{what}",
-            f"The {what} folder {shorten(folder.name)!r} holds no .npz or .jsonl file. "
-            "Put one a task into it.",
+            f"The {what} folder {shorten(folder.name)!r} holds no file of records "
+            f"({_ENDINGS}). Put one a task into it.",
         )
     return found
 
@@ -223,11 +231,11 @@ def _awake(path: Path | None, tasks: list[str]) -> dict[str, Path]:
     """{newest task: file}; the file's own name says nothing, the newest task is the last one by name."""
     if path is None:
         return {}
-    if path.suffix not in _SUFFIXES or not path.is_file():
+    if not path.name.endswith(_SUFFIXES) or not path.is_file():
         raise NocturneInputError(
             "cycle.no_awake",
-            f"The training records {shorten(path.name)!r} are no .npz or .jsonl file. Name the file that the "
-            "model has just learned from, or leave --awake out.",
+            f"The training records {shorten(path.name)!r} are no file of records ({_ENDINGS}). Name the "
+            "file that the model has just learned from, or leave --awake out.",
         )
     return {tasks[-1]: path}
 

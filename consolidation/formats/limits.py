@@ -22,6 +22,16 @@ LINE_BYTES: Final = 2**20
 JSON_DEPTH: Final = 64
 NUMBER_DIGITS: Final = 64
 BAD_LINES_SHOWN: Final = 20
+COLUMNS: Final = 16_384  # of a table
+GZIP_RATIO: Final = 100  # unpacked : packed; tables of numbers pack up to about 30:1
+GZIP_RATIO_FROM: Final = 64 * 2**20
+GZIP_MEMBERS: Final = 10_000
+RIGHTS_LETTERS: Final = 100_000  # all different owners, licences, ... of a set together
+
+FOOTER_BYTES: Final = 8 * 2**20  # what a Parquet file says of itself
+FOOTER_ITEMS: Final = 2_000_000  # values in it
+ROW_GROUPS: Final = 10_000
+SCHEMA_DEPTH: Final = 8
 
 ROWS: Final = 10_000_000
 CLASSES: Final = 1_000_000

@@ -12,18 +12,24 @@ import numpy as np
 
 from consolidation.errors import shorten
 from consolidation.formats import limits
+from consolidation.formats.csv_rows import read_csv
 from consolidation.formats.dtypes import NUMPY
-from consolidation.formats.jsonl import Rows
+from consolidation.formats.jsonl import read_jsonl
+from consolidation.formats.lines import open_text, sniff_gzip
 from consolidation.formats.npz import Archive
+from consolidation.formats.parquet import open_parquet
 from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.formats.spool import RowSpool
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+WANTED: Final = "a set of records (npz, JSON Lines, CSV or Parquet)"
+TEXTS: Final = frozenset({"json", "text", "utf16"})
 _NAMES: Final = frozenset({"x", "y", "logits", "scale", "mean", "sd", "classes"})
 
 
@@ -36,13 +42,23 @@ def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, sta
     kind = sniff(path)
     if kind == "npz":
         return _npz(stack.enter_context(Archive(path, limit_bytes=limit_bytes)))
-    if kind in {"json", "text", "utf16"}:
-        rows = Rows(path, spool, limit_bytes=limit_bytes)
+    if kind == "parquet":
+        return open_parquet(path, limit_bytes=limit_bytes)
+    packed = kind == "gzip"
+    if packed:
+        kind = sniff_gzip(path)
+    name = filename.lower().removesuffix(".gz")
+    if kind in TEXTS or (kind == "unknown" and name.endswith((".csv", ".tsv", ".jsonl", ".ndjson"))):
+        rows = RowSpool(spool, limit_bytes=limit_bytes)
         stack.callback(rows.close)
-        return _jsonl(rows)
+        # Only what is neither is told by its name: a wrong encoding is named as the reader of that kind does.
+        lines = kind == "json" or (kind != "text" and name.endswith((".jsonl", ".ndjson", ".json")))
+        with open_text(path) as handle:
+            (read_jsonl if lines else read_csv)(handle, rows)
+        return rows.source()
     if kind == "safetensors":
         return _own(path, read_header(path), limit_bytes)
-    raise refuse_kind(kind, wanted="a set of records (npz or JSON Lines)", filename=filename)
+    raise refuse_kind("gzip" if packed else kind, wanted=WANTED, filename=filename)
 
 
 def _row(number: int) -> str:
@@ -137,28 +153,14 @@ def _class_count(value: Any) -> int:
     return int(value)
 
 
-def _jsonl(rows: Rows) -> Source:
-    return Source(
-        labels=np.frombuffer(rows.labels.tobytes(), dtype=np.int64),
-        x_dtype=np.dtype("<f4"),
-        x_shape=rows.x_shape or (0,),
-        x=rows.x_blocks,
-        z_width=rows.logits,
-        z=rows.z_blocks,
-        transform=None,
-        classes=None,
-        place=lambda row: f"line {rows.lines[row]:,}",
-    )
-
-
 def _own(path: Path, header: Header, limit_bytes: int) -> Source:
     """A record file that we wrote once; its ids are computed again, not believed."""
     tensors = header.tensors
     if RECORDS_KEY not in header.metadata:
         raise refuse(
             "type.mismatch",
-            "This is a safetensors file without records in it, perhaps a checkpoint. Records are npz or "
-            "JSON Lines; "
+            "This is a safetensors file without records in it, perhaps a checkpoint. Records are npz, "
+            "JSON Lines, CSV or Parquet; "
             "checkpoints have their own page.",
         )
     described = _described(header.metadata[RECORDS_KEY])

@@ -1,8 +1,9 @@
-"""Turns what people have (npz, JSON Lines, a record file of ours) into the one record file the engine maps.
+"""Turns what people have (npz, JSON Lines, CSV, Parquet) into the one record file that the engine maps.
 
 The canonical file is safetensors: y int64 [N], x [N, ...] in source precision, z float16 [N, C] if logits
 are stored, id uint8 [N, 16] = sha256(x bytes + y)[:16]; metadata `nocturne.records` = {"version",
-"task", "classes", "transform"}. Model input = (x * scale - mean) / sd.
+"task", "classes", "transform"}. Records that say whose they are get version 2 of `memory/files.py`, with a
+column for each such field. Model input = (x * scale - mean) / sd.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,12 +21,15 @@ import numpy as np
 
 from consolidation.errors import shorten
 from consolidation.formats import limits
-from consolidation.formats.dtypes import SAFETENSORS
+from consolidation.formats.dtypes import ITEM_BYTES, SAFETENSORS
 from consolidation.formats.output import DigestWriter, new_file
 from consolidation.formats.readers import open_source
+from consolidation.formats.record_rights import complete, require
 from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import header_bytes
+from consolidation.formats.skew import skew_notes
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.memory.files import rights_tensors
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -44,21 +49,28 @@ def convert_records(
     out: Path | str,
     filename: str | None = None,
     limit_bytes: int = 2**62,
+    rights: Mapping[str, str] | None = None,
+    rights_required: bool = False,
 ) -> dict[str, Any]:
     """Check a set of records and write it in the canonical form.
 
     Args:
-        path: npz with x, y and perhaps logits, scale, mean, sd; JSON Lines; or a record file of ours.
+        path: npz with x, y and perhaps logits, scale, mean, sd; JSON Lines or CSV, also packed by gzip;
+            Parquet; or a record file of ours.
         task: the task's name, kept in the file.
         transform: {"scale", "mean", "sd"}; None: the file's own, else {1, 0, 1}.
         classes: how many the model tells apart; None: the file's own, else the highest label + 1.
         out: the new file; it exists afterwards only on success.
         filename: the person's name for the file, for sentences.
         limit_bytes: the most that the records may take.
+        rights: {"owner", "licence", "purpose", "source", "expiry"} of the whole set, where a record says
+            nothing itself.
+        rights_required: whether a record without an owner, or without a licence or purpose, is refused.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "size", "sha256"}; the histogram is empty over 1,000 classes.
+        "duplicates", "rights", "notes", "size", "sha256"}; the histogram is empty over 1,000 classes;
+        "rights" are the names of the fields that the records have, "notes" what `skew.py` found.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -68,7 +80,13 @@ def convert_records(
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack
         )
-        return _encode(source, task=task, transform=transform, classes=classes, out=out)
+        rows = len(source.labels)
+        if rights:
+            source = replace(source, rights=complete(source.rights, rights, rows))
+        if rights_required:
+            require(source.rights, rows)
+        info = _encode(source, task=task, transform=transform, classes=classes, out=out)
+        return info | {"notes": _notes(source, info, out)}
 
 
 def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str, Any]:
@@ -102,6 +120,8 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "transform": check_transform(made.transform.to_json()),
         "has_logits": made.z is not None,
         "duplicates": _duplicates(np.ascontiguousarray(made.ids)),
+        "rights": made.rights.names,
+        "notes": [],
         "size": out.stat().st_size,
         "sha256": digest,
     }
@@ -164,8 +184,11 @@ def _encode(
         raise refuse("records.shape", "x needs one row a record with at least one value: [records, values].")
     classes = _classes(source, classes)
     clean = check_transform(transform if transform is not None else (source.transform or {}))
+    columns, words = rights_tensors(source.rights)
     described = {"version": 1, "task": task, "classes": classes, "transform": clean}
-    layout = _layout(source, rows)
+    if not source.rights.empty:
+        described |= {"version": 2, "words": words}
+    layout = _layout(source, rows, columns)
     ids = np.empty((rows, 16), dtype=np.uint8)
     with new_file(out) as target:
         target.write(header_bytes(layout, {RECORDS_KEY: json.dumps(described, sort_keys=True)}))
@@ -176,6 +199,8 @@ def _encode(
                 _write_x(source, target, ids)
             elif key == "z":
                 _write_z(source, target)
+            elif key in columns:
+                target.write(columns[key].tobytes())
             else:
                 target.write(ids.tobytes())
     return {
@@ -188,21 +213,43 @@ def _encode(
         "transform": clean,
         "has_logits": source.z_width is not None,
         "duplicates": _duplicates(ids),
+        "rights": source.rights.names,
         "size": target.size,
         "sha256": target.sha256(),
     }
 
 
-def _layout(source: Source, rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _layout(
+    source: Source, rows: int, columns: Mapping[str, NDArray[Any]]
+) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Tensors in file order. Wide numbers first: each then begins at a multiple of its own width."""
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {"y": ("I64", (rows,))}
     tensors["x"] = (SAFETENSORS[source.x_dtype.str], (rows, *source.x_shape))
     if source.z_width is not None:
         tensors["z"] = ("F16", (rows, source.z_width))
-        if source.x_dtype.itemsize == 1:
-            tensors["x"] = tensors.pop("x")
+    for name, column in columns.items():
+        tensors[name] = (SAFETENSORS[column.dtype.str], column.shape)
     tensors["id"] = ("U8", (rows, 16))
-    return tensors
+    return dict(sorted(tensors.items(), key=lambda item: -ITEM_BYTES[item[1][0]]))
+
+
+def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str, str]]:
+    """What looks skewed in the file that was written."""
+    with out.open("rb") as handle:
+        header = int.from_bytes(handle.read(8), "little")
+        described = json.loads(handle.read(header))
+    start, end = (8 + header + place for place in described["x"]["data_offsets"])
+
+    def blocks(count: int) -> Iterator[NDArray[Any]]:
+        width = source.x_dtype.itemsize * math.prod(source.x_shape)
+        step = max(1, count // width) * width
+        with out.open("rb") as handle:
+            handle.seek(start)
+            for place in range(start, end, step):
+                piece = handle.read(min(step, end - place))
+                yield np.frombuffer(piece, source.x_dtype).reshape(-1, *source.x_shape)
+
+    return skew_notes(source.labels, info["duplicates"], blocks)
 
 
 def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
@@ -217,11 +264,12 @@ def _classes(source: Source, told: int | None) -> int:
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):
         row = int(bad[0])
+        declared = told or source.classes or source.z_width
         raise refuse(
-            "records.label_range",
+            "replay.schema" if declared else "records.label_range",
             f"The label in {source.place(row)} is {int(labels[row])}; with {classes:,} classes it must be "
-            "from 0 to "
-            f"{classes - 1:,}. {len(bad):,} labels are out of range. Correct them, or the number of classes.",
+            f"from 0 to {classes - 1:,}. {len(bad):,} labels are out of range. Correct them, or the number "
+            "of classes.",
             row=row,
             count=len(bad),
         )

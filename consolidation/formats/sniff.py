@@ -27,6 +27,7 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"GGUF", "gguf"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"PAR1", "parquet"),
+    (b"PARE", "parquet"),
     (b"\x93NUMPY", "npy"),
     (b"%PDF-", "pdf"),
     (b"\x89PNG\r\n", "image"),
@@ -65,11 +66,18 @@ def sniff(file: Path | Region) -> str:
     """
     region = file if isinstance(file, Region) else Region.of(file)
     head = region.read(0, HEAD_BYTES)
-    tail = region.read(max(0, region.size - TAIL_BYTES))
-    if region.size == 0:
-        return "empty"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        tail = region.read(max(0, region.size - TAIL_BYTES))
         return _zip_kind(head, tail, _zip_names(region, tail))
+    return sniff_head(head)
+
+
+def sniff_head(head: bytes) -> str:
+    """As `sniff`, from the first `HEAD_BYTES` bytes alone; a zip is then just "zip"."""
+    if not head:
+        return "empty"
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
     # The header's length comes first (8 bytes), then the brace: no magic number below can look like this.
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         return "safetensors"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
+
+from consolidation.memory.rights import Rights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ class Source:
         transform: from the file, if it says.
         classes: from the file, if it says.
         place: how a person finds row i ("row 5", "line 9").
+        rights: what the records say of their owners, licences and so on.
     """
 
     labels: NDArray[np.int64]
@@ -41,3 +44,4 @@ class Source:
     transform: Mapping[str, Any] | None
     classes: int | None
     place: Callable[[int], str]
+    rights: Rights = field(default_factory=Rights)

@@ -106,6 +106,11 @@ class Rights:
         return alive
 
     @property
+    def names(self) -> list[str]:
+        """The fields that are given."""
+        return [item.name for item in fields(self) if getattr(self, item.name) is not None]
+
+    @property
     def empty(self) -> bool:
         """Whether no field is given."""
         return all(getattr(self, item.name) is None for item in fields(self))

@@ -1,10 +1,11 @@
-"""Measures the reading of checkpoints: PyTorch's files written anew.
+"""Measures the reading of checkpoints and records: PyTorch's files, and tables of numbers, written anew.
 
     python -m tests.bench.formats                       all sections
     python -m tests.bench.formats --mb 4000             with a larger file
 
 Sections: transcode (a file of torch.save written anew as safetensors, beside `cp` of the same file in the
-same run, in turns; peak memory beside that of the largest tensor).
+same run, in turns; peak memory beside that of the largest tensor); records (JSON Lines, CSV, both packed by
+gzip, Parquet and npz: speed by processor time; peak memory beside that of a file of a quarter of the rows).
 
 The exit code is 1 when a target is missed. Figures depend on what else the machine does; the load is printed
 beside them.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from tests.bench.command import run_sections
 
-SECTIONS = ("transcode",)
+SECTIONS = ("transcode", "records")
 
 if __name__ == "__main__":
     raise SystemExit(run_sections(__doc__, SECTIONS, "formats_", None, {"mb": 1000}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
@@ -90,6 +93,39 @@ def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:
     report = json.loads((night["out"] / "report.json").read_text())
     assert report["verdict"] == result["verdict"]
     assert set(report["after"]) == {"task0", "task1"}, "the leading number orders and is not part of the name"
+
+
+def test_every_format_of_records_is_taken(night: dict[str, Path]) -> None:
+    for folder in (night["memories"], night["probes"]):
+        for index, ending in enumerate((".csv", ".parquet")):
+            with np.load(folder / f"0{index}-task{index}.npz") as archive:
+                x, y = archive["x"].reshape(len(archive["y"]), -1), archive["y"]
+            (folder / f"0{index}-task{index}.npz").unlink()
+            names = [f"p{n}" for n in range(x.shape[1])]
+            if ending == ".parquet":
+                columns = dict(zip(names, x.T, strict=True)) | {"label": y}
+                pq.write_table(pa.table(columns), folder / f"0{index}-task{index}{ending}")
+                continue
+            rows = [",".join(map(str, (*row, label))) for row, label in zip(x, y, strict=True)]
+            text = "\n".join([",".join([*names, "y"]), *rows])
+            path = folder / f"0{index}-task{index}{ending}"
+            packed = folder == night["probes"]
+            path.with_name(path.name + ".gz" * packed).write_bytes(
+                gzip.compress(text.encode()) if packed else text.encode()
+            )
+    answer = run.invoke(app, arguments(night, "--json", "--scale", "0.0625", "--recipe", "nap"))
+    assert answer.exit_code == OK, answer.output
+    report = json.loads((night["out"] / "report.json").read_text())
+    assert set(report["after"]) == {"task0", "task1"}
+
+
+def test_records_that_look_skewed_are_told(night: dict[str, Path]) -> None:
+    task = digits.demo_task(0)
+    x, y = np.repeat(task.train.x[:20], 10, axis=0), np.repeat(task.train.y[:20], 10)
+    transform: dict[str, Any] = dict(task.train.transform.to_json())
+    np.savez(night["memories"] / "00-task0.npz", x=x, y=y, **transform)
+    answer = run.invoke(app, arguments(night, "--recipe", "nap"))
+    assert "note: 00-task0.npz: 180 of 200 records (90%) repeat an earlier one." in answer.stdout
 
 
 def test_a_rejected_night_says_so_with_its_exit_code(night: dict[str, Path]) -> None:

@@ -16,6 +16,10 @@ BASE_MOVED: Final = (
     "The project's current checkpoint changed while this cycle ran, so the result is kept as a branch "
     "(conflict.base_moved)."
 )
+SKEWED: Final = (
+    "Records that this night replayed look skewed or planted, so nothing was promoted by itself: look at "
+    "them, then promote the result by hand or replace them (replay.skew_warning)."
+)
 NON_FINITE: Final = "The new weights hold NaN or infinite numbers (weights.non_finite)."
 _NOT_IMPROVED: Final = frozenset({Verdict.REJECTED.value, Verdict.UNCHANGED.value})
 
@@ -25,8 +29,9 @@ class Doubt:
     """Why the cycle itself did not make the checkpoint current.
 
     Attributes:
-        kind: "rejected", "unchanged" or "branch" (the current checkpoint had moved meanwhile).
-        reasons: the guard's sentences; of a branch the one about that.
+        kind: "rejected", "unchanged", "branch" (the current checkpoint had moved meanwhile) or "held" (it
+            improved, on memories that look skewed).
+        reasons: the guard's sentences; of the last two the one about that.
     """
 
     kind: str
@@ -46,6 +51,8 @@ def doubt_of(checkpoint: Checkpoint) -> Doubt | None:
         return Doubt(Verdict.REJECTED, [NON_FINITE], cycle)
     if BASE_MOVED in reasons:
         return Doubt("branch", [BASE_MOVED], cycle)
+    if SKEWED in reasons:
+        return Doubt("held", [SKEWED], cycle)
     return None
 
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Standing
+from webapp.checkpoints.standing import SKEWED
 from webapp.core.plotting import task_colour
 from webapp.cycles.choices import TERMINAL, Kind, State, Verdict
 from webapp.projects.models import Task
@@ -108,13 +109,16 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
     if cycle.verdict == "unchanged":
         words = _("Unchanged: no significant change. %(result)s is kept as a candidate beside %(base)s.")
         return words % values, "plain"
+    if SKEWED in cycle.reasons:
+        words = _("Improved, on records that look skewed: %(result)s is kept as a candidate beside %(base)s.")
+        return words % values, "plain"
     return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
 
 
 def _promoted_all_the_same(cycle: Cycle, result: Checkpoint) -> bool:
     """A night that kept the old checkpoint, and somebody took the new one later."""
-    held_back = cycle.kind == Kind.SLEEP and cycle.verdict in {Verdict.REJECTED, Verdict.UNCHANGED}
-    return held_back and result.standing == Standing.PROMOTED
+    refused = cycle.verdict in {Verdict.REJECTED, Verdict.UNCHANGED} or SKEWED in cycle.reasons
+    return cycle.kind == Kind.SLEEP and refused and result.standing == Standing.PROMOTED
 
 
 def _aliases(cycle: Cycle) -> list[str]:

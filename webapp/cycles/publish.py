@@ -12,7 +12,7 @@ from webapp.checkpoints.aliases import aliases_advance
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.checkpoints.services import KeptFiles, checkpoint_create
-from webapp.checkpoints.standing import BASE_MOVED, NON_FINITE
+from webapp.checkpoints.standing import BASE_MOVED, NON_FINITE, SKEWED
 from webapp.core.faults import fault
 from webapp.core.store import NoRoom, promised_to_cycles, room_left
 from webapp.cycles.choices import Kind, State, Verdict
@@ -22,7 +22,7 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.room import quota_full
 from webapp.cycles.transitions import StateChanged, transition
 from webapp.live.frames import LeaseLost
-from webapp.memories.models import Use
+from webapp.memories.models import RecordSet, Use
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Project, Task
 
@@ -137,6 +137,8 @@ def _publish(cycle: Cycle, epoch: int, output: Output, incoming: Incoming) -> Cy
             reasons.insert(0, NON_FINITE)
         if standing == Standing.BRANCH:
             reasons.append(BASE_MOVED)
+        elif standing == Standing.CANDIDATE and verdict == Verdict.IMPROVED:
+            reasons.append(SKEWED)
         made = _checkpoint(cycle, project, standing, output, incoming)
         improved = standing == Standing.PROMOTED and verdict == Verdict.IMPROVED
         told = aliases_advance(project=project, cycle=cycle, checkpoint=made, improved=improved)
@@ -181,7 +183,15 @@ def _verdict(cycle: Cycle, output: Output) -> str:
 def _standing(cycle: Cycle, project: Project, verdict: str, *, broken: bool) -> str:
     if broken or (cycle.kind == Kind.SLEEP and verdict != Verdict.IMPROVED):
         return Standing.CANDIDATE
+    if cycle.kind == Kind.SLEEP and project.current_id == cycle.base_id and _skewed(cycle):
+        return Standing.CANDIDATE
     return Standing.PROMOTED if project.current_id == cycle.base_id else Standing.BRANCH
+
+
+def _skewed(cycle: Cycle) -> bool:
+    """Whether it replayed records with a warning. Scores on probes do not show what a planted mark does."""
+    used = [*cycle.used_sets, *cycle.memories.values_list("pk", flat=True)]
+    return RecordSet.objects.filter(pk__in=used).exclude(notes=[]).exists()
 
 
 def _checkpoint(

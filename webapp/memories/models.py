@@ -21,7 +21,9 @@ class RecordSet(Row):
     """One verified record file of one task, in the canonical form that the engine memory-maps.
 
     A task has at most one live set a use; a newer one replaces it (`replaced_at`) and the old stays for the
-    cycles that used it. `transform` is {"scale", "mean", "sd"}; `x_shape` is the shape of one record.
+    cycles that used it. `transform` is {"scale", "mean", "sd"}; `x_shape` is the shape of one record. `notes`
+    are [{"code", "text"}] about what looks skewed; a sleep on memories with such notes promotes nothing by
+    itself. `rights` names the fields that the records have: "owner", "licence", "expiry", ...
     """
 
     project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="record_sets")
@@ -37,6 +39,8 @@ class RecordSet(Row):
     label_histogram = models.JSONField(default=list)
     transform = models.JSONField(default=dict)
     has_logits = models.BooleanField(default=False)
+    notes = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    rights = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     cycle = models.ForeignKey(
         "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="record_sets_made"
     )

@@ -6,11 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext_lazy as _
+
 from consolidation.families.registry import FAMILIES, vocabulary
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
 BARS = 64
+RIGHTS = {
+    "owner": _("owner"),
+    "licence": _("licence"),
+    "purpose": _("purpose"),
+    "source": _("source"),
+    "group": _("group"),
+    "expiry": _("expiry"),
+}
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -91,6 +101,7 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "shape": " × ".join(str(size) for size in item.x_shape),
         "transform": transform_words(item.transform),
         "codec": _codec(item),
+        "rights": ", ".join(str(RIGHTS[name]) for name in item.rights if name in RIGHTS),
         # Coordinates of a picture 100 high, ten for each label.
         "bars": [
             {"label": label, "count": count, "x": 10 * label + 1, "y": 100 - height, "height": height}

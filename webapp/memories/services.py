@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,6 +13,8 @@ from webapp.core.errors import InvalidInput, cut
 from webapp.memories.models import RecordSet
 from webapp.memories.selectors import project_fit
 from webapp.projects.models import Project, Task
+
+MOST_NOTES: Final = 8
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -58,6 +60,8 @@ def record_set_accept(
         label_histogram=list(info["label_histogram"]),
         transform=dict(info["transform"]),
         has_logits=bool(info["has_logits"]),
+        notes=_notes(info, cycle),
+        rights=[cut(name, 20) for name in list(info.get("rights") or [])[:MOST_NOTES]],
         cycle=cycle,
     )
     audit.record(
@@ -71,6 +75,15 @@ def record_set_accept(
         sha256=sha256,
     )
     return made
+
+
+def _notes(info: dict[str, Any], cycle: Cycle | None) -> list[dict[str, str]]:
+    """What the checker noted; what a wake kept of noted records has their notes too."""
+    found = [note for note in list(info.get("notes") or [])[:MOST_NOTES] if isinstance(note, dict)]
+    kept = [{"code": cut(note.get("code"), 64), "text": cut(note.get("text"), 400)} for note in found]
+    if cycle is not None and cycle.data is not None:
+        kept += [note for note in cycle.data.notes if note not in kept]
+    return kept[:MOST_NOTES]
 
 
 def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, str] | None = None) -> None:

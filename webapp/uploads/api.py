@@ -15,8 +15,11 @@ router = Router(tags=["uploads"])
 
 
 class ErrorOut(Schema):
+    """`detail`, where a file of records has bad lines: {"lines": [{"line", "code", "message"}], "total"}."""
+
     code: str
     message: str
+    detail: dict[str, Any] | None = None
 
 
 class ResultOut(Schema):

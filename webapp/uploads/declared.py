@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 _CHECKPOINT: Final = frozenset({"family", "config", "wake"})
-_RECORDS: Final = frozenset({"task", "transform", "classes"})
+_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required"})
+_RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
 
@@ -26,7 +28,9 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     """The form of an upload as it is stored.
 
     A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
-    {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None}.
+    {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
+    "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
+    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set}.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -106,7 +110,26 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
-    return clean
+    return clean | _rights(form)
+
+
+def _rights(form: Mapping[str, Any]) -> dict[str, Any]:
+    rights = form.get("rights") or {}
+    if not isinstance(rights, Mapping):
+        raise InvalidInput(
+            "replay.rights", "The rights must be a table: owner, licence, purpose, source, expiry."
+        )
+    refuse_unknown(rights, _RIGHTS)
+    clean = {name: _plain(value).strip() for name, value in rights.items() if value not in (None, "")}
+    if until := clean.get("expiry"):
+        try:
+            dt.date.fromisoformat(until)
+        except ValueError as error:
+            raise InvalidInput(
+                "replay.rights", f"The expiry is “{cut(until, 40)}”; write a date such as 2027-01-31."
+            ) from error
+    required = form.get("rights_required")
+    return {"rights": clean, "rights_required": required is True or required == "yes"}
 
 
 def _plain(value: object) -> str:

@@ -43,6 +43,8 @@ class Upload(Row):
     form = models.JSONField(default=dict)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    # Of records: {"lines": [{"line", "code", "message"}], "total": n}, the first bad lines and how many.
+    error_detail = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     # The checkpoint or record set that it became.
     result_id = models.UUIDField(null=True, blank=True)
     verifying_since = models.DateTimeField(null=True, blank=True)

@@ -31,9 +31,10 @@ from webapp.core.store import disk_full, ensure_room, file_sha256, room_left, st
 from webapp.core.store_identity import StoreAway, store_check
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
+from webapp.uploads.bad_lines import bad_lines
 from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
-from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds
+from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds, work_bytes
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -51,6 +52,10 @@ class Refused(NocturneError):
     """The content was refused, or could not be checked, which is the same."""
 
     status = 422
+
+
+class Stopped(Refused):
+    """The checker was ended at one of its limits."""
 
 
 def upload_verify(upload_id: UUID | str) -> str:
@@ -127,7 +132,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         raise Refused(
             "upload.lost", "The received bytes are gone from the server's disk. Upload the file again."
         )
-    seconds = verify_seconds(upload.size_bytes)
+    seconds = verify_seconds(work_bytes(upload))
     task = Task.objects.filter(pk=upload.form.get("task")).first() if upload.form.get("task") else None
     request = {
         "purpose": "checkpoint" if upload.purpose == Purpose.CHECKPOINT else "records",
@@ -139,17 +144,35 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "task": task.name if task else "",
         "transform": upload.form.get("transform"),
         "classes": upload.form.get("classes"),
+        "rights": upload.form.get("rights"),
+        "rights_required": bool(upload.form.get("rights_required")),
         "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
         "cpu_seconds": seconds,
     }
-    answer = _run(request, scratch, seconds)
+    try:
+        answer = _run(request, scratch, seconds)
+    except Stopped as stopped:
+        raise _as_told(part, upload, stopped) from None
     if answer.get("ok") is True and isinstance(answer.get("info"), dict):
         return dict(answer["info"])
     error = answer.get("error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), str):
         raise Refused("verify.failed", _FAILED.format(why="gave no answer"))
     message = "".join(c if c.isprintable() else "?" for c in str(error.get("message", "")))[:2000]
-    raise Refused(cut(error["code"], 64), message)
+    raise Refused(cut(error["code"], 64), message, **bad_lines(error.get("detail")))
+
+
+def _as_told(part: Path, upload: Upload, error: Stopped) -> Refused:
+    """A library that was ended at a limit is the same to a person as one that refused at it."""
+    with part.open("rb") as handle:
+        parquet = upload.purpose != Purpose.CHECKPOINT and handle.read(4) == b"PAR1"
+    if parquet:
+        return Refused(
+            "parquet.limit",
+            "The Parquet file was not read: it takes more time or memory than is allowed. If it is honest, "
+            "save it in smaller files.",
+        )
+    return error
 
 
 def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]:
@@ -179,7 +202,7 @@ def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]
         try:
             child.communicate(json.dumps(request).encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise Refused("verify.failed", _FAILED.format(why=f"did not finish within {seconds} s")) from None
+            raise Stopped("verify.failed", _FAILED.format(why=f"did not finish within {seconds} s")) from None
         except BrokenPipeError:
             pass
         finally:
@@ -189,8 +212,9 @@ def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]
     if child.returncode != 0:
         tail = (scratch / "words.txt").read_bytes()[-2000:].decode("utf-8", "replace")
         logger.error("The checker ended with %s: %s", child.returncode, tail)
-        why = "was stopped at a limit of time or memory" if child.returncode < 0 else "stopped unexpectedly"
-        raise Refused("verify.failed", _FAILED.format(why=why))
+        if child.returncode < 0:
+            raise Stopped("verify.failed", _FAILED.format(why="was stopped at a limit of time or memory"))
+        raise Refused("verify.failed", _FAILED.format(why="stopped unexpectedly"))
     if answer_path.stat().st_size > RESULT_BYTES:
         raise Refused("verify.failed", _FAILED.format(why="gave an answer that is too long"))
     try:
@@ -269,7 +293,8 @@ def _refuse(upload: Upload, claim: Any, error: Refused) -> None:
         remove_files(upload)
         held.state, held.finished_at = UploadState.REFUSED, timezone.now()
         held.error_code, held.error_message = error.code, error.message
-        held.save(update_fields=["state", "finished_at", "error_code", "error_message"])
+        held.error_detail = {key: error.detail[key] for key in ("lines", "total") if key in error.detail}
+        held.save(update_fields=["state", "finished_at", "error_code", "error_message", "error_detail"])
         audit.record(
             workspace=upload.project.workspace,
             actor=upload.user,

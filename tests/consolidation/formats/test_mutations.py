@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats.checkpoint import inspect_checkpoint
-from consolidation.formats.records import convert_records
 from consolidation.formats.refusal import CODES
-from consolidation.memory.store import Records
 from tests.consolidation.formats.files import mlp_file
 
 ROUNDS = 25
@@ -59,31 +55,3 @@ def test_mutated_checkpoints(seed: int, tmp_path: Path) -> None:
             oracle, ours = load_file(path), load_file(out)
             assert oracle.keys() == ours.keys()
             assert all(oracle[name].tobytes() == ours[name].tobytes() for name in oracle)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", ["npz", "jsonl"])
-def test_mutated_records(kind: str, seed: int, tmp_path: Path) -> None:
-    rng = random.Random(seed)
-    x, y = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([0, 1, 2, 1])
-    if kind == "npz":
-        np.savez(tmp_path / "good.npz", x=x, y=y)
-        good = (tmp_path / "good.npz").read_bytes()
-    else:
-        rows = [json.dumps({"x": a.tolist(), "y": int(b)}) for a, b in zip(x, y, strict=True)]
-        good = ("\n".join(rows) + "\n").encode()
-    for index in range(ROUNDS):
-        path, out = tmp_path / f"in{index}", tmp_path / f"out{index}"
-        path.write_bytes(mutate(good, rng))
-        try:
-            info = convert_records(path, task="t", out=out, limit_bytes=2**24)
-        except NocturneInputError as error:
-            assert error.code in CODES, error.code
-            assert not list(tmp_path.glob(f"out{index}*"))
-        else:
-            records = Records.open(out)
-            assert info["rows"] == len(records.x)
-            if kind == "npz":
-                with np.load(path, allow_pickle=False) as oracle:
-                    assert np.array_equal(oracle["x"], records.x)
-                    assert np.array_equal(oracle["y"], records.y)

@@ -17,18 +17,23 @@ from consolidation.demo import digits
 from tests.support.jobs import Lab, worker
 from tests.webapp.cycles.test_room import quota
 from tests.webapp.cycles.test_services import ready_to_sleep
+from tests.webapp.memories.test_services import info
 from webapp.accounts.models import Workspace
 from webapp.checkpoints.models import Checkpoint
+from webapp.checkpoints.promotion import checkpoint_promote
+from webapp.checkpoints.standing import SKEWED, doubt_of, own_standing
 from webapp.core.errors import Conflict
 from webapp.core.store import NoRoom, file_sha256, room_left, store_path, workspace_used_bytes
 from webapp.cycles.blocking import cycle_block
 from webapp.cycles.choices import State
 from webapp.cycles.claim import claim
 from webapp.cycles.models import Cycle
+from webapp.cycles.outcome import outcome
 from webapp.cycles.publish import Found, Output, publish
 from webapp.cycles.recheck import cycles_recheck
 from webapp.cycles.transitions import transition
-from webapp.memories.models import RecordSet
+from webapp.memories.models import RecordSet, Use
+from webapp.memories.services import record_set_accept
 from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
@@ -202,6 +207,60 @@ def test_what_is_there_already_needs_no_room(lab: Lab, result: Callable[..., Out
     )
     quota(lab, 0)
     assert publish(cycle_id=mine.pk, epoch=mine.epoch, output=output).state == State.SUCCEEDED
+
+
+# ------------------------------------------------------------ memories with a warning
+
+
+def warned(lab: Lab) -> None:
+    note = {"code": "replay.skew_warning", "text": "400 of 1,000 records repeat an earlier one."}
+    RecordSet.objects.filter(project=lab.project, use="memories").update(notes=[note])
+
+
+def test_a54_an_improved_night_on_skewed_memories_waits_for_a_person(
+    lab: Lab, result: Callable[..., Output]
+) -> None:
+    base = ready_to_sleep(lab)
+    warned(lab)
+    lab.sleep()
+    mine = publishing()
+    done = publish(cycle_id=mine.pk, epoch=mine.epoch, output=result())
+    made = Checkpoint.objects.get(cycle=mine)
+    lab.project.refresh_from_db()
+    assert (done.verdict, made.standing, lab.project.current) == ("improved", "candidate", base)
+    assert done.reasons == [SKEWED]
+    doubt = doubt_of(made)
+    assert doubt is not None
+    assert (doubt.kind, own_standing(made)) == ("held", "candidate")
+    ended = outcome(Cycle.objects.get(pk=mine.pk))
+    assert ended is not None
+    assert ended["sentence"] == "Improved, on records that look skewed: v2 is kept as a candidate beside v1."
+    checkpoint_promote(actor=lab.alice, checkpoint=made)
+    ended = outcome(Cycle.objects.get(pk=mine.pk))
+    assert ended is not None
+    assert ended["sentence"] == "Improved, but a person promoted v2 all the same."
+
+
+def test_a54_what_a_wake_keeps_of_noted_records_is_noted_too(lab: Lab) -> None:
+    cycle = lab.wake(0)
+    assert cycle.data is not None
+    notes = [{"code": "replay.skew_warning", "text": "One label."}]
+    cycle.data.notes = notes
+    facts = info(x_shape=[64], classes=10, label_histogram=[1] * 10, notes=[{"code": 1, "text": "a\nb"}, 7])
+    kept = record_set_accept(
+        project=lab.project, task=cycle.data.task, use=Use.MEMORIES, sha256="a" * 64, info=facts, cycle=cycle
+    )
+    assert kept.notes == [{"code": "1", "text": "a?b"}, *notes]
+
+
+def test_a_replaced_warning_holds_nothing_back(lab: Lab, result: Callable[..., Output]) -> None:
+    ready_to_sleep(lab)
+    warned(lab)
+    lab.put(0, Use.MEMORIES)
+    lab.sleep()
+    mine = publishing()
+    assert publish(cycle_id=mine.pk, epoch=mine.epoch, output=result()).reasons == []
+    assert Checkpoint.objects.get(cycle=mine).standing == "promoted"
 
 
 # ------------------------------------------------------------ erased meanwhile

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from webapp.live.frames import frame_write
 from webapp.live.history import history_text, points_between
 from webapp.live.models import Frame, Rollup
 from webapp.live.rollups import LEVELS, RollupWriter
+from webapp.projects.models import Project, Task
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -199,6 +201,18 @@ def test_the_export_has_every_number_as_it_was_stored(cycle: Cycle, vera: User, 
     ]
     assert {row["attempt"] for row in rows} == {str(cycle.epoch)}
     assert logged_in(charlie).get(f"/cycles/{cycle.pk}/points.csv").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a52_no_field_of_the_export_is_a_text_that_somebody_gave(cycle: Cycle, vera: User) -> None:
+    """A spreadsheet would run a name that begins like a formula; here stand only our words and numbers."""
+    Project.objects.filter(pk=cycle.project_id).update(name="=1+1")
+    first = Task.objects.filter(project_id=cycle.project_id)[0]
+    Task.objects.filter(pk=first.pk).update(name='=HYPERLINK("http://a.example")')
+    write(cycle.pk, cycle.epoch, night(1, 100))
+    head, *rows = csv.reader(io.StringIO(export(cycle, vera)))
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in head)
+    assert all(field == "" or math.isfinite(float(field)) for row in rows for field in row)
 
 
 def test_over_http_it_is_for_those_who_may_look(cycle: Cycle, vera: User, charlie: User) -> None:

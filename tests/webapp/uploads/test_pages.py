@@ -110,7 +110,11 @@ def test_the_status_says_all_that_the_page_shows(
             "received_bytes": 4,
             "state": "refused",
             "sha256": "",
-            "error": {"code": "pickle.not_supported", "message": "m.pt is a Python pickle."},
+            "error": {
+                "code": "pickle.not_supported",
+                "message": "m.pt is a Python pickle.",
+                "detail": None,
+            },
             "result": None,
         }
     stranger = logged_in(charlie).get(path)

@@ -184,7 +184,7 @@ def test_nan_weights_are_taken_in_and_marked(project: Project, alice: User, tmp_
 
 RECORD_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "width": ("records.width", {"width": 7}),
-    "labels": ("records.label_range", {"classes": 9}),
+    "labels": ("replay.schema", {"classes": 9}),
     "empty": ("records.empty", {"rows": 0}),
 }
 

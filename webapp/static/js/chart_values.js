@@ -40,12 +40,16 @@ export function fillTable(chart) {
   table?.replaceChildren(el("caption", interpolate(words, { shown: plain(TABLE_ROWS), n: integer(size) })), thead, body);
 }
 
+/** A text as a field of a CSV. A spreadsheet would take one that begins like a formula for one. @param {string} text */
+export function csvText(text) {
+  return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
 /** All rows as a CSV. @param {any} chart */
 export function saveCsv(chart) {
   const names = [chart.shared.axis === "t" ? "elapsed_s" : "step", ...chart.spec.lines.map((line) => line.key)];
-  const quote = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
   const rows = chart.raw[0].map((x, i) => [x, ...chart.spec.lines.map((_l, c) => chart.raw[c + 1][i] ?? "")].join(","));
-  save(`${chart.spec.name}.csv`, new Blob([[names.map(quote).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
+  save(`${chart.spec.name}.csv`, new Blob([[names.map(csvText).join(","), ...rows].join("\r\n")], { type: "text/csv" }));
 }
 
 /** All rows as JSON: the same numbers, by name, with the range of rows that stand for several points. @param {any} chart */

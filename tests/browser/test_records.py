@@ -1,0 +1,109 @@
+"""Records through the browser: bad lines in a table, a warning beside the set, names like formulas."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+# Where pictures go for whoever wants to look: a folder, or nothing.
+PICTURES = os.environ.get("NOCTURNE_PICTURES")
+
+
+def picture(page: Page, name: str) -> None:
+    """The page in light, dark and at 360 px."""
+    if not PICTURES:
+        return
+    for look, width in (("light", 1440), ("dark", 1440), ("light", 360), ("dark", 360)):
+        page.emulate_media(color_scheme=look)  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 1060})
+        page.screenshot(path=Path(PICTURES) / f"{name}-{look}-{width}.png", full_page=True)
+    page.set_viewport_size({"width": 1440, "height": 1060})
+    page.emulate_media(color_scheme="light")
+
+
+def narrow(page: Page) -> None:
+    """Nothing may be wider than a small phone."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.set_viewport_size({"width": 1440, "height": 1060})
+
+
+def send(page: Page, path: Path, content: str) -> None:
+    path.write_text(content)
+    page.locator("input[type=file]").set_input_files(path)
+    page.locator("[data-send]").click()
+
+
+def test_bad_lines_a_warning_and_a_good_table(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("Tables")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "records/")
+    picture(page, "empty")
+    page.get_by_label("Add a task").fill('=HYPERLINK("http://a.example")')
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.locator("input[type=file]").wait_for(state="attached")
+    picture(page, "no-records")
+
+    rows = ["1,2,0" if n % 3 else "1,=SUM(A1),0" for n in range(99)]
+    send(page, tmp_path / "bad.csv", "\n".join(["a,b,y", *rows]))
+    refused = page.locator("[data-refused]")
+    refused.wait_for()
+    assert "Line 2: column b holds something" in refused.inner_text()
+    assert "33 lines are bad in all" in refused.inner_text()
+    page.reload()
+    fold = page.get_by_text("33 bad lines, the first 20")
+    fold.focus()
+    page.keyboard.press("Enter")
+    table = page.get_by_role("group", name="Bad lines")
+    assert table.locator("tbody tr").count() == 20
+    assert table.locator("tbody tr").nth(1).inner_text().startswith("5")
+    picture(page, "refused")
+    narrow(page)
+
+    page.get_by_text("Whose they are, and until when").click()
+    page.get_by_label("Owner", exact=True).fill("Ann")
+    page.get_by_label("Purpose", exact=True).fill("support")
+    page.get_by_label("Expires on").fill("2040-01-31")
+    page.get_by_label("Records without owner").select_option("yes")
+    same = ["1,2,0"] * 40 + [f"{n},2,1" for n in range(40)]
+    send(page, tmp_path / "memories.csv", "\n".join(["a,b,y", *same]))
+    page.locator("[data-ready]").wait_for()
+    page.reload()
+    warning = page.locator(".set__notes")
+    assert "39 of 80 records (49%) repeat an earlier one" in warning.inner_text()
+    assert "owner, purpose, expiry" in page.locator(".set").first.inner_text()
+    picture(page, "warned")
+    narrow(page)
+    assert problems == []
+
+
+def test_a52_a_name_like_a_formula_is_text_in_a_spreadsheet(site: Site, owner_page: Page) -> None:
+    """The export writes the names of tasks into its first line."""
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain", 'with "quotes"', "a=1"]
+    found = owner_page.evaluate(
+        "async (names) => {"
+        " const { csvText } = await import(document.querySelector('script[src*=\"/js/\"]').src"
+        "   .replace(/js\\/[^/]*$/, 'js/chart_values.js'));"
+        " return names.map(csvText); }",
+        names,
+    )
+    assert found == [
+        '"\'=1+1"', '"\'+1"', '"\'-1"', '"\'@SUM(A1)"', '"\'\t=1"', '"\'\r=1"', '"plain"',
+        '"with ""quotes"""', '"a=1"',
+    ]  # fmt: skip
