@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,44 @@ def tiny_bert(seed: int = 1, **changes: Any) -> nn.Module:
         for weight in model.parameters():
             weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
     return model
+
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "morning", "night", "##s", "very")
+
+
+def tokenizer_json(words: tuple[str, ...] = WORDS) -> bytes:
+    """A tokenizer of whole words and endings, as BERT's are, for a vocabulary of these words."""
+    specials = [
+        {
+            "id": words.index(word),
+            "content": word,
+            "special": True,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+        }
+        for word in words
+        if word[0] == "["
+    ]
+    part = {
+        name: {"id": f"[{name}]", "ids": [words.index(f"[{name}]")], "tokens": [f"[{name}]"]}
+        for name in ("CLS", "SEP")
+    }
+    single = [
+        {"SpecialToken": {"id": "CLS", "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+        {"SpecialToken": {"id": "SEP", "type_id": 0}},
+    ]
+    return json.dumps({
+        "version": "1.0", "truncation": {"max_length": 3, "strategy": "LongestFirst", "stride": 0},
+        "padding": None, "added_tokens": specials,
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": single,
+                           "special_tokens": {f"{name}": value for name, value in part.items()}},
+        "decoder": None,
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {word: at for at, word in enumerate(words)}},
+    }).encode()  # fmt: skip
