@@ -19,6 +19,7 @@ from webapp.fleet.services import workers_forget
 from webapp.live.compaction import frames_compact
 from webapp.schedules.services import schedules_fire_due, schedules_forget
 from webapp.schedules.windows import windows_close
+from webapp.storage.services import trash_purge
 from webapp.uploads.services import upload_sweep
 from workers.leftovers import cycle_folders_collect
 from workers.reaper import reap
@@ -71,6 +72,7 @@ CHORES: Final[dict[str, Callable[[], int]]] = {
     "broker_sweep": broker_sweep,
     "workers_forget": workers_forget,
     "scratch_sweep": scratch_sweep,
+    "trash_purge": trash_purge,
     "store_collect": store_collect,
     "cycle_folders_collect": cycle_folders_collect,
     "frames_compact": frames_compact,

@@ -101,7 +101,13 @@ def demo(as_json: Json = False) -> None:
 
 @app.command(epilog=_EXIT_CODES)
 def sleep(
-    checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A safetensors file, a GGUF, weights of torch.save (.pt, .pth, .bin, .ckpt), or a folder "
+            "with one of these as .zip, .tar or .tar.gz."
+        ),
+    ],
     memories: Annotated[
         Path,
         typer.Option(

@@ -78,6 +78,7 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
             # The file's own room was promised to it; whether there still is any, the parent says.
             limit_bytes=max(limit, path.stat().st_size),
             digest=False,
+            strict=bool(request.get("strict")),
         )
     from consolidation.formats.records import convert_records
     from consolidation.formats.texts import TokenizerFile

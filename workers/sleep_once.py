@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.registry import ensure_computable
 from consolidation.formats.checkpoint import inspect_checkpoint
 from consolidation.formats.records import convert_records
 from consolidation.recipe import PRESETS, SleepRecipe, preset, recipe_from_json
@@ -246,6 +247,7 @@ def _checkpoint(path: Path, request: SleepRequest, out: Path) -> Path:
     facts = _naming(
         path, lambda: inspect_checkpoint(path, family=request.family, config=request.config or None, out=out)
     )
+    ensure_computable(facts["family"], facts["config"])
     if facts["non_finite"]:
         raise NocturneInputError(
             "weights.non_finite",

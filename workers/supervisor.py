@@ -20,6 +20,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from webapp.core.errors import NocturneError
 from webapp.core.faults import fault
 from webapp.core.oplog import note
+from webapp.core.places import place_for_new
 from webapp.core.store import RESERVE_BYTES, NoRoom
 from webapp.core.store_identity import StoreAway
 from webapp.cycles.blocking import disk_sentence
@@ -332,7 +333,7 @@ class Attempt:
         area = {"worker": "cycle", "store": "store"}[where]
         if error.errno in _FULL:
             need = self.cycle.disk_bytes if where == "worker" else self.cycle.store_bytes
-            folder = settings.CYCLES_DIR if where == "worker" else settings.STORE_DIR
+            folder = settings.CYCLES_DIR if where == "worker" else place_for_new().root
             free = shutil.disk_usage(folder).free - RESERVE_BYTES
             return Ending("room", f"{area}.disk_full", disk_sentence(need, free, where))
         return Ending(

@@ -11,6 +11,8 @@ import socket
 
 import uvicorn
 
+from webapp.uploads.turns import leave
+
 MAX_SOCKET_MESSAGE = 64 * 1024
 GRACE_SECONDS = 3
 
@@ -27,6 +29,11 @@ class _Server(uvicorn.Server):
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"ready")
             os.close(self._ready_fd)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Uvicorn would wait for bodies that may take hours, and then drop what came of them.
+        await leave()
+        await super().shutdown(sockets)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,8 +8,10 @@ names of the inner model ("model.", "transformer.", "bert." or nothing).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
+from consolidation.errors import shorten
 from consolidation.families.described_fields import plain
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,12 +32,14 @@ class Described:
     Attributes:
         kept: further fields of config.json that come home as they are.
         own: fields of the config that config.json does not have.
+        needs: what a config must say for the adapter to compute with it.
     """
 
     name: str
     title: str
     kept: tuple[str, ...] = ()
     own: tuple[str, ...] = ("prefix",)
+    needs: Mapping[str, Any] = MappingProxyType({})
     # None: kept, checked and taken home, and nothing computes with it yet.
     adapter: str | type[Any] | None = None
 
@@ -76,9 +80,13 @@ class Described:
         return int(config["vocab_size"])
 
     def not_yet(self, config: Mapping[str, Any]) -> str:
-        """What such checkpoints have that nothing computes with yet, for a sentence; "" for one that can
-        be trained, scored and put to sleep."""
-        return "" if self.adapter is not None else f"the family {self.name}"
+        """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
+        trained, scored and put to sleep."""
+        if self.adapter is None:
+            return f"a model of the family {self.name}"
+        lacks = [f"{name} = {shorten(config.get(name))}" for name, value in self.needs.items()
+                 if config.get(name) != value]  # fmt: skip
+        return f"a model of the family {self.name} with {lacks[0]}" if lacks else ""
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         raise NotImplementedError

@@ -8,6 +8,7 @@ config = the fields of config.json that say what is computed, e.g. {"model_type"
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from consolidation.families.described import Described, Shapes
@@ -41,6 +42,7 @@ class EncoderSpec(Described):
     name = "encoder"
     title = "Text encoder (BERT)"
     adapter = "consolidation.families.encoder:EncoderAdapter"
+    needs: Mapping[str, Any] = MappingProxyType({"head": "sequence-classification", "pooler": True})
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
@@ -101,12 +103,6 @@ class EncoderSpec(Described):
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size" if config["head"] in _WORDS_HEADS else "num_labels"])
-
-    def not_yet(self, config: Mapping[str, Any]) -> str:
-        head = config["head"]
-        if head == "sequence-classification" and config["pooler"]:
-            return ""
-        return "a BERT without a head" if head == "none" else f"a BERT with a head for {head}"
 
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         pooler = any(name.endswith("pooler.dense.weight") for name in shapes)

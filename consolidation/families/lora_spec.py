@@ -42,6 +42,7 @@ class LoraSpec(Described):
         "layers_to_transform",
         "layers_pattern",
         "peft_version",
+        "auto_mapping",
     )
 
     def describes(self, config: Mapping[str, Any]) -> bool:

@@ -121,8 +121,18 @@ def described_family(config: Mapping[str, Any]) -> Described:
 
 
 def computable(family: object, config: Mapping[str, Any]) -> bool:
-    """Whether anything can be computed with such checkpoints, or they are only kept."""
-    return not _not_yet(family_spec(family), config)
+    """Whether anything can be computed with such checkpoints; else they are only kept."""
+    known = isinstance(family, str) and (family in FAMILIES or family in _IN_PROCESS)
+    return known and not _not_yet(family_spec(family), config)
+
+
+def computable_kinds() -> dict[str, dict[str, Any]]:
+    """{family: fields that a config must have} of the checkpoints that something is computed with."""
+    return {
+        name: dict(spec.needs) if isinstance(spec, Described) else {}
+        for name, spec in FAMILIES.items()
+        if spec.adapter is not None
+    }
 
 
 def ensure_computable(family: object, config: Mapping[str, Any]) -> None:
@@ -139,7 +149,7 @@ def ensure_computable(family: object, config: Mapping[str, Any]) -> None:
 def _not_yet(spec: FamilySpec, config: Mapping[str, Any]) -> str:
     if isinstance(spec, Described):
         return spec.not_yet(config)
-    return "" if spec.adapter is not None else f"the family {spec.name}"
+    return "" if spec.adapter is not None else f"a model of the family {spec.name}"
 
 
 def vocabulary(family: object, config: Mapping[str, Any]) -> int | None:

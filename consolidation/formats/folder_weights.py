@@ -93,4 +93,6 @@ def _open_one(name: str, folder: Folder, stack: ExitStack) -> TensorSource:
     region = folder.region(name)
     if name.endswith(".safetensors"):
         return open_safetensors(region)
-    return open_pytorch(region, filename=name, spool=folder.prefix(), limit_bytes=folder.left, stack=stack)
+    # Each may unpack its part, so that all together stay below what is left.
+    share = folder.left // max(1, sum(not path.endswith(".safetensors") for path in folder.top()))
+    return open_pytorch(region, filename=name, spool=folder.prefix(), limit_bytes=share, stack=stack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from consolidation.errors import shorten
+from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats.refusal import refuse
 from consolidation.formats.strict_json import read_json
 
@@ -53,7 +53,7 @@ def _tables(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             level += one
 
 
-def _remote(name: str, key: str) -> Exception:
+def _remote(name: str, key: str) -> NocturneInputError:
     return refuse(
         "hf.remote_code",
         f"{shorten(name)} asks for code of the repository to be run ({key}). Code that comes with a model is "

@@ -6,6 +6,7 @@ in it that asks for code, or names a path, ever comes back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _CONFIG, _ADAPTER = "config.json", "adapter_config.json"
 _CONFIG_BYTES: Final = 4 * 2**20
-_LIBRARY: Final = "transformers."
+_LIBRARY: Final = re.compile(r"transformers\.models\.[a-z0-9_]+\.modeling_[a-z0-9_]+")
+# Settings of other kinds of adapters, which PEFT writes into every config.
+_IDLE: Final = frozenset({"megatron_core", "qalora_group_size", "init_lora_weights", "add_cross_attention"})
+_SHOWN: Final = 6
 
 
 def open_transformers(folder: Folder, weights: TensorSource) -> TensorSource:
@@ -44,7 +48,7 @@ def open_adapter(folder: Folder, weights: TensorSource) -> TensorSource:
     config = _read(folder, _ADAPTER)
     mapping = config.get("auto_mapping")
     library = mapping.get("parent_library") if isinstance(mapping, dict) else mapping
-    if library and not (isinstance(library, str) and library.startswith(_LIBRARY)):
+    if library and not (isinstance(library, str) and _LIBRARY.fullmatch(library)):
         raise refuse(
             "hf.remote_code",
             f"{_ADAPTER} asks for code of {shorten(library, 60)} to be imported. Code that comes with a "
@@ -72,8 +76,12 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
 def _described(
     folder: Folder, weights: TensorSource, name: str, config: dict[str, Any], format_: str
 ) -> TensorSource:
-    home = write_json(described_family(config).home_config(config), name=name)
-    files, notes = companions(folder, {name: home})
+    home = described_family(config).home_config(config)
+    files, notes = companions(folder, {name: write_json(home, name=name)})
+    if dropped := _dropped(config, home):
+        shown = ", ".join(shorten(key, 30) for key in dropped[:_SHOWN])
+        more = ", ..." if len(dropped) > _SHOWN else ""
+        notes.insert(0, f"Fields of {name} that are not known were left out: {shown}{more}.")
     # Transformers opens only safetensors that say for which library they were written.
     return replace(
         weights,
@@ -82,4 +90,15 @@ def _described(
         config=config,
         companions=files,
         notes=(*weights.notes, *notes),
+    )
+
+
+def _dropped(config: dict[str, Any], home: dict[str, Any]) -> list[str]:
+    """Fields that said something and do not come home; those with an underscore are notes of a library."""
+    spelled = {"hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}
+    again = spelled | {"rope_theta", "rope_scaling", "rope_parameters"}
+    return sorted(
+        key
+        for key, value in config.items()
+        if key not in home and key not in again and key not in _IDLE and not key.startswith("_") and value
     )

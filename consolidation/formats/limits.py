@@ -39,6 +39,11 @@ CLASSES: Final = 1_000_000
 CHUNK: Final = 4 * 2**20  # bytes held at a time while copying
 READ_BYTES: Final = 64 * 1024  # a reader's buffer
 
+GGUF_KEYS: Final = 4096  # key-values of a GGUF header
+GGUF_TEXT_BYTES: Final = 2**20  # one text of it; the longest real ones are chat templates
+GGUF_ITEMS: Final = 2**21  # entries of one array: tokens and merges of the largest vocabularies
+GGUF_DIMENSIONS: Final = 4
+
 FOLDER_MEMBERS: Final = 2000  # files in a folder that comes as a zip or tar
 PATH_BYTES: Final = 240
 PATH_DEPTH: Final = 16

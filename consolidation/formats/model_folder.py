@@ -28,6 +28,11 @@ ADAPTER: Final = ("adapter_model.safetensors", "adapter_model.bin")
 COMPARED_BYTES: Final = 256 * 2**20
 
 _SHOWN: Final = 6
+# What a training leaves beside its weights.
+_STATES: Final = frozenset({
+    "training_args.bin", "optimizer.bin", "scheduler.bin", "optimizer.pt", "scheduler.pt", "scaler.pt",
+    "rng_state.pth",
+})  # fmt: skip
 _PROGRAM: Final = re.compile(
     r"(?i).*\.(py|pyc|pyo|pyd|so|dll|dylib|exe|sh|bat|ps1|js|jar|class|ipynb|pkl|pickle|joblib|dill|env)"
     r"|(.*/)?(\.git|\.hg|\.svn)/.*|(.*/)?\.env(\..*)?"
@@ -91,7 +96,7 @@ def _refuse_old(folder: Folder, filename: str) -> None:
 def _only(folder: Folder, filename: str) -> list[Weights]:
     """The one file of weights in the folder, whatever its name is."""
     for ends in ((".safetensors",), (".bin", ".pt", ".pth", ".ckpt")):
-        found = [name for name in folder.top() if name.endswith(ends)]
+        found = [name for name in folder.top() if name.endswith(ends) and name not in _STATES]
         if len(found) == 1:
             return [Weights((found[0],))]
         if found:

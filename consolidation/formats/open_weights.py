@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from consolidation.formats.tensor_source import TensorSource
 
 WANTED: Final = (
-    "a checkpoint (safetensors, weights that torch.save wrote, or a model's folder as a zip or tar)"
+    "a checkpoint (safetensors, GGUF, weights that torch.save wrote, or a model's folder as a zip or tar)"
 )
 
 
@@ -54,6 +54,10 @@ def open_weights(
             region, kind, filename=filename, spool=spool, limit_bytes=limit_bytes, stack=stack
         )
         return open_model_folder(folder, filename=filename, stack=stack, strict=strict)
+    if kind == "gguf":
+        from consolidation.formats.gguf import open_gguf  # its tables of number formats take time to load
+
+        return open_gguf(region, filename=filename)
     if kind in {"safetensors", "unknown"}:
         return open_safetensors(region)
     raise refuse_kind(kind, wanted=WANTED, filename=filename)

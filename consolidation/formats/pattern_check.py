@@ -14,13 +14,13 @@ from typing import Final
 MOST_LETTERS: Final = 4000
 _MOST_DEPTH: Final = 32
 # Repetitions side by side cost a power of the length, so many at most in one branch.
-_MOST_UNBOUNDED: Final = 8
+_MOST_UNBOUNDED: Final = 4
 _MOST_TIMES: Final = 1000
 # A group that is repeated so often counts as endless.
 _OFTEN: Final = 10
 
 _ESCAPE: Final = re.compile(
-    r"\\(?:[pP]\{\^?[\w=&: -]{1,60}\}|x\{[0-9a-fA-F]{1,8}\}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^0-9kgGXK])",
+    r"\\(?:[pP]\{\^?[\w=&: -]{1,60}\}|x\{[0-9a-fA-F]{1,8}\}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^0-9kgGXKpP])",
     re.DOTALL,
 )
 _OPEN: Final = re.compile(r"\((?:\?(?:[imsx-]*:|=|!|<=|<!|>|#|<[A-Za-z_]\w*>))?")

@@ -24,7 +24,6 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"BZh", "bzip2"),
-    (b"GGUF", "gguf"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"PAR1", "parquet"),
     (b"PARE", "parquet"),
@@ -78,7 +77,10 @@ def sniff_head(head: bytes) -> str:
         return "empty"
     if head.startswith(b"PK\x03\x04"):
         return "zip"
-    # The header's length comes first (8 bytes), then the brace: no magic number below can look like this.
+    # The header's length comes first (8 bytes), then the brace. Only GGUF can look like this, with as many
+    # tensors as a brace has in ASCII (123); a header of safetensors that begins so is over any limit.
+    if head.startswith(b"GGUF"):
+        return "gguf"
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         return "safetensors"
     for magic, kind in _MAGIC:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from consolidation.formats.folder import Folder
 
 _TEMPLATE_BYTES: Final = 2**20
+# Only what holds a whole vocabulary is larger than this.
+_SMALL_BYTES: Final = 8 * 2**20
+_LARGE: Final = frozenset({
+    "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "sentencepiece.bpe.model",
+    "spiece.model",
+})  # fmt: skip
 _TEXT: Final = 20_000
 _DEPTH: Final = 4
 _NAME: Final = re.compile(r"[A-Za-z_]\w{0,80}")
@@ -73,6 +79,8 @@ def companions(folder: Folder, config: Mapping[str, bytes]) -> tuple[dict[str, b
         )
     found, notes = dict(config), []
     for name in names:
+        if name not in _LARGE and folder.size(name) > _SMALL_BYTES:
+            raise _odd(name, f"{folder.size(name):,} bytes")
         found[name], dropped = _WRITERS[name](folder.region(name).read(), name)
         if dropped:
             shown = ", ".join(shorten(one, 30) for one in dropped[:6]) + (", ..." if len(dropped) > 6 else "")

@@ -68,8 +68,8 @@ class Site:
         return self.process.wait(60)
 
 
-def start_site(data: Path, port: int | None = None) -> Site:
-    """`manage.py up` on a data folder; returns when the first page answers."""
+def start_site(data: Path, port: int | None = None, *options: str) -> Site:
+    """`manage.py up` on a data folder, with more options of its own; returns when the first page answers."""
     port = port or free_port()
     env = {
         name: value
@@ -80,7 +80,7 @@ def start_site(data: Path, port: int | None = None) -> Site:
     env.pop("DJANGO_SETTINGS_MODULE", None)
     env.pop("CELERY_BROKER_URL", None)
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "up", "--port", str(port)],
+        [sys.executable, str(ROOT / "manage.py"), "up", "--port", str(port), *options],
         cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
@@ -111,8 +111,11 @@ def start_site(data: Path, port: int | None = None) -> Site:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One running Nocturne for the whole tier, with an owner (OWNER) made through the printed link."""
-    running = start_site(tmp_path_factory.mktemp("nocturne") / "var")
+    """One running Nocturne for the whole tier, with an owner (OWNER) made through the printed link, who may
+    take in files of its folder `models`."""
+    folder = tmp_path_factory.mktemp("nocturne")
+    (folder / "models").mkdir()
+    running = start_site(folder / "var", None, "--files", str(folder / "models"))
     try:
         yield running
     finally:
@@ -162,9 +165,8 @@ def page(context: BrowserContext, problems: list[str]) -> Page:
 _owner_made = threading.Lock()
 
 
-@pytest.fixture
-def owner_page(site: Site, page: Page) -> Page:
-    """A page in which the owner is logged in; the first use makes the owner through the printed link."""
+def log_in(page: Page, site: Site) -> None:
+    """Log the owner in; the first use makes the owner through the printed link."""
     with _owner_made:
         if site.owner_link:
             link, site.owner_link = site.owner_link, ""
@@ -174,12 +176,18 @@ def owner_page(site: Site, page: Page) -> Page:
             page.get_by_label("Password", exact=False).first.fill(OWNER[1])
             page.locator("main form button[type=submit]").first.click()
             page.wait_for_url(f"{site.url}/")
-            return page
+            return
     page.goto(f"{site.url}/accounts/login/")
     page.get_by_label(re.compile("E-?mail")).fill(OWNER[0])
     page.get_by_label("Password").fill(OWNER[1])
     page.locator("main form button[type=submit]").first.click()
     page.wait_for_url(f"{site.url}/")
+
+
+@pytest.fixture
+def owner_page(site: Site, page: Page) -> Page:
+    """A page in which the owner is logged in."""
+    log_in(page, site)
     return page
 
 

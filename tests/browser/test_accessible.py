@@ -127,6 +127,8 @@ OPENED = [
     ("schedule", "[data-open-dialog=delete]", "dialog#delete[open]"),
     ("schedules of a project", "details.fold > summary", "details.fold[open] .form"),
     ("members", "[data-open-dialog^=remove]", "dialog[open]"),
+    ("trash", "[data-open-dialog=empty]", "dialog#empty[open]"),
+    ("checkpoint, in the trash", "[data-open-dialog=delete]", "dialog#delete[open]"),
     ("fleet", "details.fold > summary", "details.fold[open] .codeblock"),
 ]
 

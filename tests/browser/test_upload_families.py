@@ -11,6 +11,9 @@ import torch
 
 from consolidation.families.registry import FAMILIES
 from tests.consolidation.formats.files import family_file, mlp_file
+from tests.consolidation.formats.folders import LLAMA, TOKENIZER, js, packed
+from tests.consolidation.formats.folders import model as hf_folder
+from tests.consolidation.formats.gguf_files import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,4 +95,52 @@ def test_weights_of_torch_save_come_in_and_a_hostile_one_is_refused_with_its_sen
     page.locator("[data-ready-link]").click(timeout=30_000)
     page.get_by_text("What was left out or changed").wait_for()
     page.get_by_text("Not taken over: epoch.").wait_for()
+    assert problems == []
+
+
+def test_a_gguf_model_comes_in_with_its_description(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("From llama.cpp")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "upload/")
+    template = {"tokenizer.chat_template": "{{ 7 * 7 }}"}
+    path = tiny(tmp_path / "model.gguf", quantised={"blk.0.ffn_up.weight": "Q4_0"}, more=template)
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_text("its chat template is never run").wait_for()
+    assert asked(page) == set()
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    page.get_by_text("1 of 21 tensors were quantised (Q4_0)").wait_for()
+    page.get_by_text("tokenizer_gguf.json").first.wait_for()
+    assert problems == []
+
+
+def test_a_models_folder_comes_in_and_its_page_says_what_can_be_done_with_it(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    files = hf_folder(LLAMA) | {"tokenizer.json": js(TOKENIZER), "modeling.py": b"import os"}
+    (tmp_path / "llama.zip").write_bytes(packed(files, "zip-deflated"))
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("A folder")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    project = page.url
+    page.goto(project + "upload/")
+    page.locator("input[type=file]").set_input_files(tmp_path / "llama.zip")
+    page.get_by_text("A model's folder. The server reads").wait_for()
+    assert asked(page) == set(), "nothing, until somebody says that it has no config.json"
+    page.get_by_label("Family").select_option("cnn")
+    assert "input" in asked(page)
+    page.get_by_label("Family").select_option("")
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    for words in ("Hugging Face folder", "tokenizer.json", "never run: modeling.py", "cannot train them"):
+        page.get_by_text(words).first.wait_for()
+    page.goto(project)
+    page.get_by_role("heading", name="v1 is here, checked and kept.").wait_for()
     assert problems == []

@@ -35,7 +35,7 @@ def test_a_full_disk_blocks_one_cycle_until_there_is_room(
     elsewhere = other.wake(0, epochs=1)
 
     # The store's disk is the supervisor's (here), the work folder's is met by the trainer.
-    monkeypatch.setattr("webapp.core.store.fault", faults.FaultKit(faults.parse(f"{point}:enospc@1")))
+    monkeypatch.setattr("webapp.core.places.fault", faults.FaultKit(faults.parse(f"{point}:enospc@1")))
     monkeypatch.setenv("NOCTURNE_FAULTS", f"{point}:enospc@1")
     monkeypatch.setenv("NOCTURNE_FAULT_COUNTS", str(tmp_path))
     blocked = supervise()

@@ -191,6 +191,7 @@ def test_a35_one_that_says_less_than_it_unpacks_to(tmp_path: Path) -> None:
 NAMES = {
     "A36-twice": (["x", "X"], "archive.name_conflict"),
     "A36-two-ways-to-write-a-letter": (["\u00e9", "e\u0301"], "archive.name_conflict"),
+    "A36-file-and-folder": (["x", "x/y"], "archive.name_conflict"),
     "A36-reserved": (["con.txt"], "archive.name_conflict"),
     "A36-trailing-dot": (["x."], "archive.name_conflict"),
     "A36-control-character": (["x\x1b"], "archive.name_conflict"),

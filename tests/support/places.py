@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from django.urls import reverse
 from django.utils import timezone
@@ -20,7 +21,7 @@ from tests.webapp.live.people import session_of
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User, Workspace
 from webapp.accounts.services import invitation_create
-from webapp.checkpoints.models import Alias
+from webapp.checkpoints.models import Alias, Checkpoint
 from webapp.core import audit
 from webapp.cycles.blocking import cycle_block, disk_sentence
 from webapp.cycles.choices import Kind, State
@@ -29,7 +30,7 @@ from webapp.fleet.models import Worker
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Project
 from webapp.reports.services import report_share_create
-from webapp.uploads.models import Purpose, Upload, UploadState
+from webapp.uploads.models import Purpose, StoredFile, Upload, UploadState
 
 if TYPE_CHECKING:
     from webapp.cycles.models import Cycle
@@ -96,6 +97,7 @@ def furnish() -> Everything:
     resumed = night.begin(night.lost(_half_slept(ana, workspace)), name="gpu-5")
     night.play(resumed, Night(seconds=6, resume_step=300, seed=9), until=18)
     apart = night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana, device="cuda")
+    trashed, deleted = _trash(slept, ana)
     audit.record(workspace=workspace, actor=ana, verb="project_create", target=slept, name=slept.name)
 
     def at(name: str, view: str, *keys: object, who: str = ANA, query: str = "", status: int = 200) -> Place:
@@ -144,6 +146,12 @@ def furnish() -> Everything:
         at("checkpoint, older", "checkpoint_detail", made.parent_id),
         at("checkpoint, candidate", "checkpoint_detail", rejected.result.pk),
         at("project, candidate", "project_detail", rejected.project_id),
+        at("checkpoint, in the trash", "checkpoint_detail", trashed.pk),
+        at("checkpoint, deleted", "checkpoint_detail", deleted.pk),
+        at("storage", "storage"),
+        at("storage, none", "storage", who=BEN),
+        at("trash", "trash"),
+        at("trash, empty", "trash", who=BEN),
         at("schedules, none", "schedule_overview", who=BEN),
         at("schedules", "schedule_overview"),
         at("schedules of a project, none", "schedule_list", blank.pk),
@@ -187,6 +195,25 @@ def _aliases(slept: Project, rejected: Cycle) -> None:
                 project=project, name=name, checkpoint=project.current, follows=follows,
                 moved_at=timezone.now(),
             )  # fmt: skip
+
+
+def _trash(project: Project, actor: User) -> tuple[Checkpoint, Checkpoint]:
+    """A version and a record set in the trash, and a version that is gone; each has its own content."""
+    made = []
+    for number, gone in ((901, False), (902, True)):
+        sha256 = f"{number}".ljust(64, "a")
+        row = Checkpoint.objects.create(
+            project=project, number=number, origin="upload", sha256=sha256, size_bytes=120_000_000,
+            family="mlp", config={"layers": [64, 10]}, parameters=650, trashed_at=timezone.now(),
+            trashed_by=actor, purged_at=timezone.now() if gone else None,
+        )  # fmt: skip
+        made.append(row)
+        if not gone:
+            StoredFile.objects.create(workspace=project.workspace, sha256=sha256, size_bytes=120_000_000)
+    old = RecordSet.objects.filter(project=project, use=Use.TRAINING)[0]
+    old.pk, old.trashed_at = uuid4(), timezone.now() - timedelta(days=6)
+    old.save(force_insert=True)
+    return made[0], made[1]
 
 
 def _fleet() -> None:

@@ -37,12 +37,14 @@ OWN_THINGS = {
     "account_change_password", "account_logout",
     "account_reauthenticate", "settings_profile", "settings_appearance",
     "invitation_create", "schedule_preview", "project_pick", "settings_members", "settings_audit",
+    "storage", "trash", "trash_empty",
 }  # fmt: skip
 # Addresses of what serves every workspace: there a stranger is somebody whose role is too small.
 INSTALLATION = {"worker_drain", "worker_undrain", "api:worker_drain", "api:worker_undrain"}
 # Addresses that must answer without a login.
 OPEN = {
     "account_login", "account_logout", "account_inactive", "owner_welcome", "healthz", "shared_report",
+    "checkpoint_link_open",
 }  # fmt: skip
 
 

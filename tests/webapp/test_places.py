@@ -23,12 +23,13 @@ A_REPORT = 25
 # Addresses that have no page of their own: what they answer is a fragment, a file, JSON or a redirect.
 NO_PAGE = {
     "account_reauthenticate", "alias_delete", "alias_download", "alias_follow", "alias_set",
-    "checkpoint_download", "checkpoint_promote", "cycle_cancel", "cycle_extend", "cycle_outcome",
-    "cycle_pause", "cycle_resume",
-    "cycle_retry", "demo_start", "healthz", "invitation_create", "membership_change", "membership_remove",
-    "points_csv", "project_rename", "report_links", "report_share_revoke", "schedule_delete",
-    "schedule_preview", "schedule_restore", "schedule_switch",
-    "score_create", "scores_create", "settings_profile", "task_add", "worker_drain", "worker_undrain",
+    "checkpoint_delete", "checkpoint_download", "checkpoint_download_weights", "checkpoint_link_open",
+    "checkpoint_promote", "checkpoint_restore", "checkpoint_trash", "cycle_cancel", "cycle_extend",
+    "cycle_outcome", "cycle_pause", "cycle_resume", "cycle_retry", "demo_start", "healthz",
+    "invitation_create", "membership_change", "membership_remove", "points_csv", "project_rename",
+    "record_set_delete", "record_set_restore", "record_set_trash", "report_links", "report_share_revoke",
+    "schedule_delete", "schedule_preview", "schedule_restore", "schedule_switch", "score_create",
+    "scores_create", "settings_profile", "task_add", "trash_empty", "worker_drain", "worker_undrain",
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from consolidation.demo import digits
 from consolidation.waking import wake
 from consolidation.weights import load_model, save_model
 from tests.consolidation.formats.files import family_file
+from tests.consolidation.formats.folders import LLAMA, packed
+from tests.consolidation.formats.folders import model as hf_folder
 from workers.cli import BAD_INPUT, OK, REJECTED, app
 
 run = CliRunner()
@@ -81,6 +83,12 @@ def refused(night: dict[str, Path], code: str, *more: str) -> str:
     assert str(night["out"].parent) not in error["message"], "no path of the machine"
     assert {path.name for path in night["out"].parent.iterdir()} == before, "nothing may be left"
     return str(error["message"])
+
+
+def test_a_family_that_is_only_kept_is_refused_before_the_night(night: dict[str, Path]) -> None:
+    night["model"].write_bytes(packed(hf_folder(LLAMA)))
+    sentence = refused(night, "checkpoint.family_not_yet")
+    assert "causal_lm" in sentence
 
 
 def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:

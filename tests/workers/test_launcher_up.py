@@ -99,6 +99,19 @@ def test_an_open_address_needs_a_name(data_dir: Path) -> None:
     assert said.count("\n") == 1 and "[up.address_needed]" in said
 
 
+@pytest.mark.parametrize("code", ["files.no_folder", "files.shared"])
+def test_files_are_offered_from_folders_of_ones_own_computer(
+    code: str, data_dir: Path, port: int, tmp_path: Path
+) -> None:
+    folder, given = tmp_path, {"NOCTURNE_URL": "https://nocturne.example"}
+    if code == "files.no_folder":
+        folder, given = tmp_path / "missing", {}
+    process = up(data_dir, f"--port={port}", f"--files={folder}", settings=given)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.count("\n") == 1 and f"[{code}]" in said
+
+
 def test_a_data_folder_that_cannot_be_written_to_is_one_sentence() -> None:
     process = up(Path("/proc/self/nocturne"))
     said, _ = process.communicate(timeout=30)

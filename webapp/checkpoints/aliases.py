@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.checkpoints.models import Alias
+from webapp.checkpoints.trash import ensure_live
 from webapp.core import audit
 from webapp.core.errors import Conflict, InvalidInput, NotFound, cut
 from webapp.projects.models import Project
@@ -76,7 +77,7 @@ def alias_set(
         NotFound, Forbidden: the person may not.
         InvalidInput: `alias.name`; `alias.checkpoint`: none, or another project's.
         Conflict: `conflict.alias_moved`: it points elsewhere than `was`; `alias.limit`;
-            `weights.non_finite`: nothing can be computed with the checkpoint.
+            `weights.non_finite`: nothing can be computed with the checkpoint; `checkpoint.trashed`.
     """
     require_role(actor, project.workspace, Role.ADMIN)
     name = clean_name(name)
@@ -91,6 +92,7 @@ def alias_set(
             "Choose another.",
         )
     alias = _locked(project, name)
+    ensure_live([checkpoint])
     _compare(alias, name, was)
     if alias is not None and alias.checkpoint_id == checkpoint.pk:
         return alias if follows is None else _follow(actor, alias, follows)

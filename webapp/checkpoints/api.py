@@ -1,20 +1,23 @@
-"""Aliases and promotion over HTTP."""
+"""Versions, their trash, aliases and promotion over HTTP."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from django.http import HttpRequest
+from django.urls import reverse
 from ninja import Router, Schema
 
-from webapp.checkpoints import aliases, promotion
+from webapp.checkpoints import aliases, links, promotion, trash
 from webapp.checkpoints.models import Alias, Checkpoint
+from webapp.checkpoints.parcels import FOLDER, WEIGHTS, parcel_of, parcels_of
 from webapp.checkpoints.promotion_plan import project_aliases
 from webapp.core.errors import InvalidInput
 from webapp.projects.models import Project
 
 router = Router(tags=["checkpoints"])
+PARCEL_PAGES = {FOLDER: "checkpoint_download", WEIGHTS: "checkpoint_download_weights"}
 
 
 def _named(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -59,6 +62,96 @@ def checkpoint_promote(request: HttpRequest, checkpoint_id: uuid.UUID, body: Pro
         "before": str(done.left) if done.left else None,
         "aliases": done.aliases,
     }
+
+
+def _any(request: HttpRequest, checkpoint_id: uuid.UUID) -> Checkpoint:
+    """One that may be in the trash."""
+    rows = Checkpoint.everything.select_related("project__workspace")
+    return rows.get_visible(request.user, pk=checkpoint_id)
+
+
+def _state(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        **_named(checkpoint),
+        "project": str(checkpoint.project_id),
+        "parent": str(checkpoint.parent_id) if checkpoint.parent_id else None,
+        "origin": checkpoint.origin,
+        "standing": checkpoint.standing,
+        "format": checkpoint.format,
+        "family": checkpoint.family,
+        "parameters": checkpoint.parameters,
+        "sha256": checkpoint.sha256,
+        "size_bytes": checkpoint.size_bytes,
+        "trashed_at": checkpoint.trashed_at.isoformat() if checkpoint.trashed_at else None,
+        "deleted_at": checkpoint.purged_at.isoformat() if checkpoint.purged_at else None,
+        "downloads": [
+            {
+                "what": parcel.what,
+                "name": parcel.name,
+                "size_bytes": parcel.size_bytes,
+                "url": reverse(PARCEL_PAGES[parcel.what], args=[checkpoint.pk]),
+            }
+            for parcel in parcels_of(checkpoint)
+        ],
+    }
+
+
+@router.get("/checkpoints/{uuid:checkpoint_id}", operation_id="checkpoint_read")
+def checkpoint_read(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str, Any]:
+    """One version: facts, whether it is in the trash or deleted, and what can be downloaded of it: the folder
+    that it came as (a zip), first if there is one, and the weights alone. Downloads take ranges."""
+    return _state(_any(request, checkpoint_id))
+
+
+class LinkIn(Schema):
+    """`what`: "folder" or "weights"; "" as it goes home."""
+
+    what: Literal["", "folder", "weights"] = ""
+
+
+@router.post("/checkpoints/{uuid:checkpoint_id}/link", operation_id="checkpoint_link")
+def checkpoint_link(request: HttpRequest, checkpoint_id: uuid.UUID, body: LinkIn) -> dict[str, Any]:
+    """A link that downloads it without a login, for five minutes or until you log out, change the password or
+    leave the workspace. It takes ranges, so `curl -C -` resumes with a new link too."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    checkpoint = _any(request, checkpoint_id)
+    link, signature = links.checkpoint_link(
+        actor=request.user,
+        checkpoint=checkpoint,
+        session_key=request.session.session_key or "",
+        what=body.what,
+    )
+    parcel = parcel_of(checkpoint, link.what)
+    path = reverse("checkpoint_link_open", args=[link.pk, signature])
+    return {
+        "url": request.build_absolute_uri(path),
+        "expires_at": link.expires_at.isoformat(),
+        "what": parcel.what,
+        "name": parcel.name,
+        "size_bytes": parcel.size_bytes,
+    }
+
+
+@router.post("/checkpoints/{uuid:checkpoint_id}/trash", operation_id="checkpoint_trash")
+def checkpoint_trash(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str, Any]:
+    """Put it into the trash for seven days. 409 when it is current, an alias points to it, or a cycle that
+    has not ended works on it."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    return _state(trash.checkpoint_trash(actor=request.user, checkpoint=_any(request, checkpoint_id)))
+
+
+@router.post("/checkpoints/{uuid:checkpoint_id}/restore", operation_id="checkpoint_restore")
+def checkpoint_restore(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str, Any]:
+    """Bring it back from the trash."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    return _state(trash.checkpoint_restore(actor=request.user, checkpoint=_any(request, checkpoint_id)))
+
+
+@router.delete("/checkpoints/{uuid:checkpoint_id}", operation_id="checkpoint_delete")
+def checkpoint_delete(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str, Any]:
+    """Delete for good what is in the trash; `freed`: the bytes that the workspace has more."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    return {"freed": trash.checkpoint_delete(actor=request.user, checkpoint=_any(request, checkpoint_id))}
 
 
 @router.get("/projects/{uuid:project_id}/aliases", operation_id="aliases_list")

@@ -1,71 +1,60 @@
-"""Takes a checkpoint home: the stored bytes as they are, streamed."""
+"""Takes a checkpoint home: the weights alone or the folder that it came as, resumable, in flat memory."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.http import HttpResponse, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
-from django.utils.http import content_disposition_header
+from django.contrib.auth.decorators import login_not_required
 from django.views.decorators.http import require_safe
 
+from webapp.checkpoints import links
 from webapp.checkpoints.models import Checkpoint
-from webapp.core.errors import NocturneError
-from webapp.core.store import store_path
+from webapp.checkpoints.parcels import WEIGHTS, parcel_of, parcel_open
+from webapp.core.sending import send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from django.http import HttpRequest, HttpResponseBase
 
+    from webapp.checkpoints.parcels import Parcel
     from webapp.core.requests import MemberRequest
-
-PIECE_BYTES: Final = 2**20
 
 
 @require_safe
 def checkpoint_download(request: MemberRequest, checkpoint_id: UUID) -> HttpResponseBase:
-    """The checkpoint's safetensors file, with its family and config in the metadata.
+    """As it goes home: the folder (a zip) when it has companion files, else the safetensors file.
 
-    The ETag is the SHA-256 of the bytes, so a download can be checked with `sha256sum`.
+    The ETag and the digest of a safetensors file are the SHA-256 of its bytes, so that it can be checked with
+    `sha256sum`. One range is sent (`curl -C -`). What is in the trash can be taken home until it is deleted.
     """
-    checkpoint = Checkpoint.objects.select_related("project").get_visible(request.user, pk=checkpoint_id)
-    etag = f'"{checkpoint.sha256}"'
-    if request.headers.get("If-None-Match") == etag:
-        return HttpResponseNotModified(headers={"ETag": etag})
-    path = store_path(checkpoint.project.workspace_id, checkpoint.sha256)
-    try:
-        handle = path.open("rb")
-    except FileNotFoundError:
-        raise NocturneError(
-            "store.missing",
-            f"The file of checkpoint {checkpoint} is not in the store. Restore the store from a backup.",
-            status=500,
-        ) from None
-    response: HttpResponse | StreamingHttpResponse
-    if request.method == "HEAD":
-        handle.close()
-        response = HttpResponse(content_type="application/octet-stream")
-    else:
-        response = StreamingHttpResponse(_pieces(handle), content_type="application/octet-stream")
-    name = download_name(checkpoint)
-    response["Content-Length"] = str(path.stat().st_size)
-    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
-    response["ETag"] = etag
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = "sandbox"
-    response["Cache-Control"] = "private, no-cache"
-    return response
+    return _sent(request, checkpoint_id)
 
 
-async def _pieces(handle: BinaryIO) -> AsyncIterator[bytes]:
-    """The file in flat memory. Under ASGI, Django would first collect all that a FileResponse yields."""
-    with handle:
-        while piece := await sync_to_async(handle.read, thread_sensitive=False)(PIECE_BYTES):
-            yield piece
+@require_safe
+def checkpoint_download_weights(request: MemberRequest, checkpoint_id: UUID) -> HttpResponseBase:
+    """The safetensors file alone, with its family and config in the metadata."""
+    return _sent(request, checkpoint_id, WEIGHTS)
 
 
-def download_name(checkpoint: Checkpoint) -> str:
-    """ "support-bot-v3.safetensors": the project's name in plain letters, and the version."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", checkpoint.project.name).strip("-.") or "checkpoint"
-    return f"{plain[:80]}-v{checkpoint.number}.safetensors"
+@login_not_required
+@require_safe
+def checkpoint_link_open(request: HttpRequest, link_id: UUID, signature: str) -> HttpResponseBase:
+    """The download behind a link, for a program without a login; 403 when the link is not good any more."""
+    checkpoint, parcel = links.checkpoint_link_open(link_id=link_id, signature=signature)
+    answer = _answer(request, checkpoint, parcel)
+    # The address is its own key: it goes nowhere else, and nobody keeps it.
+    answer["Referrer-Policy"] = "no-referrer"
+    answer["Cache-Control"] = "private, no-store"
+    answer["X-Robots-Tag"] = "noindex, nofollow"
+    return answer
+
+
+def _sent(request: MemberRequest, checkpoint_id: UUID, what: str = "") -> HttpResponseBase:
+    rows = Checkpoint.everything.select_related("project")
+    checkpoint = rows.get_visible(request.user, pk=checkpoint_id)
+    return _answer(request, checkpoint, parcel_of(checkpoint, what))
+
+
+def _answer(request: HttpRequest, checkpoint: Checkpoint, parcel: Parcel) -> HttpResponseBase:
+    segments = parcel_open(parcel, checkpoint)
+    return send(request, segments, name=parcel.name, etag=parcel.etag, sha256=parcel.sha256, kind=parcel.kind)

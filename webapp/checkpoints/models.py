@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext as _
 
 from webapp.checkpoints.choices import Format, Origin, Standing
 from webapp.core.models import Row
+from webapp.core.trash import LiveManager, Trashable
 from webapp.core.visibility import VisibleQuerySet, VisibleThroughProject
 
 
-class Checkpoint(Row):
+class Checkpoint(Row, Trashable):
     """Weights that passed verification. Rows never change but for `standing` and the trash.
 
     `config` holds the family's own validated fields; `tensors` the header: [{name, dtype, shape}].
@@ -51,10 +53,18 @@ class Checkpoint(Row):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 
-    objects = VisibleThroughProject["Checkpoint"].as_manager()
+    objects = LiveManager["Checkpoint"]()
+    everything = VisibleThroughProject["Checkpoint"].as_manager()
 
     class Meta:
         ordering = ("number",)
+        indexes = (
+            models.Index(
+                fields=["trashed_at"],
+                condition=models.Q(trashed_at__isnull=False, purged_at__isnull=True),
+                name="checkpoint_in_trash",
+            ),
+        )
         constraints = (
             models.UniqueConstraint(fields=["project", "number"], name="checkpoint_number_once"),
             models.CheckConstraint(
@@ -67,6 +77,11 @@ class Checkpoint(Row):
 
     def __str__(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def label(self) -> str:
+        """As a lineage names it: "v2", or "v2 (deleted)" of one that is in the trash or gone."""
+        return _("%(version)s (deleted)") % {"version": self} if self.trashed_at else str(self)
 
 
 class Alias(Row):
@@ -95,6 +110,26 @@ class Alias(Row):
 
     def __str__(self) -> str:
         return self.name
+
+
+class DownloadLink(Row):
+    """A link by which one person's program fetches one download without a login, for five minutes.
+
+    It ends earlier with the login that made it (webapp/checkpoints/links.py).
+    """
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40)
+    what = models.CharField(max_length=8)
+    etag = models.CharField(max_length=80)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=["user", "expires_at"], name="download_link_by_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.what} of {self.checkpoint_id}"
 
 
 class VisibleThroughCheckpoint(VisibleQuerySet["Score"]):

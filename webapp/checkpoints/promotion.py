@@ -13,6 +13,7 @@ from webapp.checkpoints.aliases import aliases_bring
 from webapp.checkpoints.choices import Standing
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.standing import own_standing
+from webapp.checkpoints.trash import ensure_live
 from webapp.core import audit
 from webapp.core.errors import Conflict
 from webapp.projects.models import Project
@@ -53,11 +54,12 @@ def checkpoint_promote(
     Raises:
         NotFound, Forbidden: the person may not.
         Conflict: `checkpoint.current`: it is that already; `weights.non_finite`: it cannot compute;
-            `conflict.current_moved`: another one is current than `was`.
+            `conflict.current_moved`: another one is current than `was`; `checkpoint.trashed`.
     """
     require_role(actor, checkpoint.project.workspace, Role.ADMIN if aliases else Role.EDITOR)
     # The publishing of a night moves the same pointer: one of the two waits for the other.
     project = Project.objects.select_for_update().get(pk=checkpoint.project_id)
+    ensure_live([checkpoint])
     left = project.current_id
     if left == checkpoint.pk:
         raise Conflict("checkpoint.current", f"{checkpoint} is the current checkpoint already.")

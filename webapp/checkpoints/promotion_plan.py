@@ -86,7 +86,7 @@ def before(checkpoint: Checkpoint, checkpoints: Sequence[Checkpoint]) -> Checkpo
     by_id = {row.pk: row for row in checkpoints}
     child = checkpoint
     while child.parent_id and (at := by_id.get(child.parent_id)) and at.number < child.number:
-        if not at.non_finite:
+        if not at.non_finite and at.trashed_at is None:
             return at
         child = at
     return None

@@ -39,11 +39,13 @@ def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The family's fields as (name, text); a list reads "64 → 100 → 10"."""
+    """The family's fields as (name, text), those that say nothing left out; a list reads "64 → 100 → 10"."""
     rows = []
     for name, value in config.items():
+        if value is None or value == "":
+            continue
         text = " → ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-        rows.append((name.capitalize(), cut(text, 200)))
+        rows.append((name.replace("_", " ").capitalize(), cut(text, 200)))
     return rows
 
 
@@ -61,8 +63,9 @@ def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def lineage(checkpoint: Checkpoint) -> dict[str, Any]:
     """The nearest ancestors (oldest first), how many there are before those, and the children. One query."""
-    rows = Checkpoint.objects.filter(project_id=checkpoint.project_id)
-    family = {row.pk: row for row in rows.only("number", "origin", "standing", "parent_id")}
+    rows = Checkpoint.everything.filter(project_id=checkpoint.project_id)
+    shown = rows.only("number", "origin", "standing", "parent_id", "trashed_at")
+    family = {row.pk: row for row in shown}
     ancestors: list[Checkpoint] = []
     child, at = checkpoint, family.get(checkpoint.parent_id) if checkpoint.parent_id else None
     while at is not None and at.number < child.number:

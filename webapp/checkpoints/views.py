@@ -11,13 +11,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from consolidation.families.registry import computable
 from webapp.accounts.abilities import abilities_of
 from webapp.checkpoints import promotion
 from webapp.checkpoints.aliases import NAME_LENGTH, NAME_PATTERN
 from webapp.checkpoints.models import Checkpoint
+from webapp.checkpoints.parcels import parcels_of
 from webapp.checkpoints.promotion_plan import project_aliases, promotion_plan, unfinished_cycles
 from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, config_rows, lineage, tensor_rows
 from webapp.checkpoints.standing import doubt_of
+from webapp.checkpoints.trash import checkpoint_needed
 from webapp.core.errors import Conflict
 from webapp.core.undo import done
 
@@ -31,24 +34,27 @@ if TYPE_CHECKING:
 
 def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse:
     """Scores, lineage, aliases, tensors and facts of one version, and what speaks against it."""
-    checkpoint = Checkpoint.objects.select_related(
-        "project__workspace", "project__current", "parent", "cycle", "created_by"
+    checkpoint = Checkpoint.everything.select_related(
+        "project__workspace", "project__current", "parent", "cycle", "created_by", "trashed_by"
     ).get_visible(request.user, pk=checkpoint_id)
     project, scores = checkpoint.project, checkpoint_scores(checkpoint)
     me, names = abilities_of(request.user, project.workspace), project_aliases(project)
     is_current = project.current_id == checkpoint.pk
-    plan = None
-    if me.can_edit and not is_current and not checkpoint.non_finite:
-        open_cycles = unfinished_cycles(project)
+    here = [alias for alias in names if alias.checkpoint_id == checkpoint.pk]
+    plan, open_cycles = None, unfinished_cycles(project) if me.can_edit else []
+    if me.can_edit and not is_current and not checkpoint.non_finite and not checkpoint.trashed_at:
         plan = promotion_plan(checkpoint, left=project.current, aliases=names, unfinished=open_cycles)
     context = {
         "me": me,
         "checkpoint": checkpoint,
         "project": project,
         "is_current": is_current,
+        "not_yet": not computable(checkpoint.family, checkpoint.config),
         "doubt": doubt_of(checkpoint),
         "plan": plan,
-        "aliases": [alias for alias in names if alias.checkpoint_id == checkpoint.pk],
+        "aliases": here,
+        "needed": checkpoint_needed(checkpoint, aliases=here, unfinished=open_cycles),
+        "parcels": parcels_of(checkpoint),
         "elsewhere": [alias for alias in names if alias.checkpoint_id != checkpoint.pk],
         "alias_length": NAME_LENGTH,
         "alias_pattern": NAME_PATTERN,

@@ -15,6 +15,8 @@ from webapp.core.errors import NocturneError
 from webapp.cycles.api import router as cycles
 from webapp.fleet.api import router as fleet
 from webapp.live.api import router as live
+from webapp.memories.api import router as memories
+from webapp.storage.api import router as storage
 from webapp.uploads.api import router as uploads
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ api.add_router("", checkpoints)
 api.add_router("", cycles)
 api.add_router("", fleet)
 api.add_router("", live)
+api.add_router("", memories)
+api.add_router("", storage)
 api.add_router("", uploads)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -43,6 +44,26 @@ def env_path(name: str, default: Path) -> Path:
     """The variable as an absolute path; `~` is expanded."""
     text = os.environ.get(name)
     return Path(text).expanduser().resolve() if text else default
+
+
+def env_paths(name: str) -> list[Path]:
+    """The variable as absolute folders, separated as in PATH; none when it is unset."""
+    texts = [text for text in os.environ.get(name, "").split(os.pathsep) if text]
+    return [Path(text).expanduser().resolve() for text in texts]
+
+
+def env_folders(name: str) -> dict[str, Path]:
+    """Named folders, as in "shared=/mnt/nocturne,archive=/mnt/slow"; a name has small letters and digits."""
+    found: dict[str, Path] = {}
+    for entry in filter(None, (part.strip() for part in os.environ.get(name, "").split(","))):
+        key, _, folder = entry.partition("=")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", key) or key == "local" or key in found or not folder:
+            raise ImproperlyConfigured(
+                f"{name} has {entry!r}; each entry must be a name of its own (not local), an equals sign and "
+                "a folder, like shared=/mnt/nocturne."
+            )
+        found[key] = Path(folder).expanduser().resolve()
+    return found
 
 
 def env_secret(name: str) -> str:

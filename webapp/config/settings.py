@@ -12,7 +12,16 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from webapp.config.env import database_from_url, env_bool, env_int, env_path, env_secret, env_str
+from webapp.config.env import (
+    database_from_url,
+    env_bool,
+    env_folders,
+    env_int,
+    env_path,
+    env_paths,
+    env_secret,
+    env_str,
+)
 from webapp.core import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -20,7 +29,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 # --- where things live ------------------------------------------------------------------------------------
 DATA_DIR = env_path("NOCTURNE_DATA", BASE_DIR / "var")
 STORE_DIR = env_path("NOCTURNE_STORE", DATA_DIR / "store")
-INCOMING_DIR = STORE_DIR / ".incoming"  # the store's own disk, so that finishing an upload is one rename
+# More places of the store (name=folder, commas between), and the one for new content: "local" is STORE_DIR.
+STORE_FOLDERS = env_folders("NOCTURNE_STORES")
+STORE_NEW = env_str("NOCTURNE_STORE_NEW", "local")
+if STORE_NEW not in {"local", *STORE_FOLDERS}:
+    raise ImproperlyConfigured(
+        f"NOCTURNE_STORE_NEW is {STORE_NEW!r}; it must be local or a name of NOCTURNE_STORES."
+    )
+# That place's own disk, so that finishing an upload is one rename.
+INCOMING_DIR = STORE_FOLDERS.get(STORE_NEW, STORE_DIR) / ".incoming"
 CYCLES_DIR = env_path("NOCTURNE_CYCLES", DATA_DIR / "cycles")  # attempts and their snapshots
 
 # --- one address gives hosts, origins and, by its scheme, the cookie hardening -----------------------------
@@ -100,6 +117,7 @@ INSTALLED_APPS = [
     "webapp.live",
     "webapp.fleet",
     "webapp.reports",
+    "webapp.storage",
     "consolidation",
     "workers",
 ]
@@ -146,6 +164,10 @@ if EMBEDDED_DATABASE:
     DATABASE_URL = embedded.dsn(DATA_DIR)
 DATABASES = {"default": database_from_url(DATABASE_URL)}
 
+# Folders of this computer from which its owner may take files in (`manage.py up --files FOLDER`); never on a
+# site that others reach.
+LOCAL_FOLDERS = env_paths("NOCTURNE_LOCAL_FOLDERS") if EMBEDDED_DATABASE and LOOPBACK else []
+
 # --- the doorbell -----------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env_str("CELERY_BROKER_URL", "")
 CYCLE_LEASE_SECONDS = env_int("NOCTURNE_LEASE_SECONDS", 45)
@@ -185,6 +207,8 @@ ACCOUNT_SESSION_REMEMBER = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+UPLOAD_IDLE_SECONDS = env_int("NOCTURNE_UPLOAD_HOURS", 24) * 3600  # after the last byte; then room is freed
+STRICT_FOLDERS = env_bool("NOCTURNE_STRICT_FOLDERS", False)  # no programs or pickles beside uploaded weights
 WORKSPACE_QUOTA_BYTES = env_int("NOCTURNE_QUOTA_GB", 50) * 10**9
 
 # --- cookies and headers ------------------------------------------------------------------------------------

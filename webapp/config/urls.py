@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("webapp.schedules.urls")),
     path("", include("webapp.fleet.urls")),
     path("", include("webapp.reports.urls")),
+    path("", include("webapp.storage.urls")),
     path("", include("webapp.demo.urls")),
     # Of allauth only what an account here can do; it has more doors (addresses, sign-up, mails) than that.
     path("accounts/login/", accounts.login, name="account_login"),

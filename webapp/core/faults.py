@@ -49,6 +49,7 @@ POINTS: Final = (
     "verify.begin",
     "store_put.before_rename",
     "store_put.after_rename",
+    "contents_release.before_unlink",
     "publish.before_commit",
     "publish.after_commit",
     "settle.before_commit",

@@ -81,6 +81,7 @@ def pages() -> list[Hit]:
         (_("Tonight"), "home"), (_("All projects"), "project_list"), (_("New project"), "project_create"),
         (_("All schedules"), "schedule_overview"), (_("Fleet"), "fleet"), (_("Settings"), "settings"),
         (_("Members"), "settings_members"), (_("Audit log"), "settings_audit"),
+        (_("Storage"), "storage"), (_("Trash"), "trash"),
     )  # fmt: skip
     return [Hit(title, "", reverse(name)) for title, name in places]
 

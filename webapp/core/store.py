@@ -1,4 +1,4 @@
-"""The content-addressed store: one folder a workspace, one read-only file a content, never overwritten.
+"""The content-addressed store: one read-only file a content of a workspace, never overwritten.
 
 A file is complete and synced before its row exists. What a rolled-back transaction leaves behind is removed
 by `store_discard`, which takes the same lock as `store_put`, so a file that somebody else just stored stays.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,8 @@ from django.db import connection, transaction
 from django.db.models import Sum
 
 from webapp.core.errors import NocturneError
-from webapp.core.faults import fault
+from webapp.core.places import place_for_new, places
+from webapp.core.references import trash_frees
 from webapp.core.store_identity import store_ensure
 from webapp.cycles.choices import UNFINISHED, State
 from webapp.cycles.models import Cycle
@@ -42,8 +42,12 @@ class NoRoom(NocturneError):
 
 
 def store_path(workspace_id: UUID, sha256: str) -> Path:
-    """Where a workspace's content lies, whether it exists or not."""
-    return Path(settings.STORE_DIR) / str(workspace_id) / sha256[:2] / sha256
+    """Where a workspace's content lies; where it would be put, if it is in no place of the store."""
+    known = places()
+    for place in known:
+        if (found := place.find(workspace_id, sha256)) is not None:
+            return found
+    return known[0].path(workspace_id, sha256)
 
 
 def file_sha256(path: Path) -> tuple[str, int]:
@@ -61,7 +65,7 @@ def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: in
     """Move a finished file into the store; content that is there already is not stored twice.
 
     Args:
-        source: on the store's disk; gone afterwards.
+        source: on the disk of the place for new content (INCOMING_DIR); gone afterwards.
         sha256: the true digest of the file, hex.
         size_bytes: its true size.
 
@@ -72,17 +76,10 @@ def store_put(*, workspace: Workspace, source: Path, sha256: str, size_bytes: in
     store_ensure()
     with transaction.atomic():
         store_lock(workspace.pk, sha256)
-        target = store_path(workspace.pk, sha256)
-        if target.is_file() and target.stat().st_size == size_bytes:
+        if any(place.find(workspace.pk, sha256, size_bytes) for place in places()):
             source.unlink()
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.chmod(0o444)
-            _sync(source)
-            fault("store_put.before_rename")
-            source.replace(target)
-            fault("store_put.after_rename")
-            _sync(target.parent)
+            place_for_new().put(workspace.pk, sha256, source)
         stored, _ = StoredFile.objects.get_or_create(
             workspace=workspace, sha256=sha256, defaults={"size_bytes": size_bytes}
         )
@@ -94,7 +91,8 @@ def store_discard(*, workspace: Workspace, sha256: str) -> None:
     with transaction.atomic():
         store_lock(workspace.pk, sha256)
         if not StoredFile.objects.filter(workspace=workspace, sha256=sha256).exists():
-            store_path(workspace.pk, sha256).unlink(missing_ok=True)
+            for place in places():
+                place.discard(workspace.pk, sha256)
 
 
 def workspace_used_bytes(workspace: Workspace) -> int:
@@ -106,14 +104,18 @@ def workspace_used_bytes(workspace: Workspace) -> int:
 def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
     """Bytes that the quota leaves when every upload under way (but `besides`) is counted as stored, and so is
     what every cycle that waits or runs may publish."""
+    promised = promised_to_uploads(workspace, besides=besides) + promised_to_cycles(workspace)
+    return workspace.quota_bytes - workspace_used_bytes(workspace) - promised
+
+
+def promised_to_uploads(workspace: Workspace, *, besides: UUID | None = None) -> int:
+    """What uploads under way (but `besides`) will take, in bytes."""
     coming = Upload.objects.filter(
         project__workspace=workspace, state__in=(UploadState.RECEIVING, UploadState.VERIFYING)
     )
     if besides is not None:
         coming = coming.exclude(pk=besides)
-    pending = coming.aggregate(total=Sum("size_bytes"))["total"] or 0
-    promised = promised_to_cycles(workspace)
-    return workspace.quota_bytes - workspace_used_bytes(workspace) - int(pending) - promised
+    return int(coming.aggregate(total=Sum("size_bytes"))["total"] or 0)
 
 
 def promised_to_cycles(workspace: Workspace | None = None) -> int:
@@ -135,12 +137,15 @@ def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None =
     store_ensure()
     left = room_left(workspace, besides=besides)
     if size_bytes > left:
+        frees = trash_frees(workspace.pk)
+        way_out = f"Empty the trash (frees {in_words(frees)}) or ask" if frees else "Ask"
         raise NoRoom(
             "upload.quota",
-            f"This file is {in_words(size_bytes)}; the workspace has {in_words(max(left, 0))} left of "
-            f"{in_words(workspace.quota_bytes)}. Ask an owner for more.",
+            f"This file is {in_words(size_bytes)}; the workspace has {in_words(max(left, 0))} left. "
+            f"{way_out} an owner for more.",
             size=size_bytes,
             left=max(left, 0),
+            frees=frees,
         )
     free = disk_free()
     # Checking a file writes our own copy beside it, so the disk must hold it twice for a while.
@@ -150,13 +155,11 @@ def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None =
 
 def disk_free() -> int:
     """Bytes that the store's disk has free, less the reserve and less what uploads under way still need."""
-    folder = Path(settings.STORE_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
     # A body's space is allocated when its first byte comes; until then it is only promised.
     coming = Upload.objects.filter(state=UploadState.RECEIVING).values_list("pk", "size_bytes")
     incoming = Path(settings.INCOMING_DIR)
     promised = sum(size for pk, size in coming if not (incoming / f"{pk}.part").exists())
-    return shutil.disk_usage(folder).free - RESERVE_BYTES - promised
+    return place_for_new().free() - RESERVE_BYTES - promised
 
 
 def disk_full(size_bytes: int, free: int | None = None) -> NoRoom:
@@ -193,11 +196,3 @@ def store_lock(workspace_id: UUID, sha256: str, *, wait: bool = True) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {call}(%s)", [int.from_bytes(key, "big", signed=True)])
         return wait or bool(cursor.fetchone()[0])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,8 +22,10 @@ from django.conf import settings
 from django.db import transaction
 
 from webapp.accounts.models import Workspace
+from webapp.core.places import places
 from webapp.core.store import PUBLISH_PREFIX, store_lock
 from webapp.core.store_identity import StoreAway, store_check
+from webapp.core.store_release import contents_release_forgotten
 from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
@@ -63,16 +65,22 @@ def store_collect(
     except StoreAway as error:
         logger.warning("%s [%s]", error.message, error.code)
         return 0
-    store = Path(settings.STORE_DIR)
-    if not store.is_dir():
-        return 0
+    age = old_seconds() if older_than is None else older_than
+    roots = [place.root for place in places() if place.root.is_dir()]
+    done = sum(_collect_place(root, every, at_once, age) for root in roots)
+    return done
+
+
+def _collect_place(store: Path, every: float, at_once: int, age: float) -> int:
+    """One turn in one place of the store, if it is time."""
     turn = store / TURN_FILE
     place = turn.read_text() if turn.is_file() else ""
     now = turn_taken(turn, every)
     if now is None:
         return 0
-    limit = now - (old_seconds() if older_than is None else older_than)
-    done = _collect_incoming(limit, at_once)
+    limit = now - age
+    contents_release_forgotten(older_than=max(age, old_seconds()), at_once=at_once)
+    done = _collect_incoming(store / ".incoming", limit, at_once)
     looked, place = 0, place.strip()
     for workspace_id, shelf in _shelves(store, after=place):
         if looked >= at_once:
@@ -103,9 +111,9 @@ def age_limit_passed(found: os.stat_result, limit: float) -> bool:
     return max(found.st_mtime, found.st_ctime) < limit
 
 
-def _collect_incoming(limit: float, at_once: int) -> int:
-    """Copies that were to be published by a process that died."""
-    with _opened(settings.INCOMING_DIR) as folder:
+def _collect_incoming(incoming: Path, limit: float, at_once: int) -> int:
+    """Copies that were to be published, or moved, by a process that died."""
+    with _opened(incoming) as folder:
         if folder is None:
             return 0
         names = [name for name in _names(folder) if name.startswith(PUBLISH_PREFIX)]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Case, IntegerField, Sum, Value, When
+from django.db.models import Case, IntegerField, Value, When
 
 from webapp.cycles.choices import ACTIVE, TERMINAL, Kind, State
 from webapp.cycles.gains import gains_of
@@ -15,44 +14,17 @@ from webapp.cycles.waiting import with_blocker
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Project
 from webapp.schedules.models import Schedule
-from webapp.uploads.models import StoredFile
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-    from webapp.accounts.models import User, Workspace
+    from webapp.accounts.models import User
 
 RUNNING_SHOWN = 12
 NEXT_SHOWN = 5
 VERDICTS_SHOWN = 8
 WAITING = (State.QUEUED, State.BLOCKED, State.PAUSED)
-
-
-@dataclass(frozen=True)
-class Storage:
-    """Room of a workspace, in bytes."""
-
-    used: int
-    quota: int
-
-    @property
-    def left(self) -> int:
-        return max(0, self.quota - self.used)
-
-    @property
-    def warn(self) -> int:
-        return int(self.quota * 0.8)
-
-    @property
-    def full(self) -> int:
-        return int(self.quota * 0.95)
-
-
-def storage_of(workspace: Workspace) -> Storage:
-    """How much of its quota the workspace's files take."""
-    used = StoredFile.objects.filter(workspace=workspace).aggregate(used=Sum("size_bytes"))["used"] or 0
-    return Storage(used, workspace.quota_bytes)
 
 
 def cycles_open(user: User | AnonymousUser) -> QuerySet[Cycle]:

@@ -16,6 +16,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.core import tonight
 from webapp.core.errors import NocturneError, NotFound, wants_json
 from webapp.core.search import LONGEST, pages, search
+from webapp.storage.selectors import meter_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 def home(request: HttpRequest) -> HttpResponse:
     """What runs, what comes next, what the last nights proved, and how much room is left."""
     me = abilities_of(request.user)
-    storage = tonight.storage_of(me.workspace) if me.workspace else None
+    storage = meter_of(me.workspace) if me.workspace else None
     return render(request, "core/home.html", {"me": me, "storage": storage, **tonight.tonight(request.user)})
 
 

@@ -18,10 +18,12 @@ from consolidation.families.registry import (
 )
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
+from webapp.checkpoints.trash import ensure_live
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.models import Cycle
 from webapp.memories.models import Use
+from webapp.memories.trash import ensure_sets_live
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +68,7 @@ class Plan:
             self._check_wake()
         else:
             self._check_base()
+        self._check_family()
         if self.kind == Kind.SLEEP and not self.memories:
             raise InvalidInput(
                 "cycle.no_memories",
@@ -87,6 +90,7 @@ class Plan:
                 "cycle.no_data",
                 "A wake learns one training set of this project; choose one, or upload it first.",
             )
+        ensure_sets_live([self.data.pk])
         if self.init is not None:
             try:
                 spec = family_spec(self.init.get("family"))
@@ -105,6 +109,15 @@ class Plan:
                 "This project has no checkpoint to begin from. Upload one, or say which model to build.",
             )
 
+    def _check_family(self) -> None:
+        model = self._model()
+        if model is None:
+            return
+        try:
+            ensure_computable(model[0].name, model[1])
+        except NocturneInputError as error:
+            raise InvalidInput("cycle.family_not_yet", error.message) from None
+
     def _wake_before(self) -> bool:
         waiting = Cycle.objects.filter(project=self.project, kind=Kind.WAKE).exclude(
             state__in=(State.FAILED, State.CANCELLED, State.QUARANTINED)
@@ -121,11 +134,12 @@ class Plan:
     def _before_waking(self, base: Checkpoint) -> Checkpoint | None:
         """The parent, unless it is another architecture or the base slept already: nothing woke since."""
         parent = base.parent
-        if parent is None or base.origin == Origin.SLEEP or parent.non_finite:
+        if parent is None or base.origin == Origin.SLEEP or parent.non_finite or parent.trashed_at:
             return None
         return parent if (parent.family, parent.config) == (base.family, base.config) else None
 
     def _check_checkpoints(self) -> None:
+        ensure_live([self.base, self.reference])
         for checkpoint in (self.base, self.reference):
             if checkpoint is None:
                 continue
@@ -159,10 +173,6 @@ class Plan:
         if model is None:
             return
         spec, config = model
-        try:
-            ensure_computable(spec.name, config)
-        except NocturneInputError as error:
-            raise InvalidInput(error.code, error.message) from None
         width, outputs = spec.input_width(config), spec.outputs(config)
         most = "up to " if vocabulary(spec.name, config) is not None else ""
         for item in [*self.memories, *self.probes, *([self.data] if self.data else [])]:

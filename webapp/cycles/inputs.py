@@ -24,7 +24,8 @@ def ensure_inputs(cycle: Cycle) -> None:
             checkpoint that it works on was deleted.
     """
     used = set(cycle.used_sets)
-    gone = len(used) - RecordSet.objects.filter(pk__in=used).count() if used else 0
+    kept = RecordSet.everything.filter(pk__in=used, purged_at__isnull=True)
+    gone = len(used) - kept.count() if used else 0
     if gone:
         what = "a record set" if gone == 1 else f"{gone} record sets"
         raise Conflict(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from webapp.core.errors import InvalidInput, cut
+from webapp.core.places import place_for_new
+from webapp.core.references import trash_frees
 from webapp.core.store import NoRoom, disk_free, in_words, promised_to_cycles, room_left
 from webapp.fleet.selectors import workers_alive
 
@@ -77,11 +79,13 @@ def store_free() -> int:
 
 def quota_full(need: int, left: int, workspace: Workspace) -> NoRoom:
     """The sentence for a quota that what a cycle publishes would not fit into."""
+    frees = trash_frees(workspace.pk)
+    way_out = f"Empty the trash (frees {in_words(frees)}), cancel" if frees else "Cancel"
     return NoRoom(
         "cycle.no_room",
         f"What this cycle publishes needs up to {in_words(need)}; the workspace has {in_words(max(left, 0))} "
         f"left of {in_words(workspace.quota_bytes)}, with what uploads and other cycles were promised. "
-        "Cancel some of them, or ask an owner for more.",
+        f"{way_out} some of them, or ask an owner for more.",
         need=need,
         free=max(left, 0),
     )
@@ -120,7 +124,7 @@ def holds(worker: Worker, memory_bytes: int) -> bool:
 
 def works_on_the_stores_disk() -> bool:
     """Whether cycles are worked on beside the store, as far as this machine sees."""
-    work, store = Path(settings.CYCLES_DIR), Path(settings.STORE_DIR)
+    work, store = Path(settings.CYCLES_DIR), place_for_new().root
     return work.is_dir() and store.is_dir() and work.stat().st_dev == store.stat().st_dev
 
 

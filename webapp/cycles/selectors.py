@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from consolidation.families.registry import computable_kinds
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State
@@ -123,7 +126,10 @@ def active_cycle(project: Project) -> Cycle | None:
 def unscored(project: Project) -> QuerySet[Checkpoint]:
     """Checkpoints without any score that can be scored and are not about to be, oldest first."""
     waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE, state__in=UNFINISHED)
-    rows = Checkpoint.objects.filter(project=project, non_finite=False, scores__isnull=True)
+    kinds = [Q(family=name, config__contains=needs) for name, needs in computable_kinds().items()]
+    rows = Checkpoint.objects.filter(
+        reduce(or_, kinds), project=project, non_finite=False, scores__isnull=True
+    )
     return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 
 
@@ -136,8 +142,9 @@ def retention_matrix(project: Project, checkpoints: Iterable[Checkpoint] | None 
     Returns:
         {"tasks": [names in order], "places": {name: its place in that order, from 0}, "rows": [{"label",
         "kind": wake|sleep|upload, "task": what a wake learned or None, "checkpoint_id", "number", "standing",
-        "scores": {task: fraction of 1}, "typed": [tasks whose score somebody typed in]}]};
-        checkpoints without any score have no row. 3 queries, 2 with `checkpoints`.
+        "scores": {task: fraction of 1}, "typed": [tasks whose score somebody typed in], "deleted": whether
+        it is in the trash or gone}]}; checkpoints without any score have no row. 3 queries, 2 with
+        `checkpoints`.
     """
     if checkpoints is not None:
         return _matrix(project, sorted(checkpoints, key=lambda row: row.number))
@@ -167,11 +174,14 @@ def lineage_history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _rows_of(project: Project) -> QuerySet[Checkpoint]:
-    """The project's checkpoints with no more than what names them in a matrix: there may be a thousand."""
+    """The project's checkpoints with no more than what names them in a matrix: there may be a thousand.
+
+    Those in the trash and the deleted ones too: what a line could do does not change when a file goes.
+    """
     return (
-        Checkpoint.objects.filter(project=project)
+        Checkpoint.everything.filter(project=project)
         .select_related("cycle__data__task")
-        .only("number", "origin", "standing", "parent_id", "cycle__data__task__name")
+        .only("number", "origin", "standing", "parent_id", "trashed_at", "cycle__data__task__name")
     )
 
 
@@ -200,6 +210,7 @@ def _matrix(project: Project, checkpoints: list[Checkpoint]) -> dict[str, Any]:
                 "standing": item.standing,
                 "scores": scores[item.pk],
                 "typed": typed.get(item.pk, []),
+                "deleted": item.trashed_at is not None,
             }
         )
     return {"tasks": tasks, "places": {task: place for place, task in enumerate(tasks)}, "rows": rows}

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Workspace
 from webapp.accounts.selectors import require_role
+from webapp.checkpoints.trash import ensure_live
 from webapp.core.doorbell import ring_night
 from webapp.core.errors import Conflict, InvalidInput
 from webapp.core.faults import fault
@@ -21,6 +22,7 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.needs import cycle_needs, used_day
 from webapp.cycles.transitions import transition_record
 from webapp.memories.models import RecordSet, Use
+from webapp.memories.trash import ensure_sets_live
 from webapp.projects.models import Project
 
 if TYPE_CHECKING:
@@ -190,6 +192,7 @@ def cycle_retry(*, actor: User, cycle: Cycle) -> Cycle:
     Raises:
         NotFound, Forbidden: the person may not.
         Conflict: `cycle.not_retriable`: it has not ended, or it ended well.
+            `checkpoint.trashed`, `records.trashed`: what it needs is in the trash or deleted.
         InvalidInput, NoRoom: no worker or no disk could hold it, as in `cycle_start`.
     """
     require_role(actor, cycle.project.workspace, Role.EDITOR)
@@ -200,6 +203,10 @@ def cycle_retry(*, actor: User, cycle: Cycle) -> Cycle:
         )
     workspace = _take_turns(cycle.project)
     project = Project.objects.select_for_update().get(pk=cycle.project_id)
+    ensure_live([cycle.base, cycle.reference])
+    linked = RecordSet.everything.filter(Q(cycles_as_memories=cycle) | Q(cycles_as_probes=cycle))
+    data = [cycle.data_id] if cycle.data_id else []
+    ensure_sets_live([*cycle.used_sets, *data, *linked.values_list("pk", flat=True)])
     return _create(
         workspace,
         project,

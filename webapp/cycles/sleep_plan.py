@@ -11,6 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from consolidation.families.registry import computable
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.store import store_path
@@ -62,7 +63,7 @@ def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
     """
     if checkpoint is None:
         return {}
-    rows = Checkpoint.objects.filter(project_id=checkpoint.project_id, number__lte=checkpoint.number)
+    rows = Checkpoint.everything.filter(project_id=checkpoint.project_id, number__lte=checkpoint.number)
     line = {row.pk: row for row in rows.only("id", "parent_id", "origin", "wake")}
     at, seen, total = line.get(checkpoint.pk), 0, 0.0
     while at is not None and at.origin != Origin.SLEEP:
@@ -148,6 +149,13 @@ def _weights(project: Project, upload: str) -> Check:
             upload,
             _("Upload another"),
         )
+    if not computable(current.family, current.config):
+        return Check(
+            "bad",
+            _("%(version)s is of a kind which cannot be put to sleep yet.") % {"version": current},
+            upload,
+            _("Upload another"),
+        )
     return Check("good", _("%(version)s is the current checkpoint.") % {"version": current})
 
 
@@ -191,7 +199,7 @@ def _probes(held: Sequence[Holding], records: str) -> Check:
 
 def _reference(project: Project) -> Check:
     current = project.current
-    if current is None or current.parent_id is None:
+    if current is None or current.parent_id is None or (current.parent and current.parent.trashed_at):
         return Check("warn", _("The model before waking is not known, so merging is left out."))
     return Check("good", _("The model before waking is known: it takes part in merging."))
 

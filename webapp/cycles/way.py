@@ -30,7 +30,7 @@ def way_of(cycle: Cycle, may: Abilities) -> PromotionPlan | None:
     target = result if result.standing != Standing.PROMOTED or rolled_back(cycle) else None
     if project.current_id == result.pk:
         target = cycle.base
-    if target is None or target.non_finite:
+    if target is None or target.non_finite or target.trashed_at:
         return None
     return promotion_plan(
         target,

@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webapp.core.models import Row
+from webapp.core.trash import LiveManager, Trashable
 from webapp.core.visibility import VisibleThroughProject
 
 
@@ -17,13 +18,14 @@ class Use(models.TextChoices):
     TRAINING = "training", _("Training set")
 
 
-class RecordSet(Row):
+class RecordSet(Row, Trashable):
     """One verified record file of one task, in the canonical form that the engine memory-maps.
 
     A task has at most one live set a use; a newer one replaces it (`replaced_at`) and the old stays for the
-    cycles that used it. `transform` is {"scale", "mean", "sd"}; `x_shape` is the shape of one record. `notes`
-    are [{"code", "text"}] about what looks skewed; a sleep on memories with such notes promotes nothing by
-    itself. `rights` names the fields that the records have: "owner", "licence", "expiry", ...
+    cycles that used it, until somebody puts it into the trash. `transform` is {"scale", "mean", "sd"};
+    `x_shape` is the shape of one record. `notes` are [{"code", "text"}] about what looks skewed; a sleep on
+    memories with such notes promotes nothing by itself. `rights` names the fields that the records have:
+    "owner", "licence", "expiry", ...
     """
 
     project = models.ForeignKey("projects.Project", on_delete=models.CASCADE, related_name="record_sets")
@@ -46,13 +48,21 @@ class RecordSet(Row):
     )
     replaced_at = models.DateTimeField(null=True, blank=True)
 
-    objects = VisibleThroughProject["RecordSet"].as_manager()
+    objects = LiveManager["RecordSet"]()
+    everything = VisibleThroughProject["RecordSet"].as_manager()
 
     class Meta:
+        indexes = (
+            models.Index(
+                fields=["trashed_at"],
+                condition=models.Q(trashed_at__isnull=False, purged_at__isnull=True),
+                name="record_set_in_trash",
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=["task", "use"],
-                condition=models.Q(replaced_at__isnull=True),
+                condition=models.Q(replaced_at__isnull=True, trashed_at__isnull=True),
                 name="record_set_one_live",
             ),
             models.CheckConstraint(condition=models.Q(use__in=Use.values), name="record_set_use_known"),

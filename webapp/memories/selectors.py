@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
-from consolidation.families.registry import FAMILIES, vocabulary
+from consolidation.families.registry import FAMILIES, computable, vocabulary
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
@@ -52,7 +52,7 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
         besides: (task, use) of a set that is about to be replaced and has no say.
     """
     current = project.current
-    if current is not None and current.family in FAMILIES:
+    if current is not None and current.family in FAMILIES and computable(current.family, current.config):
         spec = FAMILIES[current.family]
         width, classes = spec.input_width(current.config), spec.outputs(current.config)
         text = vocabulary(current.family, current.config) is not None

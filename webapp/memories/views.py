@@ -18,7 +18,7 @@ from webapp.memories.selectors import project_fit, records_by_task
 from webapp.projects.models import Project
 from webapp.projects.services import task_create
 from webapp.uploads.models import Purpose
-from webapp.uploads.page import panel_words, recent_uploads
+from webapp.uploads.page import local_offered, recent_uploads
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -47,7 +47,7 @@ def records_list(request: MemberRequest, project_id: UUID) -> HttpResponse:
         "chosen_task": chosen or (rows[0]["task"] if rows else None),
         "chosen_use": use if use in Use.values else Use.MEMORIES.value,
         "presets": TRANSFORM_PRESETS,
-        "words": panel_words(),
+        "local": local_offered(request),
         "recent": recent_uploads(project, *_PURPOSES),
         "room": max(room_left(project.workspace), 0),
     }

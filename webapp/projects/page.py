@@ -9,6 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from consolidation.families.registry import computable
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.promotion_plan import before, project_aliases, promotion_plan
@@ -101,7 +102,8 @@ def _lesson(wake: Cycle) -> str:
 def stage_of(
     project: Project, learning: dict[str, Any] | None, open_cycles: Sequence[Cycle], held: Sequence[Holding]
 ) -> str:
-    """ "learning", "asleep", "empty", "unproven" (a set is missing), "ready" (awake) or "rested"."""
+    """ "learning", "asleep", "empty", "kept" (nothing computes with its family), "unproven" (a set is
+    missing), "ready" (awake) or "rested"."""
     if learning:
         return "learning"
     if open_cycles:
@@ -109,6 +111,8 @@ def stage_of(
     current = project.current
     if current is None:
         return "empty"
+    if not computable(current.family, current.config):
+        return "kept"
     if not any(h.memories for h in held) or not any(h.probe for h in held):
         return "unproven"
     return "rested" if current.origin == Origin.SLEEP else "ready"
@@ -120,7 +124,8 @@ def _unscored(
     """As `cycles.selectors.unscored`, from what the page has read anyway; a few to name."""
     known = {row["number"] for row in matrix["rows"]}
     waiting = {cycle.base_id for cycle in unfinished if cycle.kind == Kind.SCORE}
-    found = [c for c in checkpoints if c.number not in known and c.pk not in waiting and not c.non_finite]
+    left = [c for c in checkpoints if c.number not in known and c.pk not in waiting]
+    found = [c for c in left if not c.non_finite and c.trashed_at is None and computable(c.family, c.config)]
     return found[:UNSCORED_NAMED]
 
 
@@ -135,7 +140,9 @@ def _ways(
     plan = partial(promotion_plan, left=current, aliases=aliases, unfinished=unfinished)
     earlier = before(current, checkpoints) if current else None
     kept = [
-        c for c in reversed(checkpoints) if c.standing != Standing.PROMOTED and c.pk != project.current_id
+        c
+        for c in reversed(checkpoints)
+        if c.standing != Standing.PROMOTED and c.pk != project.current_id and c.trashed_at is None
     ]
     return {
         "aliases": aliases,
@@ -147,8 +154,8 @@ def _ways(
 
 def project_page(project: Project, page_number: str | None, *, all_stages: bool = False) -> dict[str, Any]:
     """The page's context; its number of queries does not depend on the number of rows."""
-    checkpoints = list(
-        Checkpoint.objects.filter(project=project)
+    known = list(
+        Checkpoint.everything.filter(project=project)
         .select_related("cycle__data__task")
         .defer("tensors", "config", "wake", "cycle__report", "cycle__recipe", "cycle__environment")
     )
@@ -159,10 +166,13 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         .order_by("number")
     )
     held = holdings(project)
+    line = line_of(project.current, known)
+    on_line = set(line)
+    # What is in the trash is in no list; but the past of the line that is in use has no holes.
+    checkpoints = [c for c in known if c.trashed_at is None or c.number in on_line]
     matrix = retention_matrix(project, checkpoints)
     learning = learning_of(checkpoints, unfinished)
-    line = line_of(project.current, checkpoints)
-    numbers = {c.pk: c.number for c in checkpoints}
+    numbers = {c.pk: c.number for c in known}
     aliases = project_aliases(project)
     shown = None if all_stages else SHOWN
     nodes = line_nodes(checkpoints, matrix, project.current, aliases)

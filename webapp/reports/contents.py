@@ -81,6 +81,6 @@ def _sets(cycle_id: UUID) -> list[RecordSet]:
     """Training rows, memories and probes by task, with the hashes that say which exactly."""
     found: list[RecordSet] = []
     for field in ("cycles_as_data", "cycles_as_memories", "cycles_as_probes"):
-        rows = RecordSet.objects.filter(**{field: cycle_id}).select_related("task")
+        rows = RecordSet.everything.filter(**{field: cycle_id}).select_related("task")
         found += list(rows.order_by("task__position"))
     return found

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Field, Router, Schema
 
+from webapp.projects.models import Project
+from webapp.uploads.local_copy import upload_local as copy_of
+from webapp.uploads.local_files import check_local
+from webapp.uploads.local_files import local_listing as listing_of
 from webapp.uploads.models import Upload
+from webapp.uploads.selectors import upload_list as uploads_of
 from webapp.uploads.selectors import upload_status as status_of
 
 router = Router(tags=["uploads"])
@@ -29,16 +35,64 @@ class ResultOut(Schema):
     url: str
 
 
+class TwinOut(Schema):
+    """The checkpoint that had the same content before, as it is called here, and its page."""
+
+    name: str
+    url: str
+
+
 class UploadOut(Schema):
+    """`expires_at`: when it is given up if no more bytes come; `resumable`: whether more may come now."""
+
     id: UUID
+    project_id: UUID
+    project: str
     purpose: str
     filename: str
     size_bytes: int
     received_bytes: int
     state: str
     sha256: str
+    created_at: datetime
+    expires_at: datetime | None
+    resumable: bool
     error: ErrorOut | None
     result: ResultOut | None
+    duplicate_of: TwinOut | None
+
+
+class LocalFolderOut(Schema):
+    name: str
+    path: str
+
+
+class LocalFileOut(LocalFolderOut):
+    size_bytes: int
+
+
+class LocalOut(Schema):
+    """A folder of the server's own computer; `path` is what to ask for, or to take in. `more`: not all of it
+    is listed."""
+
+    path: str
+    folders: list[LocalFolderOut]
+    files: list[LocalFileOut]
+    more: bool
+
+
+class LocalIn(Schema):
+    project: UUID
+    purpose: str
+    path: str
+    form: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.get("/uploads", response=list[UploadOut], operation_id="upload_list", url_name="upload_list")
+def upload_list(request: HttpRequest) -> list[dict[str, Any]]:
+    """Your own uploads that are under way or ended within a day, newest first, at most 50."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    return uploads_of(request.user)
 
 
 @router.get(
@@ -46,5 +100,29 @@ class UploadOut(Schema):
 )
 def upload_status(request: HttpRequest, upload_id: UUID) -> dict[str, Any]:
     """Where an upload stands: receiving, verifying, ready, refused or aborted."""
-    upload = Upload.objects.get_visible(request.user, pk=upload_id)
+    upload = Upload.objects.select_related("project").get_visible(request.user, pk=upload_id)
     return status_of(upload)
+
+
+@router.get("/uploads/local", response=LocalOut, operation_id="local_listing", url_name="uploads_local")
+def local_listing(request: HttpRequest, folder: str = "") -> dict[str, Any]:
+    """The folders and files of this computer that its owner may take in; "" lists the offered folders.
+
+    404 where none are offered, 403 for everybody else.
+    """
+    check_local(request.user, request.META.get("REMOTE_ADDR", ""))
+    return listing_of(folder)
+
+
+@router.post("/uploads/local", response={201: UploadOut}, operation_id="upload_local")
+def upload_local(request: HttpRequest, body: LocalIn) -> tuple[int, dict[str, Any]]:
+    """Take in a file of this computer, by its place in the listing; it is copied in the background."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    check_local(request.user, request.META.get("REMOTE_ADDR", ""))
+    project = Project.objects.select_related("workspace", "current").get_visible(
+        request.user, pk=body.project
+    )
+    upload = copy_of(
+        actor=request.user, project=project, purpose=body.purpose, path=body.path, form=body.form
+    )
+    return 201, status_of(upload)

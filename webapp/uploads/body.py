@@ -1,9 +1,9 @@
-"""Request bodies as they arrive: a small JSON object, or a file of any size in flat memory."""
+"""The body of a request as it arrives: a piece of a file of any size, in flat memory."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Told how far the bytes are synced; raises when they are not wanted any more.
+Commit = Callable[[int], Awaitable[None]]
 
-JSON_BYTES: Final = 64 * 1024
 # The server hands over some 64 KB at a time; a thread hop for each would cost more than the writing.
 BLOCK_BYTES: Final = 2 * 2**20
+# At most this much, or this many seconds, is lost when the process is killed.
+COMMIT_BYTES: Final = 64 * 2**20
+COMMIT_SECONDS: Final = 5.0
 # No byte for this long, and the connection is given up.
 BODY_SECONDS: Final = 60.0
 
@@ -27,72 +31,86 @@ class Disconnected(Exception):
     """The other side went away."""
 
 
-async def read_json(receive: Receive) -> dict[str, Any]:
-    """A JSON object of at most 64 KB. Raises NocturneError (400 or 413) or Disconnected."""
-    body = bytearray()
-    more = True
-    while more:
-        piece, more = await _next(receive)
-        body += piece
-        if len(body) > JSON_BYTES:
-            raise NocturneError(
-                "request.too_large", "The announcement of a file is at most 64 KB.", status=413
-            )
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise NocturneError("request.invalid", "The announcement of a file must be a JSON object.")
-    return value
+class BodyWriter:
+    """Writes a body into the part file. While a thread writes one block, the next is being received; never
+    more than two are held.
 
-
-async def stream_to_disk(receive: Receive, part: PartFile, size: int) -> str:
-    """Every byte of the body into the part file, digested and synced. While a thread writes one block, the
-    next is being received; never more than two are held.
-
-    Returns:
-        The SHA-256 of the body, hex.
-
-    Raises:
-        NocturneError: more (413) or fewer (400) bytes than `size`, a full disk (507), a stalled sender (408).
-        Disconnected: the connection broke.
+    Args:
+        part: open and prepared; its offset is committed.
+        size: of the whole file. The very last byte is never committed here: what ends a file is more.
+        commit: see `Commit`.
+        heard: called with every piece that comes.
     """
-    block = bytearray()
-    writing: asyncio.Future[None] | None = None
-    taken, more = 0, True
-    try:
+
+    def __init__(self, part: PartFile, size: int, commit: Commit, heard: Callable[[], None]) -> None:
+        self._part, self._size, self._commit, self._heard = part, size, commit, heard
+        self._block = bytearray()
+        self._writing: asyncio.Task[None] | None = None
+        self._reached = self._committed = part.offset
+        self._committed_at = time.monotonic()
+
+    async def take(self, receive: Receive, length: int) -> None:
+        """Receive a body of `length` bytes. Whatever ends it, `settle` has to follow.
+
+        Raises:
+            NocturneError: more (413) or fewer (400) bytes than `length`, a stalled sender (408), and what
+                writing and committing raise.
+            Disconnected: the connection broke.
+        """
+        taken, more = 0, True
         while more:
             piece, more = await _next(receive)
+            self._heard()
             taken += len(piece)
-            if taken > size:
+            if taken > length:
                 raise NocturneError(
                     "upload.length",
-                    f"More than the announced {size:,} bytes came. Choose the file again.",
+                    f"More than the announced {length:,} bytes came. Choose the file again.",
                     status=413,
                 )
-            block += piece
-            if len(block) >= BLOCK_BYTES:
-                if writing is not None:
-                    await writing
-                writing = asyncio.ensure_future(asyncio.to_thread(part.write, block))
-                block = bytearray()
-        if writing is not None:
-            await writing
-        if taken != size:
+            self._block += piece
+            self._reached += len(piece)
+            due = (
+                self._reached - self._committed >= COMMIT_BYTES
+                or time.monotonic() - self._committed_at >= COMMIT_SECONDS
+            )
+            if len(self._block) >= BLOCK_BYTES or (due and self._block):
+                await self._pass_on(commit=due)
+        if taken != length:
             raise NocturneError(
                 "upload.truncated",
-                f"The file ends early ({size:,} bytes expected, {taken:,} received). Upload it again.",
+                f"The request ends early ({length:,} bytes expected, {taken:,} received). Go on from there.",
             )
-        return await asyncio.to_thread(_finish, part, block)
-    finally:
-        if writing is not None and not writing.done():
-            await asyncio.wait({writing})
 
+    async def settle(self) -> int:
+        """Write and sync what is left; how far the file reaches now. All of it is committed, but for the end
+        of the file."""
+        await self._pass_on(commit=True)
+        await self._written()
+        return self._part.offset
 
-def _finish(part: PartFile, block: bytearray) -> str:
-    part.write(block)
-    return part.finish()
+    async def _pass_on(self, *, commit: bool) -> None:
+        """The next block to the thread, when it is done with the one before."""
+        await self._written()
+        block, self._block = self._block, bytearray()
+        if commit:
+            self._committed, self._committed_at = self._reached, time.monotonic()
+        self._writing = asyncio.create_task(self._write(block, commit))
+
+    async def _write(self, block: bytearray, commit: bool) -> None:
+        await asyncio.to_thread(self._part.write, block)
+        if commit:
+            reached = await asyncio.to_thread(self._part.sync)
+            if reached < self._size:
+                await self._commit(reached)
+
+    async def _written(self) -> None:
+        if self._writing is None:
+            return
+        # Not awaited itself: when this request is cancelled, the thread writes on, and `settle` waits for it.
+        await asyncio.wait({self._writing})
+        writing, self._writing = self._writing, None
+        writing.result()
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:
@@ -102,7 +120,7 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
     except TimeoutError:
         raise NocturneError(
             "upload.stalled",
-            f"No byte came for {BODY_SECONDS:.0f} seconds. Upload the file again.",
+            f"No byte came for {BODY_SECONDS:.0f} seconds. What came before is kept; go on from there.",
             status=408,
         ) from None
     if message["type"] == "http.disconnect":

@@ -41,14 +41,20 @@ def kept_files(copy: Path, info: dict[str, Any]) -> tuple[KeptFiles, int]:
     extras, path = info.get("extras") or [], companions_path(copy)
     if info.get("format") not in Format.values or not isinstance(extras, list) or len(extras) > MOST_FILES:
         raise _contradiction()
-    notes = tuple(cut(note, 300) for note in list(info.get("notes") or [])[:MOST_NOTES])
+    said = info.get("notes") or []
+    if not isinstance(said, list) or not all(isinstance(note, str) for note in said):
+        raise _contradiction()
+    notes = tuple(cut(note, 300) for note in said[:MOST_NOTES])
     if not extras:
         return KeptFiles(format=str(info["format"]), notes=notes), 0
     place, names, clean = 0, set(), []
     for extra in extras:
+        if not isinstance(extra, dict) or set(extra) != {"name", "offset", "size"}:
+            raise _contradiction()
         name, offset, size = extra["name"], extra["offset"], extra["size"]
         fits = isinstance(name, str) and _NAME.fullmatch(name) and name.lower() not in names
-        if not fits or offset != place or not isinstance(size, int) or size < 0:
+        # True is a number too, for Python.
+        if not fits or type(offset) is not int or offset != place or type(size) is not int or size < 0:
             raise _contradiction()
         names.add(name.lower())
         place += size

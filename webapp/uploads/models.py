@@ -37,9 +37,15 @@ class Upload(Row):
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
     filename = models.CharField(max_length=255)
     size_bytes = models.BigIntegerField()
+    # How far the bytes are on disk and synced; every resumption begins here.
     received_bytes = models.BigIntegerField(default=0)
+    received_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=9, choices=UploadState.choices, default=UploadState.RECEIVING)
+    # Of the file as it came, by the server; `told_sha256` is what the sender says it should be.
     sha256 = models.CharField(max_length=64, blank=True)
+    told_sha256 = models.CharField(max_length=64, blank=True)
+    # Copied from a folder of the server's own computer: nobody can send the rest of it.
+    local = models.BooleanField(default=False)
     form = models.JSONField(default=dict)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
@@ -53,7 +59,10 @@ class Upload(Row):
     objects = VisibleThroughProject["Upload"].as_manager()
 
     class Meta:
-        indexes = (models.Index(fields=["state", "created_at"], name="upload_by_state"),)
+        indexes = (
+            models.Index(fields=["state", "created_at"], name="upload_by_state"),
+            models.Index(fields=["sha256"], condition=~models.Q(sha256=""), name="upload_by_sha256"),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(state__in=UploadState.values), name="upload_state_known"

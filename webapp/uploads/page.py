@@ -1,46 +1,19 @@
-"""What the upload panel needs: the words that its script says, the fields that it asks, the last uploads."""
+"""What the upload panel needs: the fields that it asks, the last uploads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext as _
-
 from consolidation.families.registry import FAMILIES
+from webapp.core.errors import NocturneError
+from webapp.uploads.local_files import check_local
 from webapp.uploads.models import Upload, UploadState
 
 if TYPE_CHECKING:
+    from webapp.core.requests import MemberRequest
     from webapp.projects.models import Project
 
 SHOWN = 6
-
-
-def panel_words() -> dict[str, str]:
-    """Every sentence of `upload.js`; {names} are filled in by the script."""
-    return {
-        "sending": _("{done} of {size} · {rate}/s · {left}"),
-        "starting": _("{done} of {size}"),
-        "left": _("{time} left"),
-        "seconds": _("{n} s"),
-        "minutes": _("{n} min"),
-        "hours": _("{n} h"),
-        "received": _("All {size} received in {time}"),
-        "verifying": _("Verifying: every tensor and record is read and written again in a closed room."),
-        "ready": _("Ready"),
-        "cancelled": _("Cancelled. Nothing was kept."),
-        "offline": _(
-            "The connection broke at {done} of {size}. Nothing was kept. Upload the file again when it is "
-            "back."
-        ),
-        "silent": _("The server does not answer; the file is safe there. Trying again."),
-        "announce": _("Uploading {name}, {percent} %"),
-        "tensors": _("{n} tensors, {values} values"),
-        "described": _("The file says that it is {family}."),
-        "asks": _("The file does not say all about its model, so please tell."),
-        "pytorch": _("Weights of PyTorch. The server reads the tensors; code in the file is never run."),
-        "unreadable": _("This does not look like safetensors. The server will say what it is."),
-        "leave": _("An upload is running. It stops when you leave."),
-    }
 
 
 def family_choices() -> list[dict[str, str]]:
@@ -55,6 +28,15 @@ def family_fields() -> list[dict[str, Any]]:
         for field in spec.fields:
             fields.setdefault(field["name"], {**field, "families": []})["families"].append(spec.name)
     return list(fields.values())
+
+
+def local_offered(request: MemberRequest) -> bool:
+    """Whether this person may take in files of the server's own computer. No query where nobody may."""
+    try:
+        check_local(request.user, request.META.get("REMOTE_ADDR", ""))
+    except NocturneError:
+        return False
+    return True
 
 
 def recent_uploads(project: Project, *purposes: str) -> list[Upload]:

@@ -150,6 +150,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
         "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
         "cpu_seconds": seconds,
+        "strict": settings.STRICT_FOLDERS,
     }
     try:
         answer = _run(request, scratch, seconds)

@@ -12,7 +12,7 @@ from webapp.accounts.selectors import require_role
 from webapp.core.store import room_left
 from webapp.projects.models import Project
 from webapp.uploads.models import Purpose
-from webapp.uploads.page import family_choices, family_fields, panel_words, recent_uploads
+from webapp.uploads.page import family_choices, family_fields, local_offered, recent_uploads
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -30,9 +30,9 @@ def checkpoint_upload(request: MemberRequest, project_id: UUID) -> HttpResponse:
     context = {
         "project": project,
         "purpose": Purpose.CHECKPOINT.value,
-        "words": panel_words(),
         "families": family_choices(),
         "fields": family_fields(),
+        "local": local_offered(request),
         "recent": recent_uploads(project, Purpose.CHECKPOINT),
         "room": max(room_left(project.workspace), 0),
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection
@@ -20,11 +22,20 @@ from workers.launcher.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
 
-def up(*, host: str, port: int | None, parts: Collection[str], say: Callable[[str], None]) -> None:
+def up(
+    *,
+    host: str,
+    port: int | None,
+    parts: Collection[str],
+    files: Sequence[str] = (),
+    say: Callable[[str], None],
+) -> None:
     """Run the chosen parts until a signal ends them.
+
+    Args:
+        files: folders from which the owner may take files in.
 
     Raises:
         LauncherError: something that the person at the terminal can put right.
@@ -42,6 +53,7 @@ def up(*, host: str, port: int | None, parts: Collection[str], say: Callable[[st
         url = os.environ.get("NOCTURNE_URL") or (
             ports.url_of(listener) if listener else settings.NOCTURNE_URL
         )
+        local = _local_folders(files, url)
         database = EmbeddedPostgres(data_dir) if settings.EMBEDDED_DATABASE else None
         if database is not None:
             undo.callback(database.stop)
@@ -61,7 +73,7 @@ def up(*, host: str, port: int | None, parts: Collection[str], say: Callable[[st
                 parts,
                 listener=listener,
                 data_dir=data_dir,
-                environment={"NOCTURNE_URL": url, "NOCTURNE_DATA": str(data_dir)},
+                environment={"NOCTURNE_URL": url, "NOCTURNE_DATA": str(data_dir), **local},
             ),
             logs=data_dir / "logs",
             runfile=runfile,
@@ -84,6 +96,27 @@ def _take_port(host: str, port: int | None, say: Callable[[str], None]) -> socke
     if port is None and taken != ports.FIRST_PORT:
         say(f"Port {ports.FIRST_PORT} is in use, so Nocturne takes {taken}.")
     return listener
+
+
+def _local_folders(files: Sequence[str], url: str) -> dict[str, str]:
+    """The setting that offers them, for the children; nothing changes without any.
+
+    Raises:
+        LauncherError: `files.shared`: other people reach this Nocturne; `files.no_folder`.
+    """
+    if not files:
+        return {}
+    if not settings.EMBEDDED_DATABASE or not ports.is_loopback(urlsplit(url).hostname or ""):
+        raise LauncherError(
+            "files.shared",
+            "--files is for a Nocturne on your own computer: with its own database, and on 127.0.0.1 only. "
+            "Leave it out; files are uploaded in the browser.",
+        )
+    folders = [Path(folder).expanduser().resolve() for folder in files]
+    for folder in folders:
+        if not folder.is_dir():
+            raise LauncherError("files.no_folder", f"--files {str(folder)[:200]}: there is no such folder.")
+    return {"NOCTURNE_LOCAL_FOLDERS": os.pathsep.join(map(str, folders))}
 
 
 def _prepare(url: str, parts: Collection[str], say: Callable[[str], None]) -> str | None:

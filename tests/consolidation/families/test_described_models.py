@@ -10,22 +10,10 @@ import pytest
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_class
 from consolidation.families.registry import check_shapes, computable, described_family
+from tests.consolidation.formats.folders import BERT, GPT2, LLAMA, LORA
 
 if TYPE_CHECKING:
     from consolidation.families.described import Described
-
-LLAMA: dict[str, Any] = {
-    "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-}  # fmt: skip
-GPT2: dict[str, Any] = {
-    "model_type": "gpt2", "vocab_size": 32, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
-}  # fmt: skip
-BERT: dict[str, Any] = {
-    "model_type": "bert", "vocab_size": 32, "hidden_size": 8, "intermediate_size": 16,
-    "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16,
-}  # fmt: skip
-LORA: dict[str, Any] = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 
 def spec_of(config: dict[str, Any]) -> Described:

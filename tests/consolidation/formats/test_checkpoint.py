@@ -1,4 +1,4 @@
-"""Checkpoints: described by the file, the tensors or the form; re-encoded; NaN noticed (A24)."""
+"""Checkpoints: described by the file, the tensors or the form; re-encoded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from consolidation.families.registry import FAMILIES, parameter_count
 from consolidation.formats.checkpoint import inspect_checkpoint
 from tests.consolidation.formats.files import (
     code_of,
-    entry,
     family_file,
     mlp_file,
     mlp_tensors,
-    safetensors,
 )
 
 
@@ -55,44 +53,6 @@ def test_metadata_of_other_programs_is_kept(tmp_path: Path) -> None:
     inspect_checkpoint(tmp_path / "in", config={"activation": "relu"}, out=tmp_path / "out")
     with safe_open(tmp_path / "out", framework="numpy") as opened:
         assert opened.metadata()["note"] == "<b>mine</b>"
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a24_one_bad_number_is_noticed_and_kept(dtype: str, value: float, tmp_path: Path) -> None:
-    tensors = mlp_tensors(dtype=dtype)
-    tensors["net.2.weight"][2, 4] = value
-    save_file(tensors, tmp_path / "in")
-    info = inspect_checkpoint(tmp_path / "in", config={"activation": "relu"}, out=tmp_path / "out")
-    assert info["non_finite"] is True
-    assert np.array_equal(
-        load_file(tmp_path / "out")["net.2.weight"], tensors["net.2.weight"], equal_nan=True
-    )
-
-
-@pytest.mark.parametrize(
-    ("dtype", "bits", "bad"),
-    [
-        ("BF16", 0x7F80, True), ("BF16", 0xFFC1, True), ("BF16", 0x7F7F, False),
-        ("F8_E5M2", 0x7C, True), ("F8_E5M2", 0x7B, False),
-        ("F8_E4M3", 0x7F, True), ("F8_E4M3", 0xFF, True), ("F8_E4M3", 0x7E, False),
-    ],
-)  # fmt: skip
-def test_a24_formats_without_a_numpy_twin(dtype: str, bits: int, bad: bool, tmp_path: Path) -> None:
-    width = 2 if dtype == "BF16" else 1
-    weight, bias = bytes(11 * width) + bits.to_bytes(width, "little"), bytes(3 * width)
-    header = {
-        "net.0.weight": entry([3, 4], 0, 12 * width, dtype),
-        "net.0.bias": entry([3], 12 * width, 15 * width, dtype),
-    }
-    path = safetensors(tmp_path / "f", header, weight + bias)
-    assert inspect_checkpoint(path, config={"activation": "relu"})["non_finite"] is bad
-
-
-def test_a24_a_flood_of_denormals_is_finite(tmp_path: Path) -> None:
-    tensors = {name: np.full_like(value, 1e-45) for name, value in mlp_tensors().items()}
-    save_file(tensors, tmp_path / "in")
-    assert inspect_checkpoint(tmp_path / "in", config={"activation": "relu"})["non_finite"] is False
 
 
 def test_shapes_that_do_not_match_the_metadata(tmp_path: Path) -> None:

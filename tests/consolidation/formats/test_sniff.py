@@ -72,7 +72,7 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("row", WRONG)
+@pytest.mark.parametrize("row", [row for row in WRONG if row != "gguf"])
 @pytest.mark.parametrize("name", ["model.safetensors", "model.pt", "weights"])
 def test_a_checkpoint_of_another_kind_is_named_and_not_opened(
     row: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

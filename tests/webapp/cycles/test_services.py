@@ -106,7 +106,7 @@ def test_a_recipe_out_of_range(lab: Lab, recipe: dict[str, Any], code: str) -> N
     assert refused(lab, recipe=recipe) == code
 
 
-def test_weights_that_are_not_finite(lab: Lab) -> None:
+def test_a24_weights_that_are_not_finite_are_not_put_to_sleep(lab: Lab) -> None:
     lab.put(0, Use.MEMORIES)
     lab.put(0, Use.PROBE)
     checkpoint(lab, non_finite=True)

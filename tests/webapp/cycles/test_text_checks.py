@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consolidation.families.registry import family_spec
-from tests.consolidation.families.test_described_models import BERT, LLAMA
+from tests.consolidation.formats.folders import BERT, LLAMA
 from tests.webapp.cycles.test_services import checkpoint, refused
 from tests.webapp.memories.test_services import info
 from webapp.core.errors import InvalidInput
@@ -55,4 +55,4 @@ def test_what_nothing_computes_with_yet_is_refused_before_it_is_queued(
 ) -> None:
     texts(lab, 9)
     described(lab, family, config)
-    assert refused(lab) == "checkpoint.family_not_yet"
+    assert refused(lab) == "cycle.family_not_yet"

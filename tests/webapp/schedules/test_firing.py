@@ -11,6 +11,7 @@ from tests.webapp.cycles.test_claim import in_threads
 from tests.webapp.cycles.test_services import ready_to_sleep
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership, User
+from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Forbidden, InvalidInput
 from webapp.core.models import AuditEntry
 from webapp.cycles.models import Cycle
@@ -61,6 +62,15 @@ def test_it_starts_a_sleep_and_moves_on(lab: Lab) -> None:
     assert schedule.next_fire_at is not None
     assert schedule.next_fire_at > database_now()
     assert schedules_fire_due() == 0
+
+
+def test_a24_weights_that_are_not_finite_are_not_scheduled(lab: Lab) -> None:
+    ready_to_sleep(lab)
+    schedule = due(lab)
+    Checkpoint.objects.filter(project=lab.project).update(non_finite=True)
+    assert schedules_fire_due() == 0
+    assert outcomes(schedule) == [(Outcome.SKIPPED, False)]
+    assert "NaN or infinite weights" in ScheduleFire.objects.get(schedule=schedule).reason
 
 
 def test_it_uses_what_the_checkpoint_of_that_night_knows_of_its_wake(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def received(project: Project, user: Any, data: bytes, *, purpose: str = "checkp
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return upload
+
+
+@pytest.fixture
+def no_leftovers(db: None) -> Iterator[None]:
+    """Removes the part files of all uploads at the end; nothing else may lie beside them."""
+    yield
+    for upload in Upload.objects.all():
+        part_path(upload.pk).unlink(missing_ok=True)
+    assert incoming() == []
 
 
 @pytest.fixture

@@ -104,18 +104,24 @@ def test_the_status_says_all_that_the_page_shows(
     for member in (alice, bob):
         assert logged_in(member).get(path).json() == {
             "id": str(upload.pk),
+            "project_id": str(project.pk),
+            "project": "support-bot",
             "purpose": "checkpoint",
             "filename": "m.pt",
             "size_bytes": 4,
             "received_bytes": 4,
             "state": "refused",
             "sha256": "",
+            "created_at": upload.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "expires_at": None,
+            "resumable": False,
             "error": {
                 "code": "pickle.not_supported",
                 "message": "m.pt is a Python pickle.",
                 "detail": None,
             },
             "result": None,
+            "duplicate_of": None,
         }
     stranger = logged_in(charlie).get(path)
     assert (stranger.status_code, stranger.json()["code"]) == (404, "not_found")

@@ -14,11 +14,22 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.urls import reverse
 from django.utils import timezone
 from safetensors.numpy import load_file
 
 from consolidation.memory.store import Records
-from tests.consolidation.formats.files import array_bytes, family_file, mlp_file, mlp_tensors, npz
+from tests.consolidation.formats.files import (
+    array_bytes,
+    entry,
+    family_file,
+    mlp_file,
+    mlp_tensors,
+    npz,
+    safetensors,
+)
+from tests.consolidation.formats.gguf_files import llama_weights, tiny
+from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming, received
 from webapp.accounts.models import User, Workspace
 from webapp.checkpoints.models import Checkpoint
@@ -28,7 +39,7 @@ from webapp.core.store_identity import MARKER
 from webapp.memories.models import RecordSet
 from webapp.uploads import verification
 from webapp.uploads.models import StoredFile, Upload
-from webapp.uploads.selectors import RECEIVING_IDLE, part_path, verify_seconds
+from webapp.uploads.selectors import STRAY_AGE, part_path, verify_seconds
 from webapp.uploads.services import upload_sweep, upload_verify
 
 if TYPE_CHECKING:
@@ -171,7 +182,22 @@ def test_weights_of_torch_save_become_a_checkpoint_that_says_what_was_left_out(
     assert incoming() == []
 
 
-def test_nan_weights_are_taken_in_and_marked(project: Project, alice: User, tmp_path: Path) -> None:
+def test_a_gguf_model_becomes_a_checkpoint_with_its_config(
+    project: Project, alice: User, tmp_path: Path
+) -> None:
+    data = tiny(tmp_path / "m.gguf", quantised={"blk.0.ffn_up.weight": "Q4_0"}).read_bytes()
+    upload = received(project, alice, data)
+    assert upload_verify(upload.pk) == "ready"
+    made = Checkpoint.objects.get()
+    assert (made.family, made.format, made.config["model_type"]) == ("causal_lm", "gguf", "llama")
+    assert [extra["name"] for extra in made.extras] == ["config.json"]
+    assert any("Q4_0" in note for note in made.notes)
+    copy = load_file(store_path(project.workspace_id, made.sha256))
+    assert np.array_equal(copy["lm_head.weight"], llama_weights()["lm_head.weight"])
+    assert incoming() == []
+
+
+def test_a24_nan_weights_are_taken_in_and_marked(project: Project, alice: User, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors = mlp_tensors()
@@ -180,6 +206,21 @@ def test_nan_weights_are_taken_in_and_marked(project: Project, alice: User, tmp_
     upload = received(project, alice, (tmp_path / "nan").read_bytes(), config={"activation": "relu"})
     assert upload_verify(upload.pk) == "ready"
     assert Checkpoint.objects.get().non_finite is True
+
+
+def test_a22_the_name_of_a_hostile_tensor_is_shown_as_text(
+    project: Project, alice: User, tmp_path: Path
+) -> None:
+    header = {"<script>alert(1)</script>": entry([2], 0, 8)}
+    data = safetensors(tmp_path / "f", header, bytes(8)).read_bytes()
+    upload = received(project, alice, data)
+    assert upload_verify(upload.pk) == "refused"
+    upload.refresh_from_db()
+    assert upload.error_code == "tensor.name_invalid"
+    assert "<script>alert(1)</script>" in upload.error_message
+    page = logged_in(alice).get(reverse("checkpoint_upload", args=[project.pk])).content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
 
 
 RECORD_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -301,23 +342,44 @@ def test_what_does_not_fit_the_quota_any_more_is_refused(
     assert stored_files() == []
 
 
-def test_the_sweep_gives_up_on_silent_uploads_and_removes_strays(project: Project, alice: User) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_sweep_gives_up_on_silent_uploads_and_removes_strays(
+    begun: bool, project: Project, alice: User
+) -> None:
+    """A day after the last byte; an hour after the announcement of one that never got any."""
     upload = Upload.objects.create(
         project=project, user=alice, purpose="checkpoint", filename="m", size_bytes=9
     )
-    part = part_path(upload.pk)
+    part, now = part_path(upload.pk), timezone.now()
     part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(b"123")
     stray = part.with_name("0f7a.scratch")
     stray.mkdir()
     (stray / "out").write_text("x")
-    assert upload_sweep() == 0
-    old = (timezone.now() - RECEIVING_IDLE - dt.timedelta(minutes=1)).timestamp()
-    Upload.objects.filter(pk=upload.pk).update(created_at=dt.datetime.fromtimestamp(old, dt.UTC))
-    assert upload_sweep() == 0, "bytes came a moment ago"
-    os.utime(part, (old, old))
+    old = (now - STRAY_AGE - dt.timedelta(minutes=1)).timestamp()
+    if begun:
+        part.write_bytes(b"123")
+        os.utime(part, (old, old))
+    created = now - dt.timedelta(hours=30) if begun else now - dt.timedelta(minutes=59)
+    last = now - dt.timedelta(hours=23) if begun else None
+    Upload.objects.filter(pk=upload.pk).update(created_at=created, received_at=last)
+    assert upload_sweep() == 0, "there is time to go on"
+    patience = dt.timedelta(hours=1, minutes=1)
+    Upload.objects.filter(pk=upload.pk).update(
+        created_at=created - patience, received_at=last and last - patience
+    )
     os.utime(stray, (old, old))
     assert upload_sweep() == 2
     upload.refresh_from_db()
-    assert (upload.state, upload.error_code) == ("aborted", "upload.silent")
+    assert (upload.state, upload.error_code) == ("aborted", "upload.expired")
     assert incoming() == []
+
+
+def test_the_sweep_gives_up_on_a_copy_whose_process_died(project: Project, alice: User) -> None:
+    upload = Upload.objects.create(
+        project=project, user=alice, purpose="checkpoint", filename="m", size_bytes=9, local=True
+    )
+    assert upload_sweep() == 0
+    Upload.objects.filter(pk=upload.pk).update(created_at=timezone.now() - dt.timedelta(minutes=6))
+    assert upload_sweep() == 1
+    upload.refresh_from_db()
+    assert (upload.state, upload.error_code) == ("aborted", "upload.local_ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Coroutine, Iterable, MutableMapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 ORIGIN = "http://127.0.0.1:8000"
 TOKEN = "a" * 32
+BYTES = "application/offset+octet-stream"
 
 
 @dataclass
@@ -32,6 +34,11 @@ class Answer:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def id(self) -> str:
+        """Of the upload that was made."""
+        return self.headers["location"].removeprefix("/upload/")
 
 
 class Browser:
@@ -110,16 +117,46 @@ class Browser:
         await application(scope, receive, send)  # type: ignore[arg-type]
         return answer
 
-    async def post(self, fields: Any, **headers: Any) -> Answer:
-        """The announcement of a file."""
-        body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-        return await self.send("POST", "/upload/", [body], content_type="application/json", **headers)
+    async def announce(self, about: dict[str, Any], first: bytes | None = None, **headers: Any) -> Answer:
+        """The announcement of a file, with its first bytes if there are any; "size" is its length, all else
+        of `about` its metadata."""
+        options: dict[str, Any] = {
+            "tus_resumable": "1.0.0",
+            "upload_length": str(about["size"]),
+            "upload_metadata": metadata({key: value for key, value in about.items() if key != "size"}),
+            "content_length": str(len(first or b"")),
+        }
+        if first is not None:
+            options["content_type"] = BYTES
+        return await self.send("POST", "/upload/", [first] if first else [], **options | headers)
 
-    async def put(self, upload_id: str, data: bytes, *, piece: int = 65_536, **options: Any) -> Answer:
-        """The bytes of a file, as they arrive."""
+    async def patch(
+        self, upload_id: str, data: bytes, offset: int = 0, *, piece: int = 65_536, **options: Any
+    ) -> Answer:
+        """Bytes of a file from `offset` on, as they arrive."""
         pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
-        options.setdefault("content_length", str(len(data)))
-        return await self.send("PUT", f"/upload/{upload_id}", pieces, **options)
+        usual: dict[str, Any] = {
+            "tus_resumable": "1.0.0",
+            "upload_offset": str(offset),
+            "content_length": str(len(data)),
+            "content_type": BYTES,
+        }
+        return await self.send("PATCH", f"/upload/{upload_id}", pieces, **usual | options)
+
+    async def ask(self, method: str, upload_id: str, **headers: Any) -> Answer:
+        """HEAD or DELETE."""
+        return await self.send(method, f"/upload/{upload_id}", **{"tus_resumable": "1.0.0"} | headers)
+
+
+def metadata(values: dict[str, Any]) -> str:
+    """An Upload-Metadata header; what is no text is sent as JSON."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    return ",".join(f"{key} {base64.b64encode(text.encode()).decode()}" for key, text in texts.items())
+
+
+def said(answer: Answer) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status, answer.json()["code"]
 
 
 def run(story: Coroutine[Any, Any, T]) -> T:

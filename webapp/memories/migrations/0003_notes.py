@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """What looks skewed in a set of records, and which rights its records carry."""
 
-    dependencies = [("memories", "0001_initial")]
+    dependencies = [("memories", "0002_trash")]
 
     operations = [
         migrations.AddField(

@@ -4,11 +4,11 @@
 const WINDOW_MS = 4000;
 
 export class Pace {
-  /** @param {number} size bytes in all */
-  constructor(size) {
+  /** @param {number} size bytes in all @param {number} [sent] bytes that were there before */
+  constructor(size, sent = 0) {
     this.size = size;
     /** @type {{at: number, sent: number}[]} */
-    this.marks = [{ at: performance.now(), sent: 0 }];
+    this.marks = [{ at: performance.now(), sent }];
   }
 
   /** @param {number} sent bytes so far */

@@ -11,3 +11,5 @@ startDialogs();
 startKeys();
 startSubmitting();
 startTimes();
+// Only for who is logged in, and not before the page itself stands.
+if (document.querySelector("[data-drawer]")) void import("./drawer.js");

@@ -33,6 +33,12 @@ export async function isPyTorch(file) {
   return /\.(pt|pth|bin|ckpt)$/i.test(file.name) && start[0] === 0x50 && start[1] === 0x4b;
 }
 
+/** Whether it is a GGUF model: it says so in its first four bytes. @param {File} file */
+export const isGguf = async (file) => (await file.slice(0, 4).text()) === "GGUF";
+
+/** Whether it is a model's folder, by its name; the server looks inside. @param {File} file */
+export const isFolder = (file) => /\.(zip|tar|tgz|tar\.gz)$/i.test(file.name);
+
 /** Whose questions to ask; the server decides. @param {Record<string, {shape: number[]}>} tensors */
 function looksLike(tensors) {
   const kernels = Object.values(tensors).filter((tensor) => tensor.shape.length === 4);

@@ -1,54 +1,46 @@
 // @ts-check
 // The upload panel: choose or drop a file, see it go, hear what became of it.
-import { bytesText, fixed, integer, plain } from "./format.js";
+import { bytesText, integer } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
-import { Pace } from "./pace.js";
-import { isPyTorch, summarise } from "./tensors.js";
-import { announce, Broken, Cancelled, follow, forget, Refusal, send } from "./transfer.js";
+import { isFolder, isGguf, isPyTorch, summarise } from "./tensors.js";
+import { Row } from "./upload-row.js";
+import { summary } from "./upload-words.js";
+import { uploads } from "./uploads.js";
 
-/** @type {Record<string, string>} */
-const words = JSON.parse(document.getElementById("upload-words")?.textContent ?? "{}");
-const SAY_EVERY_MS = 5000;
+/** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./picker.js").LocalFile} LocalFile */
 
-/** @param {string} key @param {Record<string, string>} [values] */
-function say(key, values = {}) {
-  return (words[key] ?? "").replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-}
-
-/** @param {number} seconds */
-function time(seconds) {
-  const s = Math.max(1, Math.round(seconds));
-  if (s < 90) return say("seconds", { n: plain(s) });
-  return s < 5400 ? say("minutes", { n: plain(Math.round(s / 60)) }) : say("hours", { n: fixed(s / 3600, 1) });
-}
+const SAY_MS = 15_000;
 
 class Panel {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
-    /** @type {File|null} */
+    /** @type {File|LocalFile|null} */
     this.file = null;
     this.looksLike = "";
-    /** @type {AbortController|null} */
-    this.running = null;
+    /** @type {Item|null} */
+    this.item = null;
+    /** @type {Row|null} */
+    this.row = null;
+    this.saidAt = 0;
     this.input = /** @type {HTMLInputElement} */ (this.part("input[type=file]"));
     this.sendButton = /** @type {HTMLButtonElement} */ (this.part("[data-send]"));
-    this.bar = /** @type {HTMLProgressElement} */ (this.part("[data-bar]"));
-    this.token = /** @type {HTMLInputElement} */ (this.part("input[name=csrfmiddlewaretoken]")).value;
     this.input.addEventListener("change", () => this.choose(this.input.files?.[0] ?? null));
     form.querySelector("[data-family]")?.addEventListener("change", () => this.askFor());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (this.file && !this.running) void this.run(this.file);
+      if (this.file && !this.item) this.run(this.file);
     });
-    this.part("[data-cancel]").addEventListener("click", () => this.running?.abort());
     this.part("[data-again]").addEventListener("click", () => {
       this.reset();
       this.input.click();
     });
     this.startDrop(this.part("[data-drop]"));
-    addEventListener("beforeunload", (event) => {
-      if (this.running) event.preventDefault();
+    const picker = form.querySelector("dialog[data-picker]");
+    if (picker instanceof HTMLDialogElement) void this.startPicker(picker);
+    uploads.addEventListener("change", (event) => {
+      if (this.item && /** @type {CustomEvent} */ (event).detail === this.item) this.show(this.item);
     });
   }
 
@@ -75,13 +67,20 @@ class Panel {
       depth = 0;
       mark(false);
       const file = event.dataTransfer?.files[0];
-      if (file && !this.running) this.choose(file);
+      if (file && !this.item) this.choose(file);
     });
     // A file dropped beside the zone must not replace the page.
     for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
   }
 
-  /** @param {File|null} file */
+  /** @param {HTMLDialogElement} dialog */
+  async startPicker(dialog) {
+    const { Picker } = await import("./picker.js");
+    const picker = new Picker(dialog, (file) => this.item || this.choose(file));
+    this.part("[data-local-open]").addEventListener("click", () => void picker.show());
+  }
+
+  /** @param {File|LocalFile|null} file */
   choose(file) {
     this.reset();
     this.file = file;
@@ -89,24 +88,36 @@ class Panel {
     name.textContent = file ? `${file.name} · ${bytesText(file.size)}` : (name.dataset.empty ?? "");
     this.part("[data-drop]").classList.toggle("drop--chosen", file !== null);
     this.sendButton.disabled = !file;
-    if (file && this.form.querySelector("[data-ask]")) void this.look(file);
+    if (file instanceof File && this.form.querySelector("[data-ask]")) void this.look(file);
   }
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */
   async look(file) {
-    const found = await summarise(file), pytorch = !found && (await isPyTorch(file));
+    const gguf = await isGguf(file), found = gguf ? null : await summarise(file), pytorch = !found && (await isPyTorch(file)), folder = !found && !pytorch && isFolder(file);
     if (file !== this.file) return;
     const local = this.part("[data-local]");
     if (found) {
-      const about = say("tensors", { n: integer(found.tensors), values: integer(found.values) });
-      const more = found.described ? say("described", { family: found.family ?? "" }) : "";
+      const about = interpolate(_("%(n)s tensors, %(values)s values"), { n: integer(found.tensors), values: integer(found.values) });
+      const more = found.described ? interpolate(_("The file says that it is %(family)s."), { family: found.family ?? "" }) : "";
       local.textContent = interpolate(more ? _("%(about)s. %(more)s") : _("%(about)s."), { about, more });
-    } else local.textContent = say(pytorch ? "pytorch" : "unreadable");
+    } else if (gguf) local.textContent = _("A GGUF model. The server reads its tensors and description; its chat template is never run.");
+    else if (pytorch) local.textContent = _("Weights of PyTorch. The server reads the tensors; code in the file is never run.");
+    else if (folder) local.textContent = _("A model's folder. The server reads its config, weights and tokenizer; code in it is never run.");
+    else local.textContent = _("This does not look like safetensors. The server will say what it is.");
     local.hidden = false;
-    this.part("[data-ask]").hidden = found ? found.described : !pytorch;
-    this.looksLike = found?.looksLike ?? "";
+    if (found ? !found.described : pytorch || folder) this.ask(found?.looksLike ?? (folder ? "folder" : ""));
+  }
+
+  /** @param {string} looksLike */
+  ask(looksLike) {
+    const ask = this.form.querySelector("[data-ask]");
+    if (!(ask instanceof HTMLElement)) return;
+    ask.hidden = false;
+    this.looksLike = looksLike;
     this.askFor();
-    this.part("[data-ask-words]").textContent = say("asks");
+    this.part("[data-ask-words]").textContent = looksLike === "folder"
+      ? _("Only if there is no config.json in it: which family is it?")
+      : _("The file does not say all about its model, so please tell.");
   }
 
   /** Show the questions of the chosen family, else of the one that the tensors look like. */
@@ -120,13 +131,12 @@ class Panel {
   }
 
   reset() {
-    for (const name of ["run", "refused", "ready", "local", "sha"]) {
+    for (const name of ["run", "refused", "ready", "local"]) {
       const element = this.form.querySelector(`[data-${name}]`);
       if (element instanceof HTMLElement) element.hidden = true;
     }
     const ask = this.form.querySelector("[data-ask]");
     if (ask instanceof HTMLElement) ask.hidden = true;
-    this.bar.value = 0;
     this.stage("");
     this.sendButton.disabled = !this.file;
   }
@@ -168,106 +178,79 @@ class Panel {
 
   /** @param {boolean} on */
   lock(on) {
-    for (const field of this.form.querySelectorAll("input, select, [data-send]")) {
+    for (const field of this.form.querySelectorAll("input, select, [data-send], [data-local-open]")) {
       if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement || field instanceof HTMLButtonElement) {
         field.disabled = on;
       }
     }
   }
 
-  /** @param {File} file */
-  async run(file) {
-    const about = { project: this.form.dataset.project ?? "", purpose: this.purpose(), form: this.fields(), token: this.token };
-    const control = (this.running = new AbortController());
-    const began = performance.now();
-    for (const name of ["refused", "ready", "sha"]) this.part(`[data-${name}]`).hidden = true;
+  /** @param {File|LocalFile} file */
+  run(file) {
+    for (const name of ["refused", "ready"]) this.part(`[data-${name}]`).hidden = true;
+    const about = { project: this.form.dataset.project ?? "", purpose: this.purpose(), form: this.fields() };
     this.lock(true);
-    let id = "", sent = 0;
-    try {
-      ({ id } = await announce(file, about));
-      this.part("[data-run]").hidden = false;
-      this.part("[data-cancel]").hidden = false;
-      this.part("[data-row]").hidden = false;
-      this.stage("receiving");
-      const status = await send(file, id, this.token, this.meter(file, (n) => (sent = n)), control.signal);
-      this.running = null;
-      this.received(file, status.sha256, (performance.now() - began) / 1000);
-      const done = await follow(id, () => (this.part("[data-figures]").textContent = say("silent")));
-      this.ready(done.result?.url ?? "");
-    } catch (error) {
-      if (error instanceof Cancelled && id) void forget(id, this.token);
-      this.fail(error, file, sent);
-    } finally {
-      this.running = null;
-      this.lock(false);
-      this.sendButton.disabled = true;
+    const item = (this.item = file instanceof File ? uploads.begin(file, about) : uploads.copy(file, about));
+    item.here = true;
+    this.row = new Row(item);
+    this.part("[data-row]").replaceChildren(this.row.element);
+    this.part("[data-run]").hidden = false;
+    this.show(item);
+  }
+
+  /** @param {Item} item */
+  show(item) {
+    this.row?.show();
+    if (!item.ended) {
+      this.stage(item.phase === "verifying" ? "verifying" : "receiving");
+      if (performance.now() - this.saidAt < SAY_MS) return;
+      this.saidAt = performance.now();
+      return this.tell(summary([item]));
     }
+    this.item = null;
+    if (item.phase === "ready") this.ready(item);
+    else if (item.phase === "refused") this.refused(item);
+    else this.cancelled();
+    if (item.phase !== "over") uploads.dismiss(item); // it was seen here, so no drawer needs to tell it
+    this.lock(false);
+    // Nobody here could look into a file of the server's: what it does not say is asked when that was the reason.
+    const unread = item.phase === "refused" && this.file !== null && !(this.file instanceof File);
+    if (unread) this.ask("");
+    this.sendButton.disabled = !unread;
   }
 
-  /** @param {File} file @param {(sent: number) => void} keep */
-  meter(file, keep) {
-    const pace = new Pace(file.size);
-    let said = performance.now();
-    const size = bytesText(file.size);
-    /** @param {number} sent */
-    return (sent) => {
-      keep(sent);
-      pace.mark(sent);
-      this.bar.value = (1000 * sent) / file.size;
-      const left = pace.left();
-      this.part("[data-figures]").textContent = left === null
-        ? say("starting", { done: bytesText(sent), size })
-        : say("sending", { done: bytesText(sent), size, rate: bytesText(pace.rate()), left: say("left", { time: time(left) }) });
-      if (performance.now() - said > SAY_EVERY_MS) {
-        said = performance.now();
-        this.tell(say("announce", { name: file.name, percent: plain(Math.floor((100 * sent) / file.size)) }));
-      }
-    };
-  }
-
-  /** @param {File} file @param {string} sha256 @param {number} seconds */
-  received(file, sha256, seconds) {
-    this.stage("verifying");
-    this.bar.removeAttribute("value");
-    this.part("[data-cancel]").hidden = true;
-    const about = say("received", { size: bytesText(file.size), time: time(seconds) });
-    this.part("[data-figures]").textContent = interpolate(_("%(about)s. %(more)s"), { about, more: say("verifying") });
-    const sha = this.part("[data-sha]");
-    sha.hidden = false;
-    const code = sha.querySelector("code");
-    if (code) code.textContent = sha256;
-    this.tell(say("verifying"));
-  }
-
-  /** @param {string} url */
-  ready(url) {
+  /** @param {Item} item */
+  ready(item) {
     this.stage("ready");
-    this.bar.value = 1000;
     const link = /** @type {HTMLAnchorElement} */ (this.part("[data-ready-link]"));
-    link.href = url;
+    link.href = item.url;
     this.part("[data-ready]").hidden = false;
-    this.part("[data-row]").hidden = true;
-    this.tell(say("ready"));
+    this.tell(_("Ready"));
     link.focus();
   }
 
-  /** @param {unknown} error @param {File} file @param {number} sent */
-  fail(error, file, sent) {
-    this.part("[data-run]").hidden = true;
-    if (error instanceof Cancelled) {
-      this.tell(say("cancelled"));
-      const local = this.part("[data-local]");
-      local.textContent = say("cancelled");
-      local.hidden = false;
-      return;
-    }
-    if (!(error instanceof Refusal || error instanceof Broken)) throw error;
-    const broken = say("offline", { done: bytesText(sent), size: bytesText(file.size) });
-    this.part("[data-refused-words]").textContent = error instanceof Refusal ? error.message : broken;
-    this.part("[data-refused-code]").textContent = error instanceof Refusal ? error.code : "upload.broken";
+  /** @param {Item} item */
+  refused(item) {
+    this.clear();
+    this.part("[data-refused-words]").textContent = item.problem?.message ?? "";
+    this.part("[data-refused-code]").textContent = item.problem?.code ?? "";
     const refused = this.part("[data-refused]");
     refused.hidden = false;
     refused.focus();
+  }
+
+  clear() {
+    this.row = null;
+    this.part("[data-row]").replaceChildren();
+    this.part("[data-run]").hidden = true;
+  }
+
+  cancelled() {
+    this.clear();
+    const local = this.part("[data-local]");
+    local.textContent = _("Cancelled. Nothing was kept.");
+    local.hidden = false;
+    this.tell(local.textContent);
   }
 }
 

@@ -17,6 +17,7 @@ from workers.launcher.up import up
 EXAMPLES = """examples:
   python manage.py up                       everything, on 127.0.0.1, port 8000 or the next free one
   python manage.py up --port 8500           on that port or not at all
+  python manage.py up --files ~/models      its owner may take files in from there without sending them
   python manage.py up --no-nights           no cycles run here (another machine runs them)
   NOCTURNE_URL=https://nocturne.example python manage.py up --host 0.0.0.0
   DATABASE_URL=postgresql://nocturne@db.example/nocturne python manage.py up
@@ -39,6 +40,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, help="port to listen on (default: 8000 or the next free one)")
+        parser.add_argument(
+            "--files",
+            action="append",
+            default=[],
+            metavar="FOLDER",
+            help="the owner may take files in from this folder without sending them; may be repeated",
+        )
         for part in PARTS:
             parser.add_argument(f"--no-{part}", action="store_true", help=f"leave {part} out")
 
@@ -48,7 +56,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         parts = [part for part in PARTS if not options[f"no_{part}"]]
         try:
-            up(host=options["host"], port=options["port"], parts=parts, say=self._say)
+            up(host=options["host"], port=options["port"], parts=parts, files=options["files"], say=self._say)
         except (LauncherError, EmbeddedPostgresError) as problem:
             self.stderr.write(f"{problem.message} [{problem.code}]")
             sys.exit(1)

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from webapp.core.errors import NocturneError
+from webapp.core.places import LOCAL, places
 from webapp.core.store_identity import store_adopt
 
 
@@ -25,10 +26,17 @@ class Command(BaseCommand):
             help="also when the folder bears another installation's name or holds none of the stored files",
         )
 
+        parser.add_argument(
+            "--place", default=LOCAL, help="a name of NOCTURNE_STORES, when that place was added or restored"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Mark the folder, or say why it does not look like the store."""
+        known = sorted(place.name for place in places())
+        if options["place"] not in known:
+            raise CommandError(f"The store has no such place. Its places are: {', '.join(known)}.")
         try:
-            missing = store_adopt(force=options["force"])
+            missing = store_adopt(force=options["force"], name=options["place"])
         except NocturneError as error:
             raise CommandError(f"{error.message} [{error.code}]") from None
         self.stdout.write("This folder is the store now.")

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """The first bad lines of a refused file of records."""
 
-    dependencies = [("uploads", "0001_initial")]
+    dependencies = [("uploads", "0002_resumable")]
 
     operations = [
         migrations.AddField(
