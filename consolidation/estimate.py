@@ -22,6 +22,8 @@ RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
 KEPT_EACH = 5.5
 # Of text models: the transformers library comes on top, and attention keeps less.
 TEXT_RUNTIME_BYTES, TEXT_KEPT_EACH = 400 * 10**6, 3.0
+# Of the significance of a text model: records and layer outputs at once (phases.per_sample).
+SQUARED_RECORDS, SQUARED_NUMBERS = 256, 2**25
 
 
 class Budget(NamedTuple):
@@ -160,6 +162,9 @@ def estimate(
     output = weights + weights // 2  # the Fisher beside it, in half precision
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
     activations = int(FLOAT * kept_each(family) * at_once * hidden)
+    if family == "encoder":
+        squared = min(recipe.fisher_samples, total, SQUARED_RECORDS) * hidden
+        activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * min(squared, SQUARED_NUMBERS)))
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     spec = family_spec(family)
     clean = spec.validate_config(config)

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from consolidation.formats.source import Source
 
+TOKENIZER: Final = "tokenizer.json"
 LETTERS_EACH: Final = 64  # of a text for each token that the model reads; what is longer is not even tried
 NO_TOKENIZER: Final = (
-    "it holds a text, and the project's current checkpoint brings no tokenizer to read it with. Upload the "
-    "model as a folder with its tokenizer.json first, or records of token ids"
+    "it holds a text, and the current checkpoint came without a tokenizer to read it with. Take the model's "
+    "whole folder, with its tokenizer.json, or records of token ids"
 )
 
 
@@ -67,7 +68,7 @@ class Texts:
             raise NocturneInputError(
                 "family.extra",
                 "Texts need the tokenizers library, which is not installed here. Install it with: "
-                "pip install 'nocturne[llm]'; or upload records of token ids.",
+                "pip install 'nocturne[llm]'; or take records of token ids.",
             ) from error
         with file.path.open("rb") as handle:
             handle.seek(file.offset)
@@ -77,8 +78,8 @@ class Texts:
         except Exception as error:  # the library raises nothing more narrow
             raise refuse(
                 "records.tokenizer",
-                "The tokenizer of the project's current checkpoint cannot be run. Upload the model again "
-                "with a tokenizer.json that works, or records of token ids.",
+                "The tokenizer that came with the current checkpoint cannot be run. Take the model with a "
+                "tokenizer.json that works, or records of token ids.",
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()

@@ -82,7 +82,7 @@ def test_ids_of_tokens_pass_where_a_tokenizer_is_at_hand(tmp_path: Path) -> None
 
 def test_without_a_tokenizer_texts_are_refused(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_bytes(lines({"text": "good", "y": 0}))
-    with pytest.raises(NocturneInputError, match=r"brings no tokenizer") as caught:
+    with pytest.raises(NocturneInputError, match="came without a tokenizer") as caught:
         convert_records(tmp_path / "f.jsonl", task="t", out=tmp_path / "out")
     assert code_of(caught) == "records.tokenizer"
 
