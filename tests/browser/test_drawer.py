@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, CDPSession, Locator, Page, Request, StorageState
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        CDPSession,
+        Dialog,
+        Locator,
+        Page,
+        Request,
+        StorageState,
+    )
 
     from tests.browser.conftest import Site
 
@@ -112,7 +121,8 @@ def home(browser: Browser, site: Site) -> Home:
 @pytest.fixture
 def sender(home: Home, page: Page, site: Site) -> Iterator[Sender]:
     context = page.context
-    context.add_cookies(home.state["cookies"])
+    cookies: Any = home.state["cookies"]  # what comes out and what goes in are two types
+    context.add_cookies(cookies)
     yield Sender(page, home.project)
     # A test that failed must leave nothing in the drawer of the next.
     token = next((one["value"] for one in context.cookies() if one["name"] == "nocturne-csrf"), "")
@@ -134,10 +144,22 @@ def serious(problems: list[str]) -> list[str]:
     return [problem for problem in problems if "409 (Conflict)" not in problem]
 
 
+def answered(page: Page) -> list[str]:
+    """The kinds of dialogs that the page shows from now on; each is agreed to."""
+    shown: list[str] = []
+
+    def agree(dialog: Dialog) -> None:
+        shown.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", agree)
+    return shown
+
+
 def test_an_upload_goes_on_from_page_to_page_until_it_is_ready(
     sender: Sender, model: Path, problems: list[str]
 ) -> None:
-    page = sender.page
+    page, asked = sender.page, answered(sender.page)
     sender.begin(model)
     expect(sender.drawer).to_be_hidden()  # the page itself shows it
     sender.walk()
@@ -148,6 +170,7 @@ def test_an_upload_goes_on_from_page_to_page_until_it_is_ready(
     sent = sender.offsets()
     assert sent == sorted(sent), "no page begins anew"
     assert sent[0] == 0 < sent[-1]
+    assert asked == [], "nobody is warned of a page that goes on with it"
     sender.speed()
     page.get_by_role("link", name="Open the checkpoint").wait_for()
     expect(drawer.locator("[data-sha-value]")).to_have_text(re.compile("^[0-9a-f]{64}$"))
@@ -236,8 +259,10 @@ def test_one_tab_sends_and_another_takes_over_when_it_is_closed(sender: Sender, 
     drawer = other.open()
     expect(drawer).to_contain_text(re.compile(r"Uploading in another tab, \d+ %"))
     assert other.offsets() == []
-    sender.page.close(run_before_unload=False)
+    asked = answered(sender.page)
+    sender.page.close(run_before_unload=True)
     drawer.get_by_role("link", name="Open the checkpoint").wait_for()
+    assert asked == ["beforeunload"]
     assert other.offsets()[-1] > 0
 
 
@@ -251,6 +276,20 @@ def test_cancelled_it_leaves_nothing(sender: Sender, model: Path, site: Site) ->
     upload = listed(sender.page.context, site)[0]
     assert upload["state"] == "aborted"
     assert not (site.data / "store" / ".incoming" / f"{upload['id']}.part").exists()
+
+
+def test_a_file_without_room_is_refused_before_its_first_byte(sender: Sender, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.safetensors"
+    with huge.open("wb") as file:
+        file.truncate(60 * 10**9)  # a hole; the workspace has 50 GB
+    page = sender.page
+    page.goto(f"{sender.project}upload/")
+    page.locator("input#file").set_input_files(huge)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    expect(page.locator("[data-refused]")).to_contain_text("This file is 60.0 GB; the workspace has")
+    expect(page.locator("[data-refused-code]")).to_have_text("upload.quota")
+    assert sender.sent == [("POST", None)]
+    expect(sender.drawer).to_be_hidden()
 
 
 def test_a_refusal_is_told_in_the_drawer_and_it_is_used_by_keyboard(

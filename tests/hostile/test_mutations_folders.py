@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,10 @@ from tests.consolidation.formats.folders import (
     packed,
     sharded,
 )
+from tests.hostile.mutating import rounds
 from tests.hostile.test_a32_a36_tars import summed
 
-ROUNDS = max(8, int(os.environ.get("NOCTURNE_MUTATIONS", "60")) // 8)
+ROUNDS = rounds("folders", 8)
 LIMIT = 2**24
 # What the families say, beside the codes of the formats.
 KNOWN = {*CODES, "checkpoint.shapes", "checkpoint.config", "checkpoint.config_missing"}

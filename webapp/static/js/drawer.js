@@ -4,7 +4,7 @@ import { Row } from "./upload-row.js";
 import { countText, sentence, stateOf, summary } from "./upload-words.js";
 import { uploads } from "./uploads.js";
 
-/** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./upload-item.js").Item} Item */
 
 const OPEN_KEY = "nocturne-drawer", SAY_MS = 15_000, SHOW_MS = 100, WITHIN_MS = 1000;
 

@@ -129,8 +129,8 @@ export class Sending {
     if (status === 401) return this._later("login");
     // Asked for its offset, an upload that takes no more bytes answers 409; it may have all of them.
     const asked = error.originalRequest.getMethod() === "HEAD";
-    if (status === 404 || status === 410 || (status === 409 && asked)) return this._end("gone");
-    if (AGAIN.has(status) && (this.tries < MOST_ANSWERS || !problem)) return this._later("waiting");
+    if (this.id && (status === 404 || status === 410 || (status === 409 && asked))) return this._end("gone");
+    if (AGAIN.has(status) && (status > 500 || this.tries < MOST_ANSWERS || !problem)) return this._later("waiting");
     this.problem = problem ?? { code: "server.error", message: "" };
     return this._end("stopped");
   }

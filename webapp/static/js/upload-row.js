@@ -4,7 +4,7 @@ import { gettext as _, interpolate } from "./i18n.js";
 import { percentText, sentence, stateOf } from "./upload-words.js";
 import { uploads } from "./uploads.js";
 
-/** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./upload-item.js").Item} Item */
 
 const PAUSABLE = new Set(["sending", "waiting", "offline"]);
 const RESUMABLE = new Set(["paused", "stopped"]);

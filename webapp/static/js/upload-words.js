@@ -3,7 +3,7 @@
 import { bytesText, fixed, plain } from "./format.js";
 import { gettext as _, interpolate, ngettext } from "./i18n.js";
 
-/** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./upload-item.js").Item} Item */
 
 /** @type {Record<string, string>} */
 const STATES = {

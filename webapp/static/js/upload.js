@@ -7,7 +7,7 @@ import { Row } from "./upload-row.js";
 import { summary } from "./upload-words.js";
 import { uploads } from "./uploads.js";
 
-/** @typedef {import("./uploads.js").Item} Item */
+/** @typedef {import("./upload-item.js").Item} Item */
 /** @typedef {import("./picker.js").LocalFile} LocalFile */
 
 const SAY_MS = 15_000;

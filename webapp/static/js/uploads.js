@@ -11,70 +11,20 @@ import { gettext as _, interpolate } from "./i18n.js";
 import { drop, keeps, park, startKeeper, take } from "./keeper.js";
 import { fingerprint, forget, isSame, recall, remember } from "./remembered.js";
 import { token } from "./token.js";
+import { Item } from "./upload-item.js";
 
 /**
  * @typedef {import("./sending.js").Sending} Sending
- * @typedef {import("./sending.js").Problem} Problem
- * @typedef {import("./picker.js").LocalFile} LocalFile
  * @typedef {import("./sending.js").Announcement} Announcement
- * @typedef {"starting"|"sending"|"waiting"|"offline"|"login"|"paused"|"tab"|"elsewhere"|"copying"|"select"|"stopped"
- *   |"verifying"|"ready"|"refused"|"over"} Phase
+ * @typedef {import("./picker.js").LocalFile} LocalFile
+ * @typedef {import("./upload-item.js").Phase} Phase
  * @typedef {{id: string, purpose: string, filename: string, size_bytes: number, received_bytes: number, state: string,
- *   sha256: string, error: Problem|null, result: {id: string, url: string}|null, project: string, project_id: string,
- *   resumable: boolean, duplicate_of: {name: string, url: string}|null}} Row
+ *   sha256: string, error: import("./sending.js").Problem|null, result: {id: string, url: string}|null, project: string,
+ *   project_id: string, resumable: boolean, duplicate_of: {name: string, url: string}|null}} Row
  */
 
 const SOON_MS = 600, LATER_MS = 2500, HIDDEN_MS = 10_000, PARK_MS = 20_000;
 const UNDER_WAY = new Set(["starting", "sending", "waiting", "offline", "login"]);
-
-export class Item {
-  /** @param {string} name @param {number} size @param {string} purpose */
-  constructor(name, size, purpose) {
-    this.name = name;
-    this.size = size;
-    this.purpose = purpose;
-    this.id = "";
-    this.project = "";
-    /** @type {Phase} */
-    this.phase = "starting";
-    this.received = 0;
-    this.sha256 = "";
-    this.url = "";
-    /** Bytes a second, and seconds that are left; null before they are known. */
-    this.rate = 0;
-    /** @type {number|null} */
-    this.left = null;
-    /** @type {Problem|null} */
-    this.problem = null;
-    /** @type {{name: string, url: string}|null} */
-    this.same = null;
-    /** What the person did wrong a moment ago. */
-    this.hint = "";
-    /** A page that shows it itself; the drawer leaves it out then. */
-    this.here = false;
-    /** @type {File|null} */
-    this.file = null;
-    /** @type {Sending|null} */
-    this.sending = null;
-    /** @type {(() => void)|null} */
-    this.release = null;
-    /** @type {AbortController|null} */
-    this.queued = null;
-  }
-
-  /** Whether the person has to do something. */
-  get waitsForPerson() {
-    return ["login", "select", "stopped", "refused"].includes(this.phase);
-  }
-
-  get ended() {
-    return ["ready", "refused", "over"].includes(this.phase);
-  }
-
-  percent() {
-    return Math.floor((100 * this.received) / this.size);
-  }
-}
 
 class Uploads extends EventTarget {
   constructor() {
