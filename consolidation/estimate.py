@@ -20,6 +20,10 @@ RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
 # Numbers kept a hidden number in a training step (layer, norm, activation, noise, their gradients, the
 # libraries' own buffers), found by running the families; the measured ones are in tests/bench (estimate).
 KEPT_EACH = 5.5
+# Of text models: the transformers library comes on top, and attention keeps less.
+TEXT_RUNTIME_BYTES, TEXT_KEPT_EACH = 400 * 10**6, 3.0
+# Of the significance of a text model: records and layer outputs at once (phases.per_sample).
+SQUARED_RECORDS, SQUARED_NUMBERS = 256, 2**25
 
 
 class Budget(NamedTuple):
@@ -106,6 +110,7 @@ def estimate(
     family: str,
     config: Mapping[str, Any],
     memories: Sequence[int],
+    width: int | None = None,
     reference: bool = False,
     snapshots: bool = True,
     dry_run: DryRun | None = None,
@@ -115,6 +120,7 @@ def estimate(
     Args:
         memories: records in each set; of a night that uses the day, its sample (`recipe.fresh` records at
             most) in the place of the newest task's memories.
+        width: numbers, or tokens, of one record at most; None: as many as the model takes.
         reference: whether the model before waking is given.
         snapshots: whether a workdir is used.
         dry_run: from `dry_run.dry_run`; gives minutes, and the sizes of a model whose tensors only a library
@@ -128,7 +134,7 @@ def estimate(
     if shapes is not None:
         sizes = [math.prod(shape) for shape in shapes.values()]
         parameters, largest = sum(sizes), max(sizes)
-        hidden = hidden_numbers(family, config)
+        hidden = hidden_numbers(family, config, width)
     elif dry_run is not None:
         parameters, largest, hidden = dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
     else:
@@ -155,11 +161,14 @@ def estimate(
     work = (2 * one if snapshots else 0) + weights  # and what a stage is taken back by
     output = weights + weights // 2  # the Fisher beside it, in half precision
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
-    activations = int(FLOAT * KEPT_EACH * at_once * hidden)
+    activations = int(FLOAT * kept_each(family) * at_once * hidden)
+    if family == "encoder":
+        squared = min(recipe.fisher_samples, total, SQUARED_RECORDS) * hidden
+        activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * min(squared, SQUARED_NUMBERS)))
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    width = spec.input_width(clean)
+    width = width or spec.input_width(clean)
     records = FLOAT * total * (width + spec.outputs(clean))
     resident += records if records <= RESIDENT_BYTES else 0
     # inverted dreams as they are kept, and a batch of them with its gradient and Adam's two
@@ -173,12 +182,22 @@ def estimate(
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
-        peak_memory_bytes=RUNTIME_BYTES + resident,
+        peak_memory_bytes=runtime_bytes(family) + resident,
         work_bytes=work,
         output_bytes=output,
         disk_bytes=work + output,
         minutes=minutes,
     )
+
+
+def runtime_bytes(family: str) -> int:
+    """What a process holds before it holds a model of this family."""
+    return TEXT_RUNTIME_BYTES if family == "encoder" else RUNTIME_BYTES
+
+
+def kept_each(family: str) -> float:
+    """Numbers kept in a training step for each hidden number."""
+    return TEXT_KEPT_EACH if family == "encoder" else KEPT_EACH
 
 
 def optimizer_slots(recipe: SleepRecipe | WakeRecipe) -> int:
@@ -205,10 +224,16 @@ def _resident(recipe: SleepRecipe, weights: int, largest: int, reference: bool) 
     return max(stages)
 
 
-def hidden_numbers(family: str, config: Mapping[str, Any]) -> int:
-    """Outputs of all layers for one record; of a family that is not known here, those of dense layers."""
+def hidden_numbers(family: str, config: Mapping[str, Any], width: int | None = None) -> int:
+    """Outputs of all layers for one record; of a family that is not known here, those of dense layers.
+
+    Args:
+        width: tokens of a record; None: as many as the model reads.
+    """
     spec = family_spec(family)
     clean = spec.validate_config(config)
+    if family == "encoder":
+        return _encoder_hidden(clean, width or spec.input_width(clean))
     if family == "cnn":
         return _cnn_hidden(clean)
     if family == "vision":
@@ -228,7 +253,17 @@ def decoder_numbers(family: str, config: Mapping[str, Any]) -> int:
         widths = [*clean["convolutions"], *clean["hidden"]]
     elif family == "vision" and "width" in clean:
         widths = [clean["width"] << stage for stage in range(4) for _ in range(2)]
+    elif family == "encoder":
+        widths = [clean["hidden_size"]] * clean["num_hidden_layers"]
     return sum(width * width + width for width in widths)
+
+
+def _encoder_hidden(config: Mapping[str, Any], length: int) -> int:
+    """A token's: three embeddings; in each layer query, key, value, two layers back to the width, and one to
+    the inner width. A text's: pooler and head."""
+    width: int = config["hidden_size"]
+    layer = 5 * width + config["intermediate_size"]
+    return int(length * (3 * width + config["num_hidden_layers"] * layer) + width + config["num_labels"])
 
 
 def _cnn_hidden(config: Mapping[str, Any]) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.families.registry import family_spec
+from consolidation.families.registry import family_spec, vocabulary
 from consolidation.memory.store import live_sets
+from consolidation.token_fit import check_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +26,8 @@ CHUNK = 4096
 def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
     """Raises NocturneInputError when records do not fit the model.
 
-    Codes: `records.width`, `records.classes`, `records.non_finite`.
+    Codes: `records.width`, `records.classes`, `records.non_finite`; of text, those of
+    `token_fit.check_tokens` too.
 
     Args:
         what: for the sentence: "memories", "probe records" or "training records".
@@ -33,7 +35,8 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
     width, outputs = io_widths(model)
     for records in sets:
         name = shorten(records.task)
-        if records.width != width:
+        words = vocabulary_of(model)
+        if words is None and records.width != width:
             raise NocturneInputError(
                 "records.width",
                 f"The {what} of '{name}' have {records.width} numbers each; the model takes {width}. "
@@ -47,6 +50,8 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
                 "Choose records made for this model.",
             )
         _finite(records, name, what)
+        if words is not None:
+            check_tokens(records, words, width, what)
 
 
 def io_widths(model: nn.Module) -> tuple[int, int]:
@@ -54,6 +59,12 @@ def io_widths(model: nn.Module) -> tuple[int, int]:
     spec = family_spec(getattr(model, "nocturne_family", None))
     config = cast("dict[str, Any]", model.nocturne_config)
     return spec.input_width(config), spec.outputs(config)
+
+
+def vocabulary_of(model: nn.Module) -> int | None:
+    """How many tokens a text model knows; None for a model whose records are plain numbers."""
+    family = getattr(model, "nocturne_family", None)
+    return None if family is None else vocabulary(family, cast("dict[str, Any]", model.nocturne_config))
 
 
 def check_learns(model: nn.Module) -> None:
@@ -115,12 +126,13 @@ def _finite(records: Records, name: str, what: str) -> None:
                 )
 
 
-def _inputs(records: Records) -> Iterator[bytes]:
+def _inputs(records: Records, width: int) -> Iterator[bytes]:
     """A digest of what the model is given for each record: the same image is the same, in whatever precision
-    it was stored and whatever label it carries."""
+    it was stored and whatever label it carries; the same text, however far it is filled up (to `width`)."""
+    fill = bytes(4 * (width - records.width))
     for place in range(0, len(records), CHUNK):
         for row in records.inputs(slice(place, place + CHUNK)):
-            yield hashlib.blake2b((row + np.float32(0)).tobytes(), digest_size=16).digest()
+            yield hashlib.blake2b((row + np.float32(0)).tobytes() + fill, digest_size=16).digest()
 
 
 def without_probes(sets: list[Records], probes: list[Records], what: str) -> tuple[list[Records], int]:
@@ -130,14 +142,15 @@ def without_probes(sets: list[Records], probes: list[Records], what: str) -> tup
     Raises:
         NocturneInputError: `memories.empty` when nothing is left.
     """
-    held_out = {digest for records in probes for digest in _inputs(records)}
+    width = max(records.width for records in [*sets, *probes]) if sets else 0
+    held_out = {digest for records in probes for digest in _inputs(records, width)}
     originals = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
     left, dropped = [], 0
     for records in live_sets(sets):
         if not held_out:
             left.append(records)
             continue
-        shared = np.array([digest in held_out for digest in _inputs(records)], dtype=np.bool_)
+        shared = np.array([digest in held_out for digest in _inputs(records, width)], dtype=np.bool_)
         # what was packed lossily is no longer equal to the probe's record, but keeps its id, also unpacked
         shared |= np.array([row.tobytes() in originals for row in np.asarray(records.ids)], np.bool_)
         dropped += int(shared.sum())

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.fit import vocabulary_of
 from consolidation.objectives.classification import correct
+from consolidation.token_fit import asked_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,8 +117,9 @@ class Probes:
         model.eval()
         parts = []
         with torch.no_grad():
-            for place in range(0, len(rows), CHUNK):
-                part = rows[place : place + CHUNK]
+            at_once = asked_at_once(CHUNK, records.width, vocabulary_of(model))
+            for place in range(0, len(rows), at_once):
+                part = rows[place : place + at_once]
                 x = torch.from_numpy(records.inputs(part)).to(self._device)
                 y = torch.from_numpy(np.asarray(records.y[part])).to(self._device)
                 logits = model(x) if weights is None else functional_call(model, weights, (x,))

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import (
     FLOAT,
-    KEPT_EACH,
-    RUNTIME_BYTES,
     DryRun,
     Estimate,
     hidden_numbers,
+    kept_each,
     optimizer_slots,
+    runtime_bytes,
 )
-from consolidation.families.registry import family_spec
+from consolidation.families.registry import family_spec, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
+from consolidation.token_fit import asked_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ def wake_estimate(
     config: Mapping[str, Any],
     rows: int,
     record_bytes: int,
+    width: int | None = None,
     snapshots: bool = True,
     dry_run: DryRun | None = None,
 ) -> Estimate:
@@ -47,6 +49,7 @@ def wake_estimate(
     Args:
         rows: records of the training set.
         record_bytes: of one of them in its file.
+        width: numbers, or tokens, of one record at most; None: as many as the model takes.
         snapshots: whether a workdir is used.
         dry_run: sizes of a model whose tensors only a library knows.
 
@@ -54,20 +57,22 @@ def wake_estimate(
         NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` when the sizes of the
         model's tensors are not known and no dry run is given.
     """
-    parameters, largest, hidden = _sizes(family, config, dry_run)
+    parameters, largest, hidden = _sizes(family, config, width, dry_run)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    width, outputs = spec.input_width(clean), spec.outputs(clean)
+    width, outputs = width or spec.input_width(clean), spec.outputs(clean)
+    words = vocabulary(family, clean)
     weights, slots = FLOAT * parameters, optimizer_slots(recipe)
     steps = math.ceil(recipe.epochs * rows / recipe.batch)
     # weights, gradients, optimiser
     moved = weights * (2 + slots) + (FLOAT * largest if recipe.optimizer == "adamw" else 0)
     floats = FLOAT * rows * (width + outputs)
     resident = floats if floats <= RESIDENT_BYTES else 0
-    one = widest_numbers(family, clean)
+    one = widest_numbers(family, clean, width)
     told = rows if recipe.selection in {"herding", "max-loss"} else min(recipe.memories, rows)
-    learning = int(FLOAT * KEPT_EACH * recipe.batch * hidden) + resident
-    asked = FLOAT * KEPT_ASKED * one * max(PROBED, min(ASKED, told))
+    learning = int(FLOAT * kept_each(family) * recipe.batch * hidden) + resident
+    at_once = max(PROBED, min(ASKED, told))
+    asked = FLOAT * KEPT_ASKED * one * asked_at_once(at_once, width, words)
     if recipe.selection == "herding":
         asked += FLOAT * rows * last_numbers(family, clean)
     kept = min(recipe.memories, rows) * (record_bytes + 2 * outputs + RECORD_BYTES)
@@ -79,7 +84,7 @@ def wake_estimate(
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
-        peak_memory_bytes=RUNTIME_BYTES + moved + max(learning, asked) + kept,
+        peak_memory_bytes=runtime_bytes(family) + moved + max(learning, asked) + kept,
         work_bytes=work,
         output_bytes=weights + kept,
         disk_bytes=work + weights + kept,
@@ -94,27 +99,31 @@ def score_estimate(
     Raises:
         NocturneInputError: as `wake_estimate`.
     """
-    parameters, _largest, _hidden = _sizes(family, config, dry_run)
+    parameters, _largest, _hidden = _sizes(family, config, None, dry_run)
     weights = FLOAT * parameters
-    clean = family_spec(family).validate_config(config)
-    asked = FLOAT * KEPT_ASKED * widest_numbers(family, clean) * PROBED
+    spec = family_spec(family)
+    clean = spec.validate_config(config)
+    at_once = asked_at_once(PROBED, spec.input_width(clean), vocabulary(family, clean))
+    asked = FLOAT * KEPT_ASKED * widest_numbers(family, clean) * at_once
     work = 2 * weights if snapshots else 0
     return Estimate(
         steps=0,
         examples=0,
-        peak_memory_bytes=RUNTIME_BYTES + weights + asked,
+        peak_memory_bytes=runtime_bytes(family) + weights + asked,
         work_bytes=work,
         output_bytes=0,
         disk_bytes=work,
     )
 
 
-def _sizes(family: str, config: Mapping[str, Any], dry_run: DryRun | None) -> tuple[int, int, int]:
+def _sizes(
+    family: str, config: Mapping[str, Any], width: int | None, dry_run: DryRun | None
+) -> tuple[int, int, int]:
     """Parameters, those of the largest tensor, hidden numbers a record."""
     shapes = family_spec(family).expected_shapes(config)
     if shapes is not None:
         sizes = [math.prod(shape) for shape in shapes.values()]
-        return sum(sizes), max(sizes), hidden_numbers(family, config)
+        return sum(sizes), max(sizes), hidden_numbers(family, config, width)
     if dry_run is not None:
         return dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
     raise NocturneInputError(
@@ -124,10 +133,13 @@ def _sizes(family: str, config: Mapping[str, Any], dry_run: DryRun | None) -> tu
     )
 
 
-def widest_numbers(family: str, config: Mapping[str, Any]) -> int:
-    """The most numbers that one layer gives for one record, its input among them; `config` is validated."""
-    wide = [family_spec(family).input_width(config)]
-    if family == "cnn":
+def widest_numbers(family: str, config: Mapping[str, Any], width: int | None = None) -> int:
+    """The most numbers that one layer gives for one record of `width`, its input among them; `config` is
+    validated."""
+    wide = [width or family_spec(family).input_width(config)]
+    if family == "encoder":
+        wide.append(wide[0] * max(config["hidden_size"], config["intermediate_size"]))
+    elif family == "cnn":
         _, height, width = config["input"]
         for channels in config["convolutions"]:
             wide.append(channels * height * width)
@@ -152,4 +164,6 @@ def last_numbers(family: str, config: Mapping[str, Any]) -> int:
         return int(config["hidden"][-1])
     if family == "vision" and "width" in config:
         return int(config["width"]) * 8
+    if family == "encoder":
+        return int(config["hidden_size"])
     return max(family_spec(family).outputs(config), 0)

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_class
-from consolidation.families.registry import check_shapes, compare_shapes, family_spec, is_counter
+from consolidation.families.registry import (
+    check_shapes,
+    compare_shapes,
+    ensure_computable,
+    family_spec,
+    is_counter,
+)
 from consolidation.memory.store import flush_to_disk
 
 if TYPE_CHECKING:
@@ -42,7 +48,8 @@ def load_model(
 
     Raises:
         NocturneInputError: `checkpoint.format`, `.family`, `.config`, `.shapes`, `.dtype`,
-            `weights.non_finite`, `weights.variance`, or `family.extra` (a library is missing).
+            `.family_not_yet`, `weights.non_finite`, `weights.variance`, or `family.extra` (a library is
+            missing).
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -55,6 +62,7 @@ def load_model(
         ) from error
     spec = family_spec(family or metadata.get(FAMILY_KEY))
     clean = spec.validate_config(config if config is not None else _stored_config(metadata))
+    ensure_computable(spec.name, clean)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_shapes(spec, clean, shapes)
     for name, tensor in tensors.items():
@@ -78,11 +86,18 @@ def load_model(
     model = adapter_class(spec.name).build(clean, 0)
     if spec.expected_shapes(clean) is None:
         compare_shapes({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, shapes)
+    own = {told: name for name, told in _file_names(model).items()}
+    tensors = {own.get(name, name): tensor for name, tensor in tensors.items()}
     model.load_state_dict(
         {name: tensor if is_counter(name) else tensor.float() for name, tensor in tensors.items()}
     )
     model.nocturne_dtypes = {name: tensor.dtype for name, tensor in tensors.items()}  # type: ignore[assignment]
     return model
+
+
+def _file_names(model: nn.Module) -> dict[str, str]:
+    """{parameter: tensor of the file} of those that have another name there."""
+    return dict(getattr(model, "nocturne_names", {}))
 
 
 def _stored_config(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -100,8 +115,9 @@ def _stored_config(metadata: Mapping[str, str]) -> dict[str, Any]:
 def save_model(model: nn.Module, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
     """Writes a checkpoint, whole or not at all, with the names and dtypes it came with."""
     dtypes: dict[str, torch.dtype] = getattr(model, "nocturne_dtypes", {})
+    told = _file_names(model)
     tensors = {
-        name: tensor.detach().to("cpu", dtypes.get(name, tensor.dtype)).contiguous()
+        told.get(name, name): tensor.detach().to("cpu", dtypes.get(name, tensor.dtype)).contiguous()
         for name, tensor in model.state_dict().items()
     }
     described = {

@@ -150,6 +150,8 @@ def _environment(folder: Path, device: Device, threads: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",  # nothing asks the hub; should a library ever want to, it may not
+        "TOKENIZERS_PARALLELISM": "false",
         **({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if device.kind == "cuda" else {}),
     }
 

@@ -25,8 +25,9 @@ def main() -> int:
     request = json.loads(sys.stdin.buffer.read(2**20))
     path, out = Path(request["path"]), Path(request["out"])
     limit = int(request["limit_bytes"])
+    tokenizer = request.get("tokenizer")
     walls = confine(
-        read=[path, *python_folders()],
+        read=[path, *([Path(tokenizer["path"])] if tokenizer else []), *python_folders()],
         write=out.parent,
         cpu_seconds=int(request["cpu_seconds"]),
         file_bytes=max(limit, path.stat().st_size) + _SLACK,
@@ -80,7 +81,9 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
             strict=bool(request.get("strict")),
         )
     from consolidation.formats.records import convert_records
+    from consolidation.formats.texts import TokenizerFile
 
+    tokenizer = request.get("tokenizer")
     return convert_records(
         path,
         task=request["task"],
@@ -91,6 +94,7 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         limit_bytes=limit,
         rights=request.get("rights"),
         rights_required=bool(request.get("rights_required")),
+        tokenizer=TokenizerFile(**{**tokenizer, "path": Path(tokenizer["path"])}) if tokenizer else None,
     )
 
 

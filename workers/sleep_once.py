@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.families.registry import ensure_computable
-from consolidation.formats.checkpoint import inspect_checkpoint
+from consolidation.families.registry import ensure_computable, family_spec, vocabulary
+from consolidation.formats.checkpoint import extras_path, inspect_checkpoint
 from consolidation.formats.records import convert_records
+from consolidation.formats.texts import TOKENIZER, TokenizerFile
 from consolidation.recipe import PRESETS, SleepRecipe, preset, recipe_from_json
 
 if TYPE_CHECKING:
@@ -72,13 +73,14 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
         )
     awake = _awake(request.awake, list(proofs))
     with _scratch(request.out) as scratch:
-        model_path = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
-        reference_path = (
-            _checkpoint(request.reference, request, scratch / "reference.safetensors")
-            if request.reference
-            else None
-        )
-        return _night(request, recipe, model_path, reference_path, sets, proofs, awake, scratch, on_event)
+        model_path, facts = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
+        reference_path = None
+        if request.reference:
+            reference_path, _ = _checkpoint(request.reference, request, scratch / "reference.safetensors")
+        return _night(
+            request, recipe, model_path, reference_path, sets, proofs, awake, scratch, on_event,
+            tokenizer=_tokenizer(facts, extras_path(model_path)),
+        )  # fmt: skip
 
 
 def _night(
@@ -91,6 +93,7 @@ def _night(
     awake: dict[str, Path],
     scratch: Path,
     on_event: Callable[[Event], None],
+    tokenizer: TokenizerFile | None,
 ) -> dict[str, Any]:
     from consolidation.cycle import sleep
     from consolidation.memory.store import Records
@@ -102,7 +105,9 @@ def _night(
         opened: list[Records] = []
         for task, path in files.items():
             target = scratch / f"{use}-{len(opened)}.safetensors"
-            convert = partial(convert_records, path, task=task, transform=request.transform, out=target)
+            convert = partial(
+                convert_records, path, task=task, transform=request.transform, out=target, tokenizer=tokenizer
+            )
             facts = _naming(path, convert)
             notes.extend(f"{shorten(path.name)}: {note['text']}" for note in facts["notes"])
             opened.append(Records.open(target))
@@ -241,20 +246,30 @@ def _awake(path: Path | None, tasks: list[str]) -> dict[str, Path]:
     return {tasks[-1]: path}
 
 
-def _checkpoint(path: Path, request: SleepRequest, out: Path) -> Path:
+def _checkpoint(path: Path, request: SleepRequest, out: Path) -> tuple[Path, dict[str, Any]]:
     if not path.is_file():
         raise NocturneInputError("checkpoint.missing", f"The file {shorten(path.name)!r} does not exist.")
     facts = _naming(
         path, lambda: inspect_checkpoint(path, family=request.family, config=request.config or None, out=out)
     )
-    ensure_computable(facts["family"])
+    ensure_computable(facts["family"], facts["config"])
     if facts["non_finite"]:
         raise NocturneInputError(
             "weights.non_finite",
             f"{shorten(path.name)} holds weights that are not numbers (NaN or infinity). "
             "Go back to a checkpoint from before they appeared.",
         )
-    return out
+    return out, facts
+
+
+def _tokenizer(facts: dict[str, Any], extras: Path) -> TokenizerFile | None:
+    """What texts are read with: the tokenizer that came in the model's folder."""
+    words = vocabulary(facts["family"], facts["config"])
+    file = next((extra for extra in facts["extras"] if extra["name"] == TOKENIZER), None)
+    if not words or file is None:
+        return None
+    longest = family_spec(facts["family"]).input_width(facts["config"])
+    return TokenizerFile(extras, file["offset"], file["size"], longest, words)
 
 
 def _naming(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

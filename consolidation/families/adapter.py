@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from consolidation.families.registry import ensure_computable, family_spec
+from consolidation.errors import NocturneInputError
+from consolidation.families.registry import family_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class Adapter(Protocol):
-    """Static functions on a family's models; a model is float32 and lives on one device."""
+    """Static functions on a family's models; a model is float32 and lives on one device.
+
+    A model whose parameters have other names than the tensors of its file carries `nocturne_names`,
+    {parameter: tensor of the file}, of those that differ.
+    """
 
     @staticmethod
     def build(config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -38,8 +43,13 @@ def adapter_class(family: str | None) -> type[Adapter]:
     Raises:
         NocturneInputError: `checkpoint.family`; `checkpoint.family_not_yet`: nothing computes with it.
     """
-    ensure_computable(family)
     adapter = family_spec(family).adapter
+    if adapter is None:
+        raise NocturneInputError(
+            "checkpoint.family_not_yet",
+            f"Checkpoints of the family {family} are kept, checked and taken home; Nocturne cannot train "
+            "them, score them or put them to sleep yet. Choose a checkpoint of another family.",
+        )
     if not isinstance(adapter, str):
         return cast("type[Adapter]", adapter)
     module, _, name = adapter.partition(":")

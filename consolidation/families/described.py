@@ -8,11 +8,15 @@ names of the inner model ("model.", "transformer.", "bert." or nothing).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
+from consolidation.errors import shorten
 from consolidation.families.described_fields import plain
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+PADDING: Final = 0  # the id that fills up a record of tokens
 
 # What comes home in config.json beside the fields of the description; nothing here changes the tensors.
 _COMMON: Final = (
@@ -28,13 +32,15 @@ class Described:
     Attributes:
         kept: further fields of config.json that come home as they are.
         own: fields of the config that config.json does not have.
+        needs: what a config must say for the adapter to compute with it.
     """
 
     name: str
     title: str
     kept: tuple[str, ...] = ()
     own: tuple[str, ...] = ("prefix",)
-    # Kept, checked and taken home; nothing computes with it yet.
+    needs: Mapping[str, Any] = MappingProxyType({})
+    # None: kept, checked and taken home, and nothing computes with it yet.
     adapter: str | type[Any] | None = None
 
     def __init__(self) -> None:
@@ -68,6 +74,19 @@ class Described:
     def input_width(self, config: Mapping[str, Any]) -> int:
         """Tokens a record can have."""
         raise NotImplementedError
+
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """How many tokens there are: a record is their ids, and 0 fills it up."""
+        return int(config["vocab_size"])
+
+    def not_yet(self, config: Mapping[str, Any]) -> str:
+        """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
+        trained, scored and put to sleep."""
+        if self.adapter is None:
+            return f"a model of the family {self.name}"
+        lacks = [f"{name} = {shorten(config.get(name))}" for name, value in self.needs.items()
+                 if config.get(name) != value]  # fmt: skip
+        return f"a model of the family {self.name} with {lacks[0]}" if lacks else ""
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         raise NotImplementedError

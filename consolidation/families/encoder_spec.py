@@ -8,6 +8,7 @@ config = the fields of config.json that say what is computed, e.g. {"model_type"
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from consolidation.families.described import Described, Shapes
@@ -27,7 +28,7 @@ from consolidation.families.described_fields import (
     whole,
 )
 
-_PREFIX: Final = "bert."
+PREFIX: Final = "bert."
 HEADS: Final = (
     "none", "sequence-classification", "token-classification", "question-answering", "masked-lm",
     "pretraining",
@@ -40,6 +41,8 @@ class EncoderSpec(Described):
 
     name = "encoder"
     title = "Text encoder (BERT)"
+    adapter = "consolidation.families.encoder:EncoderAdapter"
+    needs: Mapping[str, Any] = MappingProxyType({"head": "sequence-classification", "pooler": True})
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
@@ -71,7 +74,7 @@ class EncoderSpec(Described):
             "layer_norm_eps": number(config, "layer_norm_eps", 0.0, 1.0, 1e-12),
             "tie_word_embeddings": flag(config, "tie_word_embeddings", True),
             "num_labels": _labels(config),
-            "prefix": choice(config, "prefix", (_PREFIX, ""), _PREFIX),
+            "prefix": choice(config, "prefix", (PREFIX, ""), PREFIX),
             "head": choice(config, "head", HEADS, "none"),
             "pooler": flag(config, "pooler", True),
             "norms": choice(config, "norms", ("weight", "gamma"), "weight"),
@@ -111,7 +114,7 @@ class EncoderSpec(Described):
         elif "cls.predictions.bias" in shapes:
             head = "pretraining" if "cls.seq_relationship.weight" in shapes else "masked-lm"
         return {
-            "prefix": _PREFIX if any(name.startswith(_PREFIX) for name in shapes) else "",
+            "prefix": PREFIX if any(name.startswith(PREFIX) for name in shapes) else "",
             "head": head,
             "pooler": pooler,
             "norms": "gamma" if any(name.endswith("LayerNorm.gamma") for name in shapes) else "weight",

@@ -79,6 +79,10 @@ class LoraSpec(Described):
         """0: an adapter alone takes no records."""
         return 0
 
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """0: nor does it know words."""
+        return 0
+
     def outputs(self, config: Mapping[str, Any]) -> int:
         """0: nor has it classes."""
         return 0

@@ -35,7 +35,7 @@ class FamilySpec(Protocol):
         fields: the form that asks for what a file does not tell: [{name, label, kind, help}], kind "choice"
             with choices, or "text" with a placeholder; "default" is what a description without it means.
         adapter: "module:Class" of the adapter (torch), or the class itself; None: checkpoints of the family
-            are kept, checked and taken home, and nothing computes with them.
+            are kept, checked and taken home, and nothing computes with them (see `ensure_computable`).
     """
 
     name: str
@@ -120,26 +120,48 @@ def described_family(config: Mapping[str, Any]) -> Described:
     )
 
 
-def computable(family: object) -> bool:
-    """Whether anything can be computed with checkpoints of this family; else they are only kept."""
+def computable(family: object, config: Mapping[str, Any]) -> bool:
+    """Whether anything can be computed with such checkpoints; else they are only kept."""
     known = isinstance(family, str) and (family in FAMILIES or family in _IN_PROCESS)
-    return known and family_spec(family).adapter is not None
+    return known and not _not_yet(family_spec(family), config)
 
 
-def computable_families() -> list[str]:
-    """The families that something is computed with."""
-    return [name for name in FAMILIES if computable(name)]
+def computable_kinds() -> dict[str, dict[str, Any]]:
+    """{family: fields that a config must have} of the checkpoints that something is computed with."""
+    return {
+        name: dict(spec.needs) if isinstance(spec, Described) else {}
+        for name, spec in FAMILIES.items()
+        if spec.adapter is not None
+    }
 
 
-def ensure_computable(family: object) -> None:
-    """Raises NocturneInputError (`checkpoint.family_not_yet`) for a family that is only kept."""
-    if family_spec(family).adapter is None:
+def ensure_computable(family: object, config: Mapping[str, Any]) -> None:
+    """Raises NocturneInputError (`checkpoint.family_not_yet`) for checkpoints that are only kept."""
+    what = _not_yet(family_spec(family), config)
+    if what:
         raise NocturneInputError(
             "checkpoint.family_not_yet",
-            f"Checkpoints of the family {family_spec(family).name} are kept, checked and taken home; "
-            "Nocturne cannot train them, score them or put them to sleep yet. Choose a checkpoint of another "
-            "family.",
+            f"This is {what}. Such checkpoints are kept, checked and taken home; Nocturne cannot train them, "
+            "score them or put them to sleep yet. Choose a checkpoint of another kind.",
         )
+
+
+def _not_yet(spec: FamilySpec, config: Mapping[str, Any]) -> str:
+    if isinstance(spec, Described):
+        return spec.not_yet(config)
+    return "" if spec.adapter is not None else f"a model of the family {spec.name}"
+
+
+def vocabulary(family: object, config: Mapping[str, Any]) -> int | None:
+    """How many tokens a model knows whose records are ids of tokens; None when they are plain numbers."""
+    spec = family_spec(family)
+    return spec.vocabulary(config) if isinstance(spec, Described) else None
+
+
+def takes_width(family: object, config: Mapping[str, Any], width: int) -> bool:
+    """Whether a model takes records of `width` numbers: exactly its own, or at most so many tokens."""
+    most = family_spec(family).input_width(config)
+    return width <= most if vocabulary(family, config) is not None else width == most
 
 
 def parameter_count(family: object, config: Mapping[str, Any]) -> int | None:

@@ -1,4 +1,5 @@
-"""Records from JSON Lines: one object a line, {"x": [...], "y": 3}; perhaps "logits", and rights by name."""
+"""Records from JSON Lines: one object a line, {"x": [...], "y": 3} or, for a text model, {"text": "...",
+"y": 3}; perhaps "logits", and rights by name."""
 
 from __future__ import annotations
 
@@ -12,17 +13,22 @@ from consolidation.formats import limits
 from consolidation.formats.lines import numbered_lines
 from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
+from consolidation.formats.texts import NO_TOKENIZER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from consolidation.formats.spool import RowSpool
+    from consolidation.formats.texts import Texts
 
-_KEYS: Final = frozenset({"x", "y", "logits", *SPELLINGS})
+_KEYS: Final = frozenset({"x", "text", "y", "logits", *SPELLINGS})
 
 
-def read_jsonl(handle: BinaryIO, spool: RowSpool) -> None:
+def read_jsonl(handle: BinaryIO, spool: RowSpool, texts: Texts | None = None) -> None:
     """Every line of an open file; bad ones are remembered by the spool.
+
+    Args:
+        texts: reads what stands under "text"; None: nothing does.
 
     Raises:
         NocturneInputError: `replay.expansion_limit`, `records.rows`, `gzip.malformed`, `records.rights`.
@@ -35,16 +41,18 @@ def read_jsonl(handle: BinaryIO, spool: RowSpool) -> None:
                     f"it is longer than {limits.LINE_BYTES:,} bytes; write one record a line",
                 )
             if line.strip():
-                _row(number, parse_line(line, first=number == 1), spool)
+                _row(number, parse_line(line, first=number == 1), spool, texts)
         except NocturneInputError as error:
             spool.bad(number, error)
 
 
-def _row(number: int, row: dict[str, Any], spool: RowSpool) -> None:
+def _row(number: int, row: dict[str, Any], spool: RowSpool, texts: Texts | None) -> None:
     label = row.get("y")
-    if "x" not in row or type(label) is not int or not -(2**62) < label < 2**62:
-        raise refuse("replay.schema", 'it needs "x" (numbers) and "y" (a whole number)')
-    x = _numbers(row["x"], "x")
+    if ("x" in row) == ("text" in row) or type(label) is not int or not -(2**62) < label < 2**62:
+        raise refuse("replay.schema", 'it needs "x" (numbers) or "text", and "y" (a whole number)')
+    if "text" in row and texts is None:
+        raise refuse("records.tokenizer", NO_TOKENIZER)
+    x = _numbers(row["x"], "x") if texts is None or "x" in row else texts.ids(row["text"])
     if x.ndim == 0 or x.size == 0:
         raise refuse("replay.schema", '"x" must be a list of at least one number')
     z = _numbers(row["logits"], "logits") if "logits" in row else None
@@ -93,7 +101,7 @@ def parse_line(line: bytes, *, first: bool = False) -> dict[str, Any]:
     if unknown:
         raise refuse(
             "replay.schema",
-            f"the key “{shorten(unknown[0])}” is not known; use x, y, logits, "
+            f"the key “{shorten(unknown[0])}” is not known; use x or text, y, logits, "
             "owner, source, licence, purpose and expiry",
         )
     return row

@@ -23,6 +23,7 @@ from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
 from consolidation.formats.source import RECORDS_KEY, Source
 from consolidation.formats.spool import RowSpool
+from consolidation.formats.texts import Texts, TokenizerFile
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -33,8 +34,19 @@ TEXTS: Final = frozenset({"json", "text", "utf16"})
 _NAMES: Final = frozenset({"x", "y", "logits", "scale", "mean", "sd", "classes"})
 
 
-def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, stack: ExitStack) -> Source:
+def open_source(
+    path: Path,
+    *,
+    spool: Path,
+    limit_bytes: int,
+    filename: str,
+    stack: ExitStack,
+    tokenizer: TokenizerFile | None = None,
+) -> Source:
     """The records of a file, whatever its format; `stack` closes what has to stay open.
+
+    Args:
+        tokenizer: what texts in JSON Lines are read with.
 
     Raises:
         NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
@@ -54,8 +66,13 @@ def open_source(path: Path, *, spool: Path, limit_bytes: int, filename: str, sta
         # Only what is neither is told by its name: a wrong encoding is named as the reader of that kind does.
         lines = kind == "json" or (kind != "text" and name.endswith((".jsonl", ".ndjson", ".json")))
         with open_text(path) as handle:
-            (read_jsonl if lines else read_csv)(handle, rows)
-        return rows.source()
+            if not lines:
+                read_csv(handle, rows)
+                return rows.source()
+            texts = Texts(tokenizer) if tokenizer else None
+            read_jsonl(handle, rows, texts)
+        source = rows.source()
+        return texts.cut(source) if texts else source
     if kind == "safetensors":
         return _own(path, read_header(path), limit_bytes)
     raise refuse_kind("gzip" if packed else kind, wanted=WANTED, filename=filename)

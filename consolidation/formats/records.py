@@ -35,6 +35,8 @@ from consolidation.memory.store import Records
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from consolidation.formats.texts import TokenizerFile
+
 X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
 HISTOGRAM_CLASSES: Final = 1000
 HALF_MOST: Final = 65_504.0
@@ -51,6 +53,7 @@ def convert_records(
     limit_bytes: int = 2**62,
     rights: Mapping[str, str] | None = None,
     rights_required: bool = False,
+    tokenizer: TokenizerFile | None = None,
 ) -> dict[str, Any]:
     """Check a set of records and write it in the canonical form.
 
@@ -66,6 +69,7 @@ def convert_records(
         rights: {"owner", "licence", "purpose", "source", "expiry"} of the whole set, where a record says
             nothing itself.
         rights_required: whether a record without an owner, or without a licence or purpose, is refused.
+        tokenizer: of the model that is to read texts in JSON Lines.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
@@ -78,8 +82,9 @@ def convert_records(
     path, out = Path(path), Path(out)
     with contextlib.ExitStack() as stack:
         source = open_source(
-            path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack
-        )
+            path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,
+            tokenizer=tokenizer,
+        )  # fmt: skip
         rows = len(source.labels)
         if rights:
             source = replace(source, rights=complete(source.rights, rights, rows))

@@ -99,6 +99,8 @@ CODES: Final[dict[str, str]] = {
     "records.non_finite": "NaN or infinity among the values",
     "records.logits": "stored logits that do not fit the classes or 16-bit floats",
     "records.transform": "scale, mean or sd is not usable",
+    "records.tokenizer": "a text, and no tokenizer that reads it",
+    "records.token": "a text that the model cannot read: too long, empty, or of another vocabulary",
     "records.metadata": "a record file whose description is damaged, or says what cannot be kept",
     "records.format": "a packed record file that contradicts itself or does not unpack",
     "checkpoint.family_unknown": "tensors that no known family has, and no description",

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from consolidation.families.adapter import adapter_of
-from consolidation.fit import io_widths
+from consolidation.fit import io_widths, vocabulary_of
 from consolidation.memory.budget import fit_rows
 from consolidation.memory.selection import NEEDS_FEATURES, NEEDS_LOSSES, Rows, select
 from consolidation.objectives.classification import cross_entropy
 from consolidation.phases.noise import recorded
+from consolidation.token_fit import asked_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,15 +42,20 @@ def answers(model: nn.Module, data: Records, rows: Rows, device: torch.device, h
     training = model.training
     model.eval()
     logits, losses, features = [], [], []
-    for place in range(0, len(rows), CHUNK):
-        part = rows[place : place + CHUNK]
+    words = vocabulary_of(model)
+    at_once = asked_at_once(CHUNK, data.width, words)
+    for place in range(0, len(rows), at_once):
+        part = rows[place : place + at_once]
         with recorded(blocks) as seen:
             said = model(torch.from_numpy(data.inputs(part)).to(device))
         y = torch.from_numpy(np.asarray(data.y[part])).to(device)
         logits.append(said.clamp(-HALF_MOST, HALF_MOST).half().cpu().numpy())
         losses.append(cross_entropy(said, y).float().cpu().numpy())
         if hidden:
-            features.append((seen[-1] if seen else said).flatten(1).float().cpu().numpy())
+            state = seen[-1] if seen else said
+            # of a text the first token's, which the head reads: texts are of different lengths
+            state = state.flatten(1) if words is None else state[:, 0]
+            features.append(state.float().cpu().numpy())
     model.train(training)
     return Answers(
         np.concatenate(logits), np.concatenate(losses), np.concatenate(features) if hidden else None

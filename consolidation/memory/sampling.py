@@ -19,8 +19,9 @@ CHUNK = 4096  # records turned into floats at a time, which takes several copies
 
 
 class Batch(NamedTuple):
-    """x float32 [n, width]; y int64 [n]; z float32 [n, classes], rows of zeros where `stored` [n] is false;
-    task int64 [n], the position of each record's set."""
+    """x float32 [n, width], width that of the widest set and narrower records filled up with 0; y int64 [n];
+    z float32 [n, classes], rows of zeros where `stored` [n] is false; task int64 [n], the position of each
+    record's set."""
 
     x: Tensor
     y: Tensor
@@ -80,7 +81,7 @@ class Sampler:
     def next(self, outputs: int, device: torch.device) -> Batch:
         """The next batch as tensors; `outputs` is the width of the model's logits."""
         flat = self.flat()
-        size = 4 * int(self.starts[-1]) * (self.sets[0].width + outputs)
+        size = 4 * int(self.starts[-1]) * (max(records.width for records in self.sets) + outputs)
         if size > RESIDENT_BYTES or self.drawn <= FIRST:
             order = np.argsort(flat, kind="stable")
             batch = gather(self.sets, self._grouped(flat[order]), outputs, device)
@@ -120,12 +121,15 @@ def _groups(records: Records) -> Rows:
 
 def gather(sets: list[Records], groups: list[tuple[int, Rows]], outputs: int, device: torch.device) -> Batch:
     """The named rows of the named sets as one batch on `device`."""
-    x = np.empty((sum(len(rows) for _, rows in groups), sets[groups[0][0]].width), np.float32)
+    widths = {sets[i].width for i, _ in groups}
+    # texts may be of several lengths; everything else is of one
+    new = np.empty if len(widths) == 1 else np.zeros
+    x = new((sum(len(rows) for _, rows in groups), max(widths)), np.float32)
     place = 0
     for i, rows in groups:
         for begin in range(0, len(rows), CHUNK):
             part = sets[i].inputs(rows[begin : begin + CHUNK])
-            x[place : place + len(part)] = part
+            x[place : place + len(part), : part.shape[1]] = part
             place += len(part)
     y = np.concatenate([np.asarray(sets[i].y[rows]) for i, rows in groups])
     task = np.concatenate([np.full(len(rows), i, np.int64) for i, rows in groups])

@@ -2,7 +2,7 @@
 
 mixup       memories recombined inside the network (manifold mixup, Verma et al. 2019): two of one task, or of
             any two tasks, are blended at a random depth, input included, with the same share for their labels
-            and stored logits.
+            and stored logits. Texts are blended inside only: ids of tokens have no middle.
 inversion   inputs made from noise by what a frozen model knows (`inverting`): the model before waking when it
             is given, else the model as it stands. Its logits are what the dreams are replayed with.
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from consolidation.estimate import dream_steps, inversion_budget
+from consolidation.fit import vocabulary_of
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.objectives.classification import cross_entropy, distillation
 from consolidation.phases.gate import decide, propose
@@ -70,12 +71,13 @@ class DreamLoss:
     def __init__(self, run: Run, recipe: SleepRecipe) -> None:
         self.run, self.recipe = run, recipe
         self.blocks = run.adapter.blocks(run.model)
+        self.least = int(vocabulary_of(run.model) is not None)  # depth 0 is the input
 
     def __call__(self, batch: Batch) -> Terms:
         recipe, generator = self.recipe, self.run.generators["dreams"]
         seed = int(torch.randint(2**31, (1,), generator=generator))
         share = float(np.random.default_rng(seed).beta(recipe.dream_alpha, recipe.dream_alpha))
-        depth = int(torch.randint(len(self.blocks) + 1, (1,), generator=generator))
+        depth = int(torch.randint(self.least, len(self.blocks) + 1, (1,), generator=generator))
         across = bool(torch.randint(2, (1,), generator=generator))
         partner = partners(batch.task.cpu(), across, generator).to(batch.x.device)
         with passes(recipe.precision, self.run.device):

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.errors import NocturneInputError
+from consolidation.fit import vocabulary_of
 from consolidation.memory.order import Walk
 from consolidation.memory.sampling import gather
 from consolidation.memory.store import Records
 from consolidation.phases.per_sample import add_plainly, choose_ways, recorded_layers, squares_by_rules
+from consolidation.token_fit import by_length
 from consolidation.weights import Fisher
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def _squares(
 ) -> dict[str, Tensor]:
     parameters = dict(model.named_parameters())
     total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
+    if vocabulary_of(model) is not None:
+        groups = _longest_first(sets, groups)
     first, rows = groups[0]
     few = gather(sets, [(first, rows[:TRIED])], sets[first].classes, device)
     ways = choose_ways(model, few.x, few.y)
@@ -126,6 +130,12 @@ def _choose(sets: list[Records], samples: int, seed: int) -> list[tuple[int, Any
             more = min(share, len(sets[i]) - quota[i], left)
             quota[i], left = quota[i] + more, left - more
     return [(i, Walk(len(sets[i]), seed + 1, i).take(n)) for i, n in enumerate(quota) if n]
+
+
+def _longest_first(sets: list[Records], groups: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Texts by their length: what is measured on the first of them is enough for all the others."""
+    ordered = [(i, *by_length(sets[i], rows)) for i, rows in groups]
+    return [(i, rows) for i, rows, _ in sorted(ordered, key=lambda one: -one[2])]
 
 
 def _targets(

@@ -145,7 +145,7 @@ def test_without_known_sizes_a_dry_run_is_asked_for() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak")
-@pytest.mark.parametrize("case", ["mlp, small", "mlp, 19 M", "cnn"])
+@pytest.mark.parametrize("case", ["mlp, small", "mlp, 19 M", "cnn", "bert, 2 M, adamw"])
 def test_memory_at_its_highest_is_within_a_quarter(case: str) -> None:
     """Of a process of its own that does a short night."""
     assert told(case) == pytest.approx(peak(case), rel=0.25)

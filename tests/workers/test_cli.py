@@ -23,6 +23,8 @@ from consolidation.weights import load_model, save_model
 from tests.consolidation.formats.files import family_file
 from tests.consolidation.formats.folders import LLAMA, packed
 from tests.consolidation.formats.folders import model as hf_folder
+from tests.workers.test_text_whole import folder as bert_folder
+from tests.workers.test_text_whole import texts
 from workers.cli import BAD_INPUT, OK, REJECTED, app
 
 run = CliRunner()
@@ -101,6 +103,19 @@ def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:
     report = json.loads((night["out"] / "report.json").read_text())
     assert report["verdict"] == result["verdict"]
     assert set(report["after"]) == {"task0", "task1"}, "the leading number orders and is not part of the name"
+
+
+def test_texts_are_read_by_the_tokenizer_in_the_model_s_folder(night: dict[str, Path]) -> None:
+    for seed, folder in enumerate((night["memories"], night["probes"])):
+        for path in folder.iterdir():
+            path.unlink()
+        (folder / "letters.jsonl").write_bytes(texts(30, seed))
+    night["model"].write_bytes(bert_folder(night["model"].parent))
+    recipe = night["model"].with_name("recipe.json")
+    recipe.write_text(json.dumps({"passes": 1, "lr": 0.001, "batch": 8, "fisher_samples": 8}))
+    answer = run.invoke(app, arguments(night, "--json", "--recipe", str(recipe)))
+    assert answer.exit_code == OK, answer.output
+    assert "bert.pooler.dense.weight" in load_file(night["out"] / "model.safetensors")
 
 
 def test_every_format_of_records_is_taken(night: dict[str, Path]) -> None:

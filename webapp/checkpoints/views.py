@@ -49,7 +49,7 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
         "checkpoint": checkpoint,
         "project": project,
         "is_current": is_current,
-        "not_yet": not computable(checkpoint.family),
+        "not_yet": not computable(checkpoint.family, checkpoint.config),
         "doubt": doubt_of(checkpoint),
         "plan": plan,
         "aliases": here,

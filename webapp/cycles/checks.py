@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.registry import FamilySpec, computable, family_spec
+from consolidation.families.registry import (
+    FamilySpec,
+    ensure_computable,
+    family_spec,
+    takes_width,
+    vocabulary,
+)
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.trash import ensure_live
@@ -105,12 +111,12 @@ class Plan:
 
     def _check_family(self) -> None:
         model = self._model()
-        if model is not None and not computable(model[0].name):
-            raise InvalidInput(
-                "cycle.family_not_yet",
-                f"Nocturne keeps, checks and gives back a {model[0].title}, but cannot train it, score it or "
-                "put it to sleep yet. Choose a checkpoint of another family.",
-            )
+        if model is None:
+            return
+        try:
+            ensure_computable(model[0].name, model[1])
+        except NocturneInputError as error:
+            raise InvalidInput("cycle.family_not_yet", error.message) from None
 
     def _wake_before(self) -> bool:
         waiting = Cycle.objects.filter(project=self.project, kind=Kind.WAKE).exclude(
@@ -168,13 +174,14 @@ class Plan:
             return
         spec, config = model
         width, outputs = spec.input_width(config), spec.outputs(config)
+        most = "up to " if vocabulary(spec.name, config) is not None else ""
         for item in [*self.memories, *self.probes, *([self.data] if self.data else [])]:
             has = math.prod(item.x_shape)
             name = f"{item.get_use_display()} of “{cut(item.task.name)}”"
-            if has != width:
+            if not takes_width(spec.name, config, has):
                 raise InvalidInput(
                     "records.width",
-                    f"{name}: a record has {has} numbers, and the model takes {width}. "
+                    f"{name}: a record has {has} numbers, and the model takes {most}{width}. "
                     "Upload records that fit this model.",
                 )
             if item.classes > outputs:

@@ -119,16 +119,24 @@ def _estimate(
             config=model.config,
             rows=data.rows if data else 0,
             record_bytes=math.ceil(data.size_bytes / max(data.rows, 1)) if data else 0,
+            width=_width([data]) if data else None,
             dry_run=known,
         )
+    day = used_day(kind, recipe, base)
     return estimate(
         chosen,
         family=model.family,
         config=model.config,
-        memories=_night_rows(chosen, memories, used_day(kind, recipe, base)),
+        memories=_night_rows(chosen, memories, day),
+        width=_width([*memories, *([day] if day else [])]),
         reference=reference is not None,
         dry_run=known,
     )
+
+
+def _width(sets: Sequence[RecordSet]) -> int | None:
+    """Numbers of the widest record; texts may have fewer tokens than the model could read."""
+    return max((math.prod(item.x_shape) for item in sets), default=None)
 
 
 def _night_rows(recipe: SleepRecipe, memories: Sequence[RecordSet], day: RecordSet | None) -> list[int]:

@@ -68,7 +68,8 @@ def _page(
     typed = request.POST if request.method == "POST" else {}
     fields = wake_fields(typed, errors)
     names = {field["name"] for field in fields}
-    usual = WakeRecipe()
+    usual, base = WakeRecipe(), project.current
+    learns = base is not None and computable(base.family, base.config)
     alive = list(workers_alive())
     probes = set(live_sets(project).filter(use=Use.PROBE).values_list("task_id", flat=True))
     learned = set(live_sets(project).filter(use=Use.MEMORIES).values_list("task_id", flat=True))
@@ -89,8 +90,8 @@ def _page(
         "errors": errors,
         "unplaced": next((error for field, error in errors.items() if field not in {*names, "device"}), None),
         "open": any(field in names for field in errors),
-        "not_yet": project.current is not None and not computable(project.current.family),
-        "blocked": project.current is None or not computable(project.current.family) or not sets,
+        "not_yet": base is not None and not learns,
+        "blocked": not learns or not sets,
         "workers": alive,
         "devices": device_choices(alive, typed.get("device", "")),
         "chosen_device": typed.get("device", ""),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from consolidation.families.registry import computable_families
+from consolidation.families.registry import computable_kinds
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.cycles.choices import ACTIVE, UNFINISHED, Kind, State
@@ -124,8 +126,9 @@ def active_cycle(project: Project) -> Cycle | None:
 def unscored(project: Project) -> QuerySet[Checkpoint]:
     """Checkpoints without any score that can be scored and are not about to be, oldest first."""
     waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE, state__in=UNFINISHED)
+    kinds = [Q(family=name, config__contains=needs) for name, needs in computable_kinds().items()]
     rows = Checkpoint.objects.filter(
-        project=project, non_finite=False, scores__isnull=True, family__in=computable_families()
+        reduce(or_, kinds), project=project, non_finite=False, scores__isnull=True
     )
     return rows.exclude(pk__in=waiting.exclude(base=None).values("base")).order_by("number")
 

@@ -154,11 +154,10 @@ def _weights(project: Project, upload: str) -> Check:
             upload,
             _("Upload another"),
         )
-    if not computable(current.family):
+    if not computable(current.family, current.config):
         return Check(
             "bad",
-            _("%(version)s is of the family %(family)s, which cannot be put to sleep yet.")
-            % {"version": current, "family": current.family},
+            _("%(version)s is of a kind which cannot be put to sleep yet.") % {"version": current},
             upload,
             _("Upload another"),
         )

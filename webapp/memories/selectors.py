@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
-from consolidation.families.registry import FAMILIES, computable
+from consolidation.families.registry import FAMILIES, computable, vocabulary
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
@@ -36,11 +36,13 @@ class Fit:
         width: numbers a record.
         classes: how many labels there are.
         because: what they must fit, as in "the current checkpoint v3".
+        tokens: whether the numbers are ids of tokens, of which a record may have fewer.
     """
 
     width: int | None
     classes: int | None
     because: str
+    tokens: bool = False
 
 
 def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) -> Fit:
@@ -50,10 +52,11 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
         besides: (task, use) of a set that is about to be replaced and has no say.
     """
     current = project.current
-    if current is not None and current.family in FAMILIES and computable(current.family):
+    if current is not None and current.family in FAMILIES and computable(current.family, current.config):
         spec = FAMILIES[current.family]
         width, classes = spec.input_width(current.config), spec.outputs(current.config)
-        return Fit(width, classes, f"the current checkpoint {current}")
+        text = vocabulary(current.family, current.config) is not None
+        return Fit(width, classes, f"the current checkpoint {current}", text)
     others = live_sets(project)
     if besides is not None:
         others = others.exclude(task=besides[0], use=besides[1])

@@ -98,7 +98,15 @@ def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, st
     """
     fit = project_fit(project, besides=besides)
     width = math.prod(info["x_shape"])
-    if fit.width is not None and width != fit.width:
+    if fit.width is not None and fit.tokens and width > fit.width:
+        raise InvalidInput(
+            "records.width",
+            f"Each of these records has {width:,} tokens; {cut(fit.because, 160)} reads at most "
+            f"{fit.width:,}. Cut the texts to that length, then upload them again.",
+            width=width,
+            expected=fit.width,
+        )
+    if fit.width is not None and not fit.tokens and width != fit.width:
         raise InvalidInput(
             "records.width",
             f"Each of these records has {width:,} numbers; to fit {cut(fit.because, 160)} it needs "

@@ -111,7 +111,7 @@ def stage_of(
     current = project.current
     if current is None:
         return "empty"
-    if not computable(current.family):
+    if not computable(current.family, current.config):
         return "kept"
     if not any(h.memories for h in held) or not any(h.probe for h in held):
         return "unproven"
@@ -125,7 +125,7 @@ def _unscored(
     known = {row["number"] for row in matrix["rows"]}
     waiting = {cycle.base_id for cycle in unfinished if cycle.kind == Kind.SCORE}
     left = [c for c in checkpoints if c.number not in known and c.pk not in waiting]
-    found = [c for c in left if not c.non_finite and c.trashed_at is None and computable(c.family)]
+    found = [c for c in left if not c.non_finite and c.trashed_at is None and computable(c.family, c.config)]
     return found[:UNSCORED_NAMED]
 
 

@@ -35,6 +35,7 @@ from webapp.uploads.bad_lines import bad_lines
 from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
 from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds, work_bytes
+from webapp.uploads.texts import project_tokenizer
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -146,6 +147,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "classes": upload.form.get("classes"),
         "rights": upload.form.get("rights"),
         "rights_required": bool(upload.form.get("rights_required")),
+        "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
         "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
         "cpu_seconds": seconds,
         "strict": settings.STRICT_FOLDERS,
@@ -187,6 +189,8 @@ def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]
         "PYTHONNOUSERSITE": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAYON_NUM_THREADS": "1",
     }
     answer_path = scratch / "answer.json"
     with answer_path.open("xb") as answer, (scratch / "words.txt").open("xb") as words:

@@ -24,6 +24,11 @@ SMALL = {"layers": [784, 100, 100, 10], "activation": "relu", "names": ["0", "1"
 WIDE = {"layers": [784, 4000, 4000, 10], "activation": "relu", "names": ["0", "1", "2"]}
 RESNET = {"architecture": "resnet18", "stem": "cifar", **PICTURE}
 CONV = {"convolutions": [32, 64], "activation": "relu", "norm": True, "hidden": [256], **PICTURE}
+BERT = {
+    "model_type": "bert", "vocab_size": 8000, "hidden_size": 128, "intermediate_size": 512,
+    "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 64, "num_labels": 3,
+    "head": "sequence-classification",
+}  # fmt: skip
 # name: (family, config, changes to the Night, with the model before waking)
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], bool]] = {
     "mlp, small": ("mlp", SMALL, {}, False),
@@ -32,6 +37,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], bool]] = {
     "mlp, 19 M, adamw, dreams": ("mlp", WIDE, {"optimizer": "adamw", "lr": 1e-4, "dream": 0.3}, False),
     "cnn": ("cnn", CONV, {}, False),
     "resnet18, width 32": ("vision", {**RESNET, "width": 32}, {}, False),
+    "bert, 2 M, adamw": ("encoder", BERT, {"optimizer": "adamw", "lr": 1e-4}, False),
 }
 TARGETS = {f"{name}: off by": 0.25 for name in CASES}
 SETS, EACH, STEPS = 2, 64, 4
@@ -47,6 +53,7 @@ def alone(name: str) -> None:
     torch.set_num_threads(1)
     family, config, changes, reference = CASES[name]
     spec = family_spec(family)
+    config = spec.validate_config(config)
     rng = np.random.default_rng(0)
     width, classes = spec.input_width(config), spec.outputs(config)
 

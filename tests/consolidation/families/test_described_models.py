@@ -9,7 +9,7 @@ import pytest
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_class
-from consolidation.families.registry import FAMILIES, check_shapes, computable, described_family
+from consolidation.families.registry import check_shapes, computable, described_family
 from tests.consolidation.formats.folders import BERT, GPT2, LLAMA, LORA
 
 if TYPE_CHECKING:
@@ -191,11 +191,12 @@ def test_a_module_that_was_saved_whole_and_a_rank_of_its_own_are_known() -> None
     check_shapes(spec_of(config), spec_of(config).validate_config(config), shapes)
 
 
-@pytest.mark.parametrize("family", ["causal_lm", "encoder", "lora"])
-def test_they_are_kept_and_nothing_computes_with_them(family: str) -> None:
-    assert not computable(family)
-    assert computable("mlp")
-    assert FAMILIES[family].infer_config({"lm_head.weight": (2, 2)}) is None
+@pytest.mark.parametrize("config", [LLAMA, GPT2, LORA], ids=["llama", "gpt2", "lora"])
+def test_they_are_kept_and_nothing_computes_with_them(config: dict[str, Any]) -> None:
+    spec = spec_of(config)
+    assert not computable(spec.name, spec.validate_config(config))
+    assert computable("mlp", {})
+    assert spec.infer_config({"lm_head.weight": (2, 2)}) is None
     with pytest.raises(NocturneInputError) as caught:
-        adapter_class(family)
+        adapter_class(spec.name)
     assert caught.value.code == "checkpoint.family_not_yet"
