@@ -25,6 +25,7 @@ from consolidation.families.described_fields import (
 from consolidation.families.rope import read_rope
 
 MODEL_TYPES: Final = ("llama", "mistral", "qwen2")
+_WINDOW: Final = 4096
 KEPT: Final = (
     "attention_dropout", "pretraining_tp", "use_sliding_window", "max_window_layers", "layer_types",
 )  # fmt: skip
@@ -43,7 +44,8 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     if config.get("head_dim") is None and hidden % heads:
         raise refuse(f"A width of {hidden} cannot be shared by {heads} attention heads.")
-    window = config.get("sliding_window")
+    # Not there is not the same as null: Transformers then takes the first Mistral's window.
+    window = config.get("sliding_window", _WINDOW if kind == "mistral" else None)
     return {
         "model_type": kind,
         "vocab_size": whole(config, "vocab_size", 1, MOST_WORDS),
@@ -60,7 +62,9 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "attention_bias": flag(config, "attention_bias", False),
         "mlp_bias": flag(config, "mlp_bias", False),
         "tie_word_embeddings": flag(config, "tie_word_embeddings", False),
-        "sliding_window": None if window is None else whole(config, "sliding_window", 1, MOST_PLACES),
+        "sliding_window": (
+            None if window is None else whole({"sliding_window": window}, "sliding_window", 1, MOST_PLACES)
+        ),
     }
 
 

@@ -52,10 +52,12 @@ def read_tar(region: Region) -> dict[str, Region]:
     """
     names: list[str] = []
     files: dict[str, Region] = {}
-    for name, place, size in _members(region):
+    for count, (name, place, size) in enumerate(_members(region), 1):
+        if count > limits.FOLDER_MEMBERS:
+            raise too_many(count)
+        if not name:  # the archive's own folder
+            continue
         names.append(name)
-        if len(names) > limits.FOLDER_MEMBERS:
-            raise too_many(len(names))
         if not name.endswith("/"):
             files.setdefault(name, region.part(place, size))
     check_conflicts(names)
@@ -63,7 +65,7 @@ def read_tar(region: Region) -> dict[str, Region]:
 
 
 def _members(region: Region) -> Iterator[tuple[str, int, int]]:
-    """(name, place of the content, size), folders with a slash at the end."""
+    """(name, place of the content, size), folders with a slash at the end; "" for the archive's own."""
     place = extras = 0
     told: dict[str, str] = {}
     while True:
@@ -88,8 +90,7 @@ def _members(region: Region) -> Iterator[tuple[str, int, int]]:
         name = _checked(told.get("path"), header, size)
         if place + _padded(size) > region.size:
             raise inconsistent(f"member {shorten(name)} ends behind its end, so it was cut off")
-        if name:
-            yield name, place, size
+        yield name, place, size
         told, place = {}, place + _padded(size)
 
 
@@ -227,9 +228,10 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
+        shown = shorten(raw[:40].decode("ascii", "replace"))
         raise refuse(
             "archive.name_conflict",
-            f"A member's name ({shorten(raw[:40])}) is no text that all systems read alike. Rename it.",
+            f"A member's name ({shown}) is no text that all systems read alike. Rename it.",
         ) from None
 
 

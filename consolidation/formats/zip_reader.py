@@ -70,6 +70,8 @@ class Member:
         engine = zlib.decompressobj(-15)
         try:
             for piece in self.packed.chunks():
+                if engine.eof:  # what is fed to it now, it would only heap up
+                    raise inconsistent(f"member {shorten(self.name)} is damaged (bytes follow its packing)")
                 data = engine.decompress(piece, limits.CHUNK)
                 while data:
                     yield data
@@ -175,7 +177,7 @@ def _central(region: Region, table: bytes, count: int, limit: int) -> list[Membe
         if len(raw) != n or len(extra) != m or disk not in (0, _MOST_16):
             raise inconsistent("its table of contents is cut off")
         size, packed, offset = _wide(extra, size, packed, offset)
-        name = _name(raw, flags)
+        name = _name(raw)
         _check_kind(name, flags, method, attributes, size)
         if offset + _LOCAL_SIZE + packed > limit:
             raise inconsistent(f"member {shorten(name)} is not inside of the archive")
@@ -266,14 +268,16 @@ def _check_overlap(region: Region, found: list[Member], limit: int) -> None:
         raise inconsistent("bytes that belong to no member stand before its table of contents")
 
 
-def _name(raw: bytes, flags: int) -> str:
+def _name(raw: bytes) -> str:
     try:
-        # Without the flag it is the code page of an old PC, whose letters below 128 are these.
-        name = raw.decode("utf-8" if flags & _UTF8 else "ascii")
+        # UTF-8 also without its flag, which a Mac and `zip` do not set. In whatever code page another program
+        # reads it, no letter from 128 on becomes a slash, a dot, or the name of a file that is looked for.
+        name = raw.decode("utf-8")
     except UnicodeDecodeError:
+        shown = shorten(raw[:40].decode("ascii", "replace"))
         raise refuse(
             "archive.name_conflict",
-            f"A member's name ({shorten(raw[:40])}) is no text that all systems read alike. Rename it.",
+            f"A member's name ({shown}) is no text that all systems read alike. Rename it.",
         ) from None
     return check_path(name)
 

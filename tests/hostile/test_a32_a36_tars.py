@@ -192,6 +192,10 @@ def test_a36_a_million_empty_members_are_not_counted_to_the_end(tmp_path: Path) 
     assert code_of(caught) == "archive.too_many"
 
 
+def test_a36_the_folder_of_the_archive_itself_counts_as_a_member(tmp_path: Path) -> None:
+    assert refused(tmp_path, header(b"./", kind=b"5") * 2001 + END) == "archive.too_many"
+
+
 GOOD = member(b"x", b"one") + member(b"y", b"two" * 300)
 ENDS = {
     "no-end": GOOD,

@@ -6,7 +6,9 @@ import io
 import stat
 import struct
 import time
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,39 @@ def test_one_that_was_streamed_has_descriptors_and_is_read_too(tmp_path: Path) -
     assert {n: m.read(1000) for n, m in read_zip(Region.of(tmp_path / "a.zip")).items()} == {
         "x": b"one" * 99, "y": b"two",
     }  # fmt: skip
+
+
+def test_a_name_of_another_alphabet_needs_no_flag_to_be_read(tmp_path: Path) -> None:
+    """A Mac's archives and `zip` have UTF-8 and do not say so."""
+    flags, text = struct.pack("<H", 0), "read-\u6587.md"
+    data = made({text: b"one"})
+    data = changed(changed(data, LOCAL, 6, flags), CENTRAL, 8, flags)
+    (tmp_path / "a.zip").write_bytes(data)
+    assert list(read_zip(Region.of(tmp_path / "a.zip"))) == [text]
+    other = data.replace("\u6587".encode(), b"\xce\xc4\xff")
+    assert refused(tmp_path, other) == "archive.name_conflict"
+
+
+def test_a35_bytes_behind_the_end_of_a_packing_are_not_heaped_up(tmp_path: Path) -> None:
+    size = 16 * 2**20
+    packing = zlib.compress(b"x")[2:-4]
+    stored = made({"x": packing + bytes(size)})
+    wide = struct.pack("<3I", zlib.crc32(b"x"), len(packing) + size, 1)
+    method = struct.pack("<H", 8)
+    data = changed(changed(stored, LOCAL, 8, method), LOCAL, 14, wide)
+    data = changed(changed(data, CENTRAL, 10, method), CENTRAL, 16, wide)
+    path = tmp_path / "b.zip"
+    path.write_bytes(data)
+    member = read_zip(Region.of(path))["x"]
+    tracemalloc.start()
+    try:
+        with pytest.raises(NocturneInputError) as caught:
+            list(member.chunks())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert code_of(caught) == "archive.inconsistent"
+    assert most < 14 * 2**20
 
 
 PATHS = {

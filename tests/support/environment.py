@@ -84,7 +84,10 @@ def _sweep() -> None:
     """Clear away after test runs that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        mine = folder.stat().st_uid == os.geteuid()
+        try:
+            mine = folder.stat().st_uid == os.geteuid()
+        except FileNotFoundError:  # a run beside this one has just ended
+            continue
         if mine and pid.isdigit() and started_at(int(pid)) is None:
             _remove(folder)
 

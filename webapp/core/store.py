@@ -127,8 +127,14 @@ def promised_to_cycles(workspace: Workspace | None = None) -> int:
     return int(coming.aggregate(total=Sum("store_bytes"))["total"] or 0)
 
 
-def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None = None) -> None:
+def ensure_room(
+    workspace: Workspace, size_bytes: int, *, besides: UUID | None = None, written: bool = False
+) -> None:
     """Call under the workspace's row lock, or two uploads may both take the last place.
+
+    Args:
+        besides: an upload that is not counted, because these bytes are its own.
+        written: the bytes lie on the store's disk already, so only the quota is asked.
 
     Raises:
         NoRoom: `upload.quota` (413) or `store.disk_full` (507), each with its numbers.
@@ -147,6 +153,8 @@ def ensure_room(workspace: Workspace, size_bytes: int, *, besides: UUID | None =
             left=max(left, 0),
             frees=frees,
         )
+    if written:
+        return
     free = disk_free()
     # Checking a file writes our own copy beside it, so the disk must hold it twice for a while.
     if 2 * size_bytes > free:

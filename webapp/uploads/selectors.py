@@ -29,8 +29,12 @@ LOCAL_IDLE: Final = dt.timedelta(minutes=5)
 # What no row knows may be about to be made by a process that is slow.
 STRAY_AGE: Final = dt.timedelta(minutes=15)
 LISTED: Final = 50
-# How many times as long a byte of these takes as one of numbers that lie as they are used.
-SLOW: Final = {".gz": 12, ".parquet": 8, ".csv": 4, ".tsv": 4, ".jsonl": 4, ".ndjson": 4, ".json": 4}
+# How many times as long a byte of these takes as one of numbers that lie as they are used: text is read
+# slowly, and what is packed or quantised becomes several times as large when it is written out.
+SLOW: Final = {
+    ".gz": 12, ".tgz": 12, ".parquet": 8, ".npz": 8, ".gguf": 4, ".zip": 4, ".csv": 4, ".tsv": 4, ".jsonl": 4,
+    ".ndjson": 4, ".json": 4,
+}  # fmt: skip
 
 
 def upload_expires(upload: Upload) -> dt.datetime | None:
@@ -172,7 +176,7 @@ def verify_seconds(size_bytes: int) -> int:
 
 
 def work_bytes(upload: Upload) -> int:
-    """The size by which the time for checking is measured: text takes longer, packed text longer still."""
+    """The size by which the time for checking is measured, see SLOW."""
     name = upload.filename.lower()
     return upload.size_bytes * next((times for end, times in SLOW.items() if name.endswith(end)), 1)
 

@@ -27,7 +27,15 @@ from webapp.accounts.models import Workspace
 from webapp.checkpoints.services import KeptFiles, checkpoint_accept
 from webapp.core import audit
 from webapp.core.errors import NocturneError, cut
-from webapp.core.store import disk_full, ensure_room, file_sha256, room_left, store_discard, store_put
+from webapp.core.store import (
+    disk_free,
+    disk_full,
+    ensure_room,
+    file_sha256,
+    room_left,
+    store_discard,
+    store_put,
+)
 from webapp.core.store_identity import StoreAway, store_check
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
@@ -148,7 +156,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "rights": upload.form.get("rights"),
         "rights_required": bool(upload.form.get("rights_required")),
         "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
-        "limit_bytes": max(room_left(upload.project.workspace, besides=upload.pk), 0),
+        "limit_bytes": _limit_bytes(upload),
         "cpu_seconds": seconds,
         "strict": settings.STRICT_FOLDERS,
     }
@@ -163,6 +171,13 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         raise Refused("verify.failed", _FAILED.format(why="gave no answer"))
     message = "".join(c if c.isprintable() else "?" for c in str(error.get("message", "")))[:2000]
     raise Refused(cut(error["code"], 64), message, **bad_lines(error.get("detail")))
+
+
+def _limit_bytes(upload: Upload) -> int:
+    """The most that our copy may take, and that unpacking may write beside it: what the quota leaves, and no
+    more than half of the disk, which the database needs too. A copy as large as the file was promised."""
+    quota = max(room_left(upload.project.workspace, besides=upload.pk), 0)
+    return min(quota, max(disk_free() // 2, upload.size_bytes))
 
 
 def _as_told(part: Path, upload: Upload, error: Stopped) -> Refused:
@@ -245,7 +260,7 @@ def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256
             )
             if held is None:
                 return
-            ensure_room(workspace, size + extras_size, besides=upload.pk)
+            ensure_room(workspace, size + extras_size, besides=upload.pk, written=True)
             store_put(workspace=workspace, source=copy, sha256=sha256, size_bytes=size)
             if kept.extras_sha256:
                 store_put(

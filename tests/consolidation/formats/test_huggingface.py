@@ -201,3 +201,11 @@ NONE: dict[str, tuple[str, Files]] = {
 def test_a_folder_that_holds_no_model(row: str, tmp_path: Path) -> None:
     code, files = NONE[row]
     assert refused(tmp_path, files) == code
+
+
+def test_a_mistral_that_says_no_window_has_the_one_that_transformers_takes(tmp_path: Path) -> None:
+    mistral = {**LLAMA, "model_type": "mistral"}
+    assert inspected(tmp_path, model(mistral))["config"]["sliding_window"] == 4096
+    (tmp_path / "copy").unlink()
+    (tmp_path / "copy.extras").unlink()
+    assert inspected(tmp_path, model({**mistral, "sliding_window": None}))["config"]["sliding_window"] is None

@@ -33,13 +33,14 @@ from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming, received
 from webapp.accounts.models import User, Workspace
 from webapp.checkpoints.models import Checkpoint
+from webapp.core import store
 from webapp.core.models import AuditEntry
 from webapp.core.store import store_path, workspace_used_bytes
 from webapp.core.store_identity import MARKER
 from webapp.memories.models import RecordSet
 from webapp.uploads import verification
 from webapp.uploads.models import StoredFile, Upload
-from webapp.uploads.selectors import STRAY_AGE, part_path, verify_seconds
+from webapp.uploads.selectors import STRAY_AGE, part_path, verify_seconds, work_bytes
 from webapp.uploads.services import upload_sweep, upload_verify
 
 if TYPE_CHECKING:
@@ -340,6 +341,39 @@ def test_what_does_not_fit_the_quota_any_more_is_refused(
     upload.refresh_from_db()
     assert upload.error_code == "upload.quota"
     assert stored_files() == []
+
+
+def test_the_copy_that_lies_on_the_disk_needs_no_room_there_again(
+    project: Project, alice: User, model: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = received(project, alice, model)
+    monkeypatch.setattr(store, "disk_free", lambda: 1)
+    assert upload_verify(upload.pk) == "ready"
+
+
+@pytest.mark.parametrize(
+    ("quota", "free", "limit"), [(10**9, 6_000, 3_000), (2_000, 10**9, 2_000), (10**9, 10, 1_000)]
+)
+def test_the_checker_may_write_what_quota_and_disk_have_room_for(
+    quota: int, free: int, limit: int, project: Project, alice: User, workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: list[int] = []
+
+    def run(request: dict[str, Any], *_: Any) -> dict[str, Any]:
+        asked.append(request["limit_bytes"])
+        return {}
+
+    monkeypatch.setattr(verification, "_run", run)
+    monkeypatch.setattr(verification, "disk_free", lambda: free)
+    Workspace.objects.filter(pk=workspace.pk).update(quota_bytes=quota)
+    assert upload_verify(received(project, alice, bytes(1_000)).pk) == "refused"
+    assert asked == [limit]
+
+
+def test_what_grows_when_it_is_written_out_has_more_time() -> None:
+    for name, times in (("a.GGUF", 4), ("a.tar.gz", 12), ("a.tgz", 12), ("a.npz", 8), ("a.safetensors", 1)):
+        assert work_bytes(Upload(filename=name, size_bytes=100)) == 100 * times
 
 
 @pytest.mark.parametrize("begun", [True, False])
