@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +14,11 @@ from tests.webapp.uploads.conftest import received
 from webapp.checkpoints.models import Checkpoint
 from webapp.projects.services import project_create
 from webapp.uploads.models import Upload, UploadState
+from webapp.uploads.selectors import stray_files
 from webapp.uploads.services import upload_finish, upload_verify
 
 if TYPE_CHECKING:
+    from django.conf import LazySettings
     from pytest_django import DjangoAssertNumQueries
 
     from webapp.accounts.models import User, Workspace
@@ -109,3 +112,11 @@ def test_content_that_was_here_before_is_recognised(
     assert [row["duplicate_of"] for row in listed(person)][:1] == [twin]
     first_again = logged_in(alice).get(f"/api/uploads/{first.pk}").json()
     assert first_again["duplicate_of"] is None, "the first one is no duplicate of the second"
+
+
+def test_a_file_that_goes_while_they_are_looked_at_stops_no_sweep(
+    tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.INCOMING_DIR = tmp_path
+    monkeypatch.setattr(Path, "glob", lambda *_: [tmp_path / "a.part"])
+    assert stray_files() == []
