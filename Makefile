@@ -1,7 +1,7 @@
 # Nocturne's commands. `make` alone lists them.
 
 VENV ?= .venv
-JOBS ?= 2
+JOBS ?= 3
 MINUTES ?= 10
 SEED ?= 1
 PY := $(VENV)/bin/python

@@ -142,7 +142,7 @@ def without_probes(sets: list[Records], probes: list[Records], what: str) -> tup
     Raises:
         NocturneInputError: `memories.empty` when nothing is left.
     """
-    width = max(records.width for records in [*sets, *probes]) if sets else 0
+    width = max((records.width for records in [*sets, *probes]), default=0)
     held_out = {digest for records in probes for digest in _inputs(records, width)}
     originals = {row.tobytes() for records in probes for row in np.asarray(records.ids)}
     left, dropped = [], 0
