@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from webapp.accounts.models import Membership
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.store import PUBLISH_PREFIX
 from webapp.uploads.models import Purpose, Upload, UploadState
@@ -204,3 +205,9 @@ def uploads_abandoned(now: dt.datetime | None = None) -> list[Upload]:
     now = now or timezone.now()
     waiting = Upload.objects.filter(state=UploadState.RECEIVING, created_at__lt=now - LOCAL_IDLE)
     return [upload for upload in waiting if upload_expired(upload, now)]
+
+
+def uploads_left() -> list[Upload]:
+    """Uploads that wait for bytes from somebody who is no member of their workspace any more."""
+    member = Membership.objects.filter(workspace=OuterRef("project__workspace"), user=OuterRef("user"))
+    return list(Upload.objects.filter(~Exists(member), state=UploadState.RECEIVING))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +18,13 @@ from webapp.core.store import ensure_room
 from webapp.core.store_identity import StoreAway, store_check, store_ensure
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import Purpose, Upload, UploadState
-from webapp.uploads.selectors import stray_files, upload_expired, uploads_abandoned, uploads_to_verify
+from webapp.uploads.selectors import (
+    stray_files,
+    upload_expired,
+    uploads_abandoned,
+    uploads_left,
+    uploads_to_verify,
+)
 from webapp.uploads.verification import remove_files, remove_stray, upload_verify
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 logger = logging.getLogger(__name__)
+_LEFT: Final = "Whoever sent this file left the workspace before all of it was here, so nothing was kept."
 
 __all__ = [
     "upload_abort",
@@ -285,6 +292,8 @@ def upload_sweep() -> int:
     touched = 0
     for upload in uploads_abandoned():
         touched += upload_expire(upload=upload)
+    for upload in uploads_left():
+        touched += upload_abort(upload=upload, code="upload.left", message=_LEFT)
     for path in stray_files():
         remove_stray(path)
         touched += 1

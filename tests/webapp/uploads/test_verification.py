@@ -31,11 +31,11 @@ from tests.consolidation.formats.files import (
 from tests.consolidation.formats.gguf_files import llama_weights, tiny
 from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming, received
-from webapp.accounts.models import User, Workspace
+from webapp.accounts.models import Membership, User, Workspace
 from webapp.checkpoints.models import Checkpoint
 from webapp.core import store
 from webapp.core.models import AuditEntry
-from webapp.core.store import store_path, workspace_used_bytes
+from webapp.core.store import room_left, store_path, workspace_used_bytes
 from webapp.core.store_identity import MARKER
 from webapp.memories.models import RecordSet
 from webapp.uploads import verification
@@ -406,6 +406,20 @@ def test_the_sweep_gives_up_on_silent_uploads_and_removes_strays(
     upload.refresh_from_db()
     assert (upload.state, upload.error_code) == ("aborted", "upload.expired")
     assert incoming() == []
+
+
+def test_the_sweep_gives_up_on_what_somebody_who_left_had_begun(project: Project, alice: User) -> None:
+    """It would hold the workspace's room for a day, and nobody else could cancel it."""
+    upload = Upload.objects.create(
+        project=project, user=alice, purpose="checkpoint", filename="m", size_bytes=9
+    )
+    assert upload_sweep() == 0
+    before = room_left(project.workspace)
+    Membership.objects.filter(user=alice, workspace=project.workspace).delete()
+    assert upload_sweep() == 1
+    upload.refresh_from_db()
+    assert (upload.state, upload.error_code) == ("aborted", "upload.left")
+    assert room_left(project.workspace) == before + 9
 
 
 def test_the_sweep_gives_up_on_a_copy_whose_process_died(project: Project, alice: User) -> None:
