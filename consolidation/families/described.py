@@ -7,6 +7,7 @@ names of the inner model ("model.", "transformer.", "bert." or nothing).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,7 +27,7 @@ _COMMON: Final = (
 )  # fmt: skip
 
 
-class Described:
+class Described(ABC):
     """See `registry.FamilySpec`; what such a family adds to it, with what most of them need.
 
     Attributes:
@@ -51,29 +52,29 @@ class Described:
         """Whether a config.json is one of this family, by its `model_type`."""
         return config.get("model_type") in self.known()
 
+    @abstractmethod
     def known(self) -> tuple[str, ...]:
         """The values of `model_type` (or of what stands for it) that this family reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A clean copy; fields that say nothing about the model are dropped.
 
         Raises:
             NocturneInputError: `hf.config_range`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def expected_shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
         """Every tensor by its Hugging Face name, without buffers and without the second one of a tie."""
-        raise NotImplementedError
 
     def infer_config(self, shapes: Shapes) -> dict[str, Any] | None:
         """None: tensors do not tell how many heads there are, so the config.json must come along."""
         return None
 
+    @abstractmethod
     def input_width(self, config: Mapping[str, Any]) -> int:
         """Tokens a record can have."""
-        raise NotImplementedError
 
     def vocabulary(self, config: Mapping[str, Any]) -> int:
         """How many tokens there are: a record is their ids, and 0 fills it up."""
@@ -88,8 +89,9 @@ class Described:
                  if config.get(name) != value]  # fmt: skip
         return f"a model of the family {self.name} with {lacks[0]}" if lacks else ""
 
+    @abstractmethod
     def outputs(self, config: Mapping[str, Any]) -> int:
-        raise NotImplementedError
+        """Classes, or words."""
 
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         """The own fields of the config, which only the names of the tensors tell."""
@@ -103,7 +105,9 @@ class Described:
         """Tensors that may be there a second time, by the name of the first: a tied output layer."""
         return {}
 
-    def check_tensors(self, config: Mapping[str, Any], shapes: Shapes) -> None:
+    def check_tensors(  # noqa: B027 - most families have nothing to add
+        self, config: Mapping[str, Any], shapes: Shapes
+    ) -> None:
         """What `expected_shapes` cannot say. Raises NocturneInputError."""
 
     def home_config(self, config: Mapping[str, Any]) -> dict[str, Any]:

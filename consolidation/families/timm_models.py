@@ -7,13 +7,13 @@ checked values, and the name must be in timm's list.
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
-from consolidation.errors import NocturneInputError, shorten
+from consolidation.errors import shorten
+from consolidation.families.extra import extra_library
 from consolidation.families.placing import as_pictures
 from consolidation.families.reading import refuse
 
@@ -25,26 +25,8 @@ PREFIX = "timm/"
 
 def library() -> Any:
     """The timm package. Raises NocturneInputError (`family.extra`) when it is missing or does not load."""
-    try:
-        return import_module("timm")
-    except ModuleNotFoundError as error:
-        if error.name != "timm":
-            raise _unusable(error) from error
-        raise NocturneInputError(
-            "family.extra",
-            "This model needs the timm library, which is not installed here. "
-            "Install it with: pip install 'nocturne[vision]'.",
-        ) from error
-    except (ImportError, RuntimeError, OSError) as error:
-        raise _unusable(error) from error
-
-
-def _unusable(error: Exception) -> NocturneInputError:
-    return NocturneInputError(
-        "family.extra",
-        f"The timm library is installed but does not load ({shorten(error)}). Install a torchvision that was "
-        "made for this PyTorch, then try again.",
-    )
+    mend = "Install a torchvision that was made for this PyTorch, then try again."
+    return extra_library("timm", extra="vision", mend=mend)
 
 
 def timm_model(config: Mapping[str, Any]) -> nn.Module:

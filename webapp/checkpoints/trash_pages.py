@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.shortcuts import redirect
@@ -14,10 +14,7 @@ from webapp.checkpoints import trash
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import Conflict
 from webapp.core.store import in_words
-from webapp.core.undo import done
-
-# Pages that list more than one thing; whoever presses a button there stays there.
-LISTS: Final = frozenset({"storage", "trash"})
+from webapp.core.undo import done, pressed_on
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -37,7 +34,7 @@ def checkpoint_trash(request: MemberRequest, checkpoint_id: UUID) -> HttpRespons
         messages.error(request, error.message)
     else:
         words = _("%(version)s is in the trash for seven days.") % {"version": checkpoint}
-        done(request, words, undo=reverse("checkpoint_restore", args=[checkpoint.pk]), **_from(request))
+        done(request, words, undo=reverse("checkpoint_restore", args=[checkpoint.pk]), **pressed_on(request))
     return _back(request, checkpoint)
 
 
@@ -51,7 +48,7 @@ def checkpoint_restore(request: MemberRequest, checkpoint_id: UUID) -> HttpRespo
         messages.error(request, error.message)
     else:
         words = _("%(version)s is back.") % {"version": checkpoint}
-        done(request, words, undo=reverse("checkpoint_trash", args=[checkpoint.pk]), **_from(request))
+        done(request, words, undo=reverse("checkpoint_trash", args=[checkpoint.pk]), **pressed_on(request))
     return _back(request, checkpoint)
 
 
@@ -74,12 +71,6 @@ def _found(request: MemberRequest, checkpoint_id: UUID) -> Checkpoint:
     return rows.get_visible(request.user, pk=checkpoint_id)
 
 
-def _from(request: MemberRequest) -> dict[str, str]:
-    """The list on which the button was pressed, so that its undo leads there too."""
-    back = request.POST.get("back", "")
-    return {"back": back} if back in LISTS else {}
-
-
 def _back(request: MemberRequest, checkpoint: Checkpoint) -> HttpResponse:
-    back = _from(request).get("back")
+    back = pressed_on(request).get("back")
     return redirect(back) if back else redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.contrib import messages
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+
+# Pages that list more than one thing; whoever presses a button there stays there.
+LISTS: Final = frozenset({"storage", "trash"})
+
+
+def pressed_on(request: HttpRequest) -> dict[str, str]:
+    """{"back": the list on which the button was pressed}, so that its undo leads there too; else {}."""
+    back = request.POST.get("back", "")
+    return {"back": back} if back in LISTS else {}
 
 
 def done(request: HttpRequest, words: str, *, undo: str, **fields: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.shortcuts import redirect
@@ -12,12 +12,9 @@ from django.views.decorators.http import require_POST
 
 from webapp.core.errors import Conflict
 from webapp.core.store import in_words
-from webapp.core.undo import done
+from webapp.core.undo import done, pressed_on
 from webapp.memories import trash
 from webapp.memories.models import RecordSet
-
-# Pages that list more than one thing; whoever presses a button there stays there.
-LISTS: Final = frozenset({"storage", "trash"})
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -37,7 +34,7 @@ def record_set_trash(request: MemberRequest, record_set_id: UUID) -> HttpRespons
         messages.error(request, error.message)
     else:
         words = _("%(name)s is in the trash for seven days.") % {"name": trash.set_name(item)}
-        done(request, words, undo=reverse("record_set_restore", args=[item.pk]), **_from(request))
+        done(request, words, undo=reverse("record_set_restore", args=[item.pk]), **pressed_on(request))
     return _back(request, item)
 
 
@@ -51,7 +48,7 @@ def record_set_restore(request: MemberRequest, record_set_id: UUID) -> HttpRespo
         messages.error(request, error.message)
         return redirect("trash")
     words = _("%(name)s is back.") % {"name": trash.set_name(item)}
-    done(request, words, undo=reverse("record_set_trash", args=[item.pk]), **_from(request))
+    done(request, words, undo=reverse("record_set_trash", args=[item.pk]), **pressed_on(request))
     return _back(request, item)
 
 
@@ -74,12 +71,6 @@ def _found(request: MemberRequest, record_set_id: UUID) -> RecordSet:
     return rows.get_visible(request.user, pk=record_set_id)
 
 
-def _from(request: MemberRequest) -> dict[str, str]:
-    """The list on which the button was pressed, so that its undo leads there too."""
-    back = request.POST.get("back", "")
-    return {"back": back} if back in LISTS else {}
-
-
 def _back(request: MemberRequest, item: RecordSet) -> HttpResponse:
-    back = _from(request).get("back")
+    back = pressed_on(request).get("back")
     return redirect(back) if back else redirect("records_list", project_id=item.project_id)
