@@ -38,7 +38,7 @@ class Panel {
     });
     this.startDrop(this.part("[data-drop]"));
     const picker = form.querySelector("dialog[data-picker]");
-    if (picker instanceof HTMLDialogElement) void this.startPicker(picker);
+    if (picker instanceof HTMLDialogElement) this.startPicker(picker);
     uploads.addEventListener("change", (event) => {
       if (this.item && /** @type {CustomEvent} */ (event).detail === this.item) this.show(this.item);
     });
@@ -76,10 +76,12 @@ class Panel {
   }
 
   /** @param {HTMLDialogElement} dialog */
-  async startPicker(dialog) {
-    const { Picker } = await import("./picker.js");
-    const picker = new Picker(dialog, (file) => this.item || this.choose(file));
-    this.part("[data-local-open]").addEventListener("click", () => void picker.show());
+  startPicker(dialog) {
+    const ready = import("./picker.js").then(({ Picker }) => new Picker(dialog, (file) => this.item || this.choose(file)));
+    const show = async () => (await ready).show();
+    this.part("[data-local-open]").addEventListener("click", () => void show());
+    // It may have been opened before this script was there.
+    if (dialog.open) void show();
   }
 
   /** @param {File|LocalFile|null} file */
