@@ -40,6 +40,13 @@ class CausalLmSpec(Described):
     def input_width(self, config: Mapping[str, Any]) -> int:
         return int(config["n_positions" if config["model_type"] == "gpt2" else "max_position_embeddings"])
 
+    def objective(self, config: Mapping[str, Any]) -> str:
+        return "language"
+
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """Records hold ids + 1: 0 can be a word like any other."""
+        return int(config["vocab_size"]) + 1
+
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size"])
 

@@ -89,6 +89,10 @@ class Described(ABC):
                  if config.get(name) != value]  # fmt: skip
         return f"a model of the family {self.name} with {lacks[0]}" if lacks else ""
 
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """What it is trained and scored by: "classification", "language" or "extractive-qa"."""
+        return "classification"
+
     @abstractmethod
     def outputs(self, config: Mapping[str, Any]) -> int:
         """Classes, or words."""
