@@ -7,10 +7,12 @@ overlap) it is a float32 between 0 and 1. A task's score is the mean of its answ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Answers: TypeAlias = "NDArray[np.bool_] | NDArray[np.float32]"
 LEAST_SCORE = 1e-30  # of a record whose perplexity is told: float32 cannot say e^-100
@@ -24,7 +26,7 @@ def scores(answers: Mapping[str, Answers]) -> dict[str, float]:
 def pack(answers: Mapping[str, Answers]) -> dict[str, bytes]:
     """Bools eight a byte, the last one filled up with zeros; floats as float32, little endian."""
     return {
-        task: np.packbits(each).tobytes() if each.dtype == np.bool_ else each.astype("<f4").tobytes()
+        task: each.astype("<f4").tobytes() if each.dtype == np.float32 else np.packbits(each != 0).tobytes()
         for task, each in answers.items()
     }
 

@@ -23,7 +23,7 @@ def token_ids(x: Tensor) -> Tensor:
 
 
 def places(x: Tensor) -> tuple[Tensor, Tensor]:
-    """ids int64 [n, length] and whether each place holds a token, of records that hold ids + 1, so that 0 only
-    fills up; there the id is 0."""
+    """ids int64 [n, length] and whether each place holds a token, of records that hold ids + 1, so that 0
+    only fills up; there the id is 0."""
     told = token_ids(x)
     return (told - 1).clamp_min(0), told != PADDING

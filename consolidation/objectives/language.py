@@ -26,6 +26,10 @@ class Language(Objective):
         position = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         return after.masked_fill(position < y[:, None], IGNORED)
 
+    def nll(self, out: Tensor, targets: Tensor) -> Tensor:
+        """A record by itself is shorter than the batch that its targets were made for."""
+        return super().nll(out, targets[:, : out.shape[1]])
+
     def scores(self, out: Tensor, targets: Tensor) -> Tensor:
         """The geometric mean of the chances of a record's tokens; 1 / perplexity of that record."""
         found = torch.exp(-self.loss(out, targets).double())

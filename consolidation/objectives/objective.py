@@ -1,8 +1,9 @@
 """The protocol of an objective, and what all of them share.
 
 A model gives out [n, *S, C]: for each record, S choices among C. Classification chooses once (S = ()), a
-language model at every position, a reader of answers twice: where one begins and where it ends. -log p(y|x) of
-a record is the sum over its choices; the training loss is their mean, so that long records do not count more.
+language model at every position, a reader of answers twice: where one begins and where it ends. -log p(y|x)
+of a record is the sum over its choices; the training loss is their mean, so that long records do not count
+more.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ OUTSIDE = -1e4  # the logit of what cannot be chosen: finite, and never of any w
 
 
 class Stored(NamedTuple):
-    """What is kept of a model's answers: when `top` is None z [n, C], all logits; else `top` int32 [n, *S, k],
-    the k likeliest of each choice, and z [n, *S, k], the logs of their chances (their logits less the log of
-    the sum over all C: what float16 holds best)."""
+    """What is kept of a model's answers: when `top` is None z [n, C], all logits; else `top` int32
+    [n, *S, k], the k likeliest of each choice, and z [n, *S, k], the logs of their chances (their logits less
+    the log of the sum over all C: what float16 holds best)."""
 
     z: Tensor
     top: Tensor | None
