@@ -23,7 +23,9 @@ def token_ids(x: Tensor) -> Tensor:
 
 
 def places(x: Tensor) -> tuple[Tensor, Tensor]:
-    """ids int64 [n, length] and whether each place holds a token, of records that hold ids + 1, so that 0
-    only fills up; there the id is 0."""
-    told = token_ids(x)
-    return (told - 1).clamp_min(0), told != PADDING
+    """(ids, real), int64 and bool [n, length], of records that hold ids + 1, so that 0 can be a token.
+
+    Cut like `token_ids`; where a record is only filled up, `real` is false and the id is 0.
+    """
+    shifted = token_ids(x)
+    return (shifted - 1).clamp_min(0), shifted != PADDING
