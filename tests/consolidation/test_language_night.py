@@ -39,7 +39,7 @@ def recipe(**changes: Any) -> SleepRecipe:
     return preset("night", **(settings | changes))
 
 
-@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize("config", [LLAMA, GPT2 | {"n_embd": 16}], ids=["llama", "gpt2"])
 def test_a_language_model_gets_back_in_its_sleep_what_it_forgot(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
