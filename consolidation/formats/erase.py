@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIECE: Final = 8 * 2**20
+_BY_ROW: Final = frozenset({"y", "x", "z", "id"})
 
 
 def erase_rows(path: Path, doomed: NDArray[np.bool_], out: Path) -> dict[str, Any] | None:
@@ -57,7 +58,7 @@ def erase_rows(path: Path, doomed: NDArray[np.bool_], out: Path) -> dict[str, An
     fixed: dict[str, NDArray[Any]] = {
         **columns, "gone": np.concatenate([opened.gone, np.ascontiguousarray(opened.ids)[doomed]]),
     }  # fmt: skip
-    by_row = {name: tensors[name] for name in ("y", "x", "z", "id") if name in tensors}
+    by_row = {name: tensor for name, tensor in tensors.items() if name in _BY_ROW}
     shapes = {name: (len(stay), *tensor.shape[1:]) for name, tensor in by_row.items()}
     shapes |= {name: tensor.shape for name, tensor in fixed.items()}
     kinds = {name: SAFETENSORS[tensor.dtype.str] for name, tensor in (by_row | fixed).items()}

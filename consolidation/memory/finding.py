@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,8 @@ ID_BYTES: Final = 16
 # Rows that are looked at at once: 4 MiB of ids.
 CHUNK: Final = 1 << 18
 
-Ids = Any  # "S16" [M], sorted, each once: numpy compares them as bytes
+# "S16" [M], sorted, each once: numpy compares them as bytes.
+Ids: TypeAlias = "NDArray[np.bytes_]"
 
 
 def as_ids(given: Iterable[bytes]) -> Ids:

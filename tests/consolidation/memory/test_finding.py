@@ -58,7 +58,12 @@ def test_what_stays_is_bit_for_bit_what_it_was(codec: str, tmp_path: Path) -> No
     assert (told["rows"], told["size"]) == (len(after), out.stat().st_size)
     assert told["label_histogram"] == np.bincount(after.y).tolist()
     assert (told["rights"], told["next_expiry"]) == (["owner", "licence", "expiry"], 100)
-    for one, other in ((before.x, after.x), (before.y, after.y), (before.z, after.z), (before.ids, after.ids)):
+    for one, other in (
+        (before.x, after.x),
+        (before.y, after.y),
+        (before.z, after.z),
+        (before.ids, after.ids),
+    ):
         assert one is not None
         assert other is not None
         np.testing.assert_array_equal(np.asarray(one)[~doomed], other)
