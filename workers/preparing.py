@@ -57,7 +57,7 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         LeaseLost: the cycle is not ours any more.
         StoreAway: the store is not here.
     """
-    _forget_unfinished_reading(cycle)
+    _recall_reading(cycle)
     _ensure(cycle)
     _choose_base(cycle)
     sets = _sets_to_read(cycle)
@@ -164,10 +164,13 @@ def _ensure(cycle: Cycle) -> None:
         raise CannotStart(error.code, error.message) from None
 
 
-def _forget_unfinished_reading(cycle: Cycle) -> None:
-    """An attempt that left no snapshot left nothing of what it had read."""
-    if cycle.read_sets and not Snapshot.objects.filter(cycle=cycle).exists():
+def _recall_reading(cycle: Cycle) -> None:
+    """What is in the snapshot that it goes on from: without one, nothing of what it had read is left."""
+    if not Snapshot.objects.filter(cycle=cycle).exists():
         cycle.read_sets = {}
+    elif not cycle.read_sets:
+        # Begun by a version that did not write it down; until then nothing was ever erased.
+        cycle.read_sets = dict.fromkeys(cycle.used_sets, 0)
 
 
 def _sets_to_read(cycle: Cycle) -> _Sets:

@@ -62,7 +62,7 @@ class Shelf:
             incoming.mkdir(parents=True, exist_ok=True)
             copy = incoming / f"{uuid4()}.part"
             shutil.copyfile(clean, copy)
-        store_put(workspace=self.workspace, source=copy, sha256=info["sha256"], size_bytes=copy_size(info))
+        store_put(workspace=self.workspace, source=copy, sha256=info["sha256"], size_bytes=info["size"])
         return record_set_accept(
             project=self.project,
             task=task or Task.objects.filter(project=self.project)[0],
@@ -76,7 +76,7 @@ class Shelf:
         item.refresh_from_db(from_queryset=RecordSet.everything.all())
         return store_path(self.workspace.pk, item.sha256)
 
-    def bytes(self, item: RecordSet) -> bytes:
+    def read(self, item: RecordSet) -> bytes:
         return self.path(item).read_bytes()
 
     def holds(self, needle: bytes) -> list[str]:
@@ -84,10 +84,6 @@ class Shelf:
         folders = {self.path(item).parents[1] for item in RecordSet.everything.all()}
         files = [path for folder in (*folders, Path(settings.INCOMING_DIR)) for path in folder.rglob("*")]
         return [path.name for path in files if path.is_file() and needle in path.read_bytes()]
-
-
-def copy_size(info: dict[str, Any]) -> int:
-    return int(info["size"])
 
 
 def ids_of(made: Records, *rows: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from consolidation.memory.store import Records
@@ -85,13 +86,13 @@ def test_only_admins_may_and_a_stranger_finds_nothing(
 def test_a_subject_goes_from_every_copy_and_from_the_files(alice: User, shelf: Shelf) -> None:
     made = records()
     item = shelf.put("training", made)
-    kept = shelf.put("memories", made.take([0, 1, 2, 3]).with_rights(owner=None).encoded("deflate"))
+    kept = shelf.put("memories", made.take(np.arange(4)).with_rights(owner=None).encoded("deflate"))
     other = shelf.put("probe", records(50))
     asked = wanted(record_set=item, scope="set", subject=" anna  EK ")
     found = record_set_erase_preview(actor=alice, asked=asked)
     assert {hit.record_set.pk: hit.rows for hit in found.hits} == {item.pk: 4, kept.pk: 2}
     assert (found.rows, len(found.ids)) == (6, 4)
-    was = {one.pk: shelf.bytes(one) for one in (item, kept, other)}
+    was = {one.pk: shelf.read(one) for one in (item, kept, other)}
 
     done = record_set_erase(actor=alice, asked=asked, rows=6)
     assert (done.records, done.digest) == (4, digest_of(made, 0, 3, 6, 9))
@@ -106,7 +107,7 @@ def test_a_subject_goes_from_every_copy_and_from_the_files(alice: User, shelf: S
     left = Records.open(shelf.path(item))
     assert [bytes(row) for row in left.x] == [content(n) for n in range(ROWS) if n % 3]
     assert (item.rows, item.label_histogram) == (8, [0, 4, 4])
-    assert shelf.bytes(other) == was[other.pk]
+    assert shelf.read(other) == was[other.pk]
     assert StoredFile.objects.count() == 3
     assert records_purge() == 0
     verbs = list(AuditEntry.objects.values_list("verb", flat=True))

@@ -50,11 +50,11 @@ def test_preview_then_a_typed_number_then_the_certificate(alice: User, shelf: Sh
     text = logged_in(alice).get(done["Location"]).content.decode()
     for words in ("2 records", "waits to be written again", "its wake learned from them", "Backups"):
         assert words in text, words
-    file = logged_in(alice).get(reverse("erasure_certificate", args=[erasure.pk]))
-    assert "attachment" in file["Content-Disposition"]
-    valid = call(alice, "erasure_certificate_verify", erasure.pk, certificate=file.json())
+    told = logged_in(alice).get(reverse("erasure_certificate", args=[erasure.pk]))
+    assert "attachment" in told["Content-Disposition"]
+    valid = call(alice, "erasure_certificate_verify", erasure.pk, certificate=told.json())
     assert valid.json() == {"valid": True}
-    wrong = call(alice, "erasure_certificate_verify", erasure.pk, certificate=file.json() | {"records": 1})
+    wrong = call(alice, "erasure_certificate_verify", erasure.pk, certificate=told.json() | {"records": 1})
     assert wrong.json() == {"valid": False}
     text = logged_in(alice).get(reverse("record_set_detail", args=[item.pk])).content.decode()
     assert "is being written again; nothing reads them" in text

@@ -16,19 +16,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="ErasedSet",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("rows", models.PositiveIntegerField()),
-                ("sha256_before", models.CharField(max_length=64)),
-                ("sha256_after", models.CharField(blank=True, max_length=64)),
-                ("purged_at", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={
-                "ordering": ("id",),
-            },
-        ),
-        migrations.CreateModel(
             name="Erasure",
             fields=[
                 (
@@ -59,9 +46,65 @@ class Migration(migrations.Migration):
                 ("shaped", models.JSONField(default=list)),
                 ("unsearched", models.PositiveIntegerField(default=0)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="erasures",
+                        to="projects.project",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="erasures",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("-created_at",),
+            },
+        ),
+        migrations.CreateModel(
+            name="ErasedSet",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("rows", models.PositiveIntegerField()),
+                ("sha256_before", models.CharField(max_length=64)),
+                ("sha256_after", models.CharField(blank=True, max_length=64)),
+                ("purged_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "erasure",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sets",
+                        to="memories.erasure",
+                    ),
+                ),
+                (
+                    "record_set",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="erased_from",
+                        to="memories.recordset",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("id",),
             },
         ),
         migrations.CreateModel(
@@ -69,6 +112,32 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("record", models.BinaryField(max_length=16)),
+                (
+                    "erasure",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tombstones",
+                        to="memories.erasure",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="projects.project",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
@@ -105,75 +174,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("next_expiry_at__isnull", False), ("purged_at__isnull", True)),
                 fields=["next_expiry_at"],
                 name="record_set_next_expiry",
-            ),
-        ),
-        migrations.AddField(
-            model_name="erasedset",
-            name="record_set",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="erased_from",
-                to="memories.recordset",
-            ),
-        ),
-        migrations.AddField(
-            model_name="erasure",
-            name="actor",
-            field=models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="erasure",
-            name="project",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="erasures",
-                to="projects.project",
-            ),
-        ),
-        migrations.AddField(
-            model_name="erasure",
-            name="workspace",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="erasures", to="accounts.workspace"
-            ),
-        ),
-        migrations.AddField(
-            model_name="erasedset",
-            name="erasure",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="sets", to="memories.erasure"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tombstone",
-            name="erasure",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="tombstones", to="memories.erasure"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tombstone",
-            name="project",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="projects.project",
-            ),
-        ),
-        migrations.AddField(
-            model_name="tombstone",
-            name="workspace",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
             ),
         ),
         migrations.AddIndex(
