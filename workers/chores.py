@@ -14,13 +14,16 @@ from webapp.core.store_collect import store_collect
 from webapp.cycles.choices import State
 from webapp.cycles.models import Cycle
 from webapp.cycles.recheck import cycles_recheck
+from webapp.cycles.revoking import cycles_revoke
 from webapp.fleet.selectors import workers_alive
 from webapp.fleet.services import workers_forget
 from webapp.live.compaction import frames_compact
+from webapp.memories.retention import record_sets_expire
 from webapp.schedules.services import schedules_fire_due, schedules_forget
 from webapp.schedules.windows import windows_close
 from webapp.storage.services import trash_purge
 from webapp.uploads.services import upload_sweep
+from workers.erasing import records_purge
 from workers.leftovers import cycle_folders_collect
 from workers.reaper import reap
 from workers.scratch import scratch_sweep
@@ -67,12 +70,15 @@ CHORES: Final[dict[str, Callable[[], int]]] = {
     "schedules_fire_due": schedules_fire_due,
     "schedules_forget": schedules_forget,
     "cycles_recheck": cycles_recheck,
+    "cycles_revoke": cycles_revoke,
     "ring_for_waiting": ring_for_waiting,
     "upload_sweep": upload_sweep,
     "broker_sweep": broker_sweep,
     "workers_forget": workers_forget,
     "scratch_sweep": scratch_sweep,
     "trash_purge": trash_purge,
+    "record_sets_expire": record_sets_expire,
+    "records_purge": records_purge,
     "store_collect": store_collect,
     "cycle_folders_collect": cycle_folders_collect,
     "frames_compact": frames_compact,

@@ -42,6 +42,7 @@ class LeaseKeeper:
         cancelling: set when a person wants the cycle cancelled.
         pausing: set when somebody wants it paused.
         extended: how much longer the cycle may go on by now, a share of its plan.
+        revoked: of how many sets that the cycle has read records were erased since.
 
     Args:
         cycle_id, epoch: what is held.
@@ -54,6 +55,7 @@ class LeaseKeeper:
         self.cancelling = threading.Event()
         self.pausing = threading.Event()
         self.extended = 0.0
+        self.revoked = 0
         self._cycle_id, self._epoch, self._ttl = cycle_id, epoch, ttl
         self._renewed_at = began
         self._trainer: Trainer | None = None
@@ -102,6 +104,7 @@ class LeaseKeeper:
             fault("lease.before_renew")
             held = (renew if renewing else look)(cycle_id=self._cycle_id, epoch=self._epoch)
             self.extended = held.extended
+            self.revoked = held.revoked
             if held.pausing:
                 self.pausing.set()
             if held.cancelling:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from webapp.cycles.blocking import cycle_block
 from webapp.cycles.choices import State
 from webapp.cycles.claim import release
+from webapp.cycles.inputs import REVOKED, revoked_sentence
 from webapp.cycles.models import Cycle, Snapshot
 from webapp.cycles.transitions import transition
 from webapp.live.frames import LeaseLost
@@ -44,9 +45,11 @@ class Ending:
 
 @dataclass(frozen=True)
 class Wishes:
-    """Why the supervisor asked its trainer to stop, if it did."""
+    """Why the supervisor asked its trainer to stop, if it did; `revoked` counts the sets that it has read and
+    of which records were erased since."""
 
     cancelling: bool = False
+    revoked: int = 0
     pausing: bool = False
     stopping: bool = False
     extending: bool = False
@@ -65,6 +68,8 @@ def read_ending(
         return Ending("done", final=final)
     if wishes.cancelling:
         return Ending("cancelled")
+    if wishes.revoked:
+        return Ending("failed", REVOKED, revoked_sentence(wishes.revoked))
     if final is not None and final["kind"] == "error":
         kind = _KIND_OF.get(str(final.get("class")), "failed")
         return Ending(kind, str(final.get("code")), str(final.get("message")))

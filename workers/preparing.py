@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import transaction
 
+from consolidation.errors import NocturneInputError
 from consolidation.families.registry import parameter_count
 from webapp.core.errors import Conflict
 from webapp.core.store import file_sha256, store_path
 from webapp.core.store_identity import store_check
 from webapp.cycles.choices import Kind
 from webapp.cycles.inputs import ensure_inputs
-from webapp.cycles.models import Cycle
+from webapp.cycles.models import Cycle, Snapshot
 from webapp.cycles.selectors import lineage_history
 from webapp.live.frames import LeaseLost
+from webapp.memories.models import RecordSet, unexpired
+from webapp.memories.purging import erasures_waiting
 from webapp.projects.models import Project
 from workers.devices import ONE_THREAD_PARAMETERS, trainer_threads
+from workers.erasing import records_take_out
 from workers.job import JOB_FILE, OUT_DIR, WORK_DIR, Job
 from workers.scratch import resume_into
 
@@ -26,12 +31,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from webapp.memories.models import RecordSet
     from workers.devices import Device
 
 
 # No file of an attempt is larger than twice what all of them were foretold to take, or than this.
 _SMALLEST_LIMIT: Final = 2**30
+_MISSING: Final = (
+    "The stored file of %s is missing or cannot be read, so the cycle cannot start. Upload it again."
+)
 
 
 class CannotStart(Exception):
@@ -48,12 +55,13 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
     Raises:
         CannotStart: an input is missing, erased or damaged, or there is no model to begin from.
         LeaseLost: the cycle is not ours any more.
+        StoreAway: the store is not here.
     """
-    try:
-        ensure_inputs(cycle)
-    except Conflict as error:
-        raise CannotStart(error.code, error.message) from None
+    _recall_reading(cycle)
+    _ensure(cycle)
     _choose_base(cycle)
+    sets = _sets_to_read(cycle)
+    _ensure(cycle)  # the last record of a set may just have been taken out of it
     workspace = cycle.project.workspace_id
     checked: dict[str, str] = {}
 
@@ -63,7 +71,7 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         return checked[sha256]
 
     def records(sets: Iterable[RecordSet]) -> list[str]:
-        return [content(item.sha256, f"the {item.get_use_display().lower()} of a task") for item in sets]
+        return [content(item.sha256, _what(item)) for item in sets]
 
     base, reference = cycle.base, cycle.reference
     work = folder / WORK_DIR
@@ -76,10 +84,10 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         init=None if base else cycle.init,
         reference=content(reference.sha256, f"checkpoint {reference}") if reference else None,
         reference_fisher=_fisher(cycle),
-        memories=records(cycle.memories.order_by("task__position")),
-        probes=records(cycle.probes.order_by("task__position")),
-        data=records([cycle.data])[0] if cycle.data else None,
-        awake=_awake(cycle),
+        memories=records(sets.memories),
+        probes=records(sets.probes),
+        data=records([sets.data])[0] if sets.data else None,
+        awake=_stored(workspace, sets.awake) if sets.awake else None,
         history=lineage_history(base) if base else [],
         work=str(work),
         out=str(folder / OUT_DIR),
@@ -135,7 +143,71 @@ def _fisher(cycle: Cycle) -> str | None:
     return str(path) if path.is_file() else None
 
 
-def _awake(cycle: Cycle) -> str | None:
+@dataclass(frozen=True)
+class _Sets:
+    """The record sets that an attempt opens."""
+
+    memories: list[RecordSet]
+    probes: list[RecordSet]
+    data: RecordSet | None
+    awake: RecordSet | None
+
+    def all(self) -> list[RecordSet]:
+        more = [item for item in (self.data, self.awake) if item is not None]
+        return [*self.memories, *self.probes, *more]
+
+
+def _ensure(cycle: Cycle) -> None:
+    try:
+        ensure_inputs(cycle, beginning=True)
+    except Conflict as error:
+        raise CannotStart(error.code, error.message) from None
+
+
+def _recall_reading(cycle: Cycle) -> None:
+    """What is in the snapshot that it goes on from: without one, nothing of what it had read is left."""
+    if not Snapshot.objects.filter(cycle=cycle).exists():
+        cycle.read_sets = {}
+    elif not cycle.read_sets:
+        # Begun by a version that did not write it down; until then nothing was ever erased.
+        cycle.read_sets = dict.fromkeys(cycle.used_sets, 0)
+
+
+def _sets_to_read(cycle: Cycle) -> _Sets:
+    """The sets as they are now, without what was erased of them; and the cycle says that it reads them.
+
+    The counts of erasures are read before the look for tombstones that wait. So a file is either free of what
+    was erased, or its count has moved on, and the keeper of the lease sees that.
+    """
+    while True:
+        sets = _sets(cycle)
+        waiting = [item for item in sets.all() if erasures_waiting(item)]
+        if not waiting:
+            break
+        for item in waiting:
+            try:
+                records_take_out(item.pk)
+            except (OSError, NocturneInputError):
+                store_check()
+                raise CannotStart("cycle.input_missing", _MISSING % _what(item)) from None
+    read = {str(item.pk): item.erasures for item in sets.all()}
+    # What an earlier attempt has read is in the snapshot that this one goes on from.
+    cycle.read_sets = read | cycle.read_sets
+    if not Cycle.objects.filter(pk=cycle.pk, epoch=cycle.epoch).update(read_sets=cycle.read_sets):
+        raise LeaseLost
+    return sets
+
+
+def _sets(cycle: Cycle) -> _Sets:
+    return _Sets(
+        list(cycle.memories.order_by("task__position")),
+        list(cycle.probes.filter(unexpired()).order_by("task__position")),
+        RecordSet.everything.filter(pk=cycle.data_id).first() if cycle.data_id else None,
+        _awake(cycle),
+    )
+
+
+def _awake(cycle: Cycle) -> RecordSet | None:
     """The training set that the base has just learned from, while it is here: a night is better for it.
 
     One that was replaced since, or put into the trash, is left alone: whoever did it may have had a reason
@@ -143,13 +215,20 @@ def _awake(cycle: Cycle) -> str | None:
     """
     if cycle.kind != Kind.SLEEP or cycle.base is None or cycle.base.cycle is None:
         return None
-    data = cycle.base.cycle.data  # only a wake has any
-    if data is None or data.replaced_at is not None or data.trashed_at is not None:
-        return None
+    woke = cycle.base.cycle
+    rows = RecordSet.objects.filter(unexpired(), cycles_as_data=woke)  # only a wake has any
+    return rows.filter(replaced_at__isnull=True).first()
+
+
+def _stored(workspace: UUID, item: RecordSet) -> str | None:
     try:
-        return str(_verified(cycle.project.workspace_id, data.sha256, "the training set of a task"))
+        return str(_verified(workspace, item.sha256, _what(item)))
     except CannotStart:
         return None
+
+
+def _what(item: RecordSet) -> str:
+    return f"the {item.get_use_display().lower()} of a task"
 
 
 def _verified(workspace: UUID, sha256: str, what: str) -> Path:
@@ -158,11 +237,7 @@ def _verified(workspace: UUID, sha256: str, what: str) -> Path:
         found, _size = file_sha256(path)
     except OSError:
         store_check()  # a store that went away is no reason to upload anything again
-        raise CannotStart(
-            "cycle.input_missing",
-            f"The stored file of {what} is missing or cannot be read, so the cycle cannot start. "
-            "Upload it again.",
-        ) from None
+        raise CannotStart("cycle.input_missing", _MISSING % what) from None
     if found != sha256:
         raise CannotStart(
             "cycle.input_damaged",

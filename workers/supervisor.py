@@ -183,7 +183,9 @@ class Attempt:
             raise LeaseLost  # it was the fence that ended the trainer
         self._note_ready(pipe)
         # A wish to cancel that came with the trainer's last breath counts as well.
-        wishes = dataclasses.replace(self._asked, cancelling=self.keeper.cancelling.is_set())
+        wishes = dataclasses.replace(
+            self._asked, cancelling=self.keeper.cancelling.is_set(), revoked=self.keeper.revoked
+        )
         ending = read_ending(
             exit_code=code, final=pipe.final, wishes=wishes, stuck=watchdog.stuck, stage=stream.stage
         )
@@ -201,6 +203,8 @@ class Attempt:
                 raise LeaseLost
             now = time.monotonic()
             wishes = self._wishes()
+            if wishes.revoked:
+                trainer.kill()  # nobody wants a snapshot of what it has read
             if told_at is None and wishes != Wishes():
                 told_at, self._asked = now, wishes
                 trainer.terminate()
@@ -216,6 +220,7 @@ class Attempt:
     def _wishes(self) -> Wishes:
         return Wishes(
             cancelling=self.keeper.cancelling.is_set(),
+            revoked=self.keeper.revoked,
             pausing=self.keeper.pausing.is_set(),
             stopping=self.stopping.is_set(),
             extending=self._longer() and (self._stream is None or self._stream.stage in _BEFORE_THE_END),

@@ -73,8 +73,9 @@ def convert_records(
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "notes", "size", "sha256"}; the histogram is empty over 1,000 classes;
-        "rights" are the names of the fields that the records have, "notes" what `skew.py` found.
+        "duplicates", "rights", "next_expiry", "notes", "size", "sha256"}; the histogram is empty over 1,000
+        classes; "rights" are the names of the fields that the records have, "next_expiry" is when the first
+        of them expires (seconds since 1970; 0: never), "notes" are what `skew.py` found.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -121,11 +122,12 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "x_shape": list(made.shape[1:]),
         "x_dtype": (made.packed.dtype if made.packed is not None else made.x.dtype).name,
         "classes": made.classes,
-        "label_histogram": _histogram(made.y, made.classes),
+        "label_histogram": label_histogram(made.y, made.classes),
         "transform": check_transform(made.transform.to_json()),
         "has_logits": made.z is not None,
         "duplicates": _duplicates(np.ascontiguousarray(made.ids)),
         "rights": made.rights.names,
+        "next_expiry": made.rights.next_expiry,
         "notes": [],
         "size": out.stat().st_size,
         "sha256": digest,
@@ -214,11 +216,12 @@ def _encode(
         "x_shape": list(source.x_shape),
         "x_dtype": source.x_dtype.name,
         "classes": classes,
-        "label_histogram": _histogram(source.labels, classes),
+        "label_histogram": label_histogram(source.labels, classes),
         "transform": clean,
         "has_logits": source.z_width is not None,
         "duplicates": _duplicates(ids),
         "rights": source.rights.names,
+        "next_expiry": source.rights.next_expiry,
         "size": target.size,
         "sha256": target.sha256(),
     }
@@ -257,7 +260,8 @@ def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str,
     return skew_notes(source.labels, info["duplicates"], blocks)
 
 
-def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
+def label_histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
+    """How many records have each label; empty over 1,000 classes."""
     if classes > HISTOGRAM_CLASSES:
         return []
     return [int(count) for count in np.bincount(labels, minlength=classes)]

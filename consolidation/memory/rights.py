@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,13 @@ class Words:
 
     def take(self, rows: Any) -> Words:
         return self if self.which is None else Words(self.texts, np.ascontiguousarray(self.which[rows]))
+
+    def pruned(self) -> Words:
+        """Without the texts of no record: a name must not outlive the last record that it stood for."""
+        if self.which is None:
+            return self
+        used, which = np.unique(self.which, return_inverse=True)
+        return Words(tuple(self.texts[int(number)] for number in used), which.astype("<u2"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +111,20 @@ class Rights:
             expiry = np.asarray(self.expiry)
             alive &= (expiry == 0) | (expiry > now)
         return alive
+
+    def pruned(self) -> Rights:
+        """The same fields without texts that no record has."""
+        words = {name: getattr(self, name) for name in WORDS}
+        return replace(self, **{name: told.pruned() for name, told in words.items() if told is not None})
+
+    @property
+    def next_expiry(self) -> int:
+        """When the first of the records expires, in seconds since 1970; 0: none ever does."""
+        if self.expiry is None:
+            return 0
+        given = np.asarray(self.expiry)
+        given = given[given > 0]
+        return int(given.min()) if len(given) else 0
 
     @property
     def names(self) -> list[str]:

@@ -275,7 +275,7 @@ class Records:
             )
         left = self.take(np.flatnonzero(~dead))
         gone = np.concatenate([self.gone, self.ids[dead]])
-        left = left._changed(rights=replace(left.rights, tombstone=None), gone=gone)
+        left = left._changed(rights=replace(left.rights, tombstone=None).pruned(), gone=gone)
         if self.packed is None:
             return left
         # a lossy set keeps its levels, or they would move; a dictionary may hold what was deleted

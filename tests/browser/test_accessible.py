@@ -120,6 +120,7 @@ OPENED = [
         "[data-chart=loss] .valuetable tbody tr",
     ),
     ("checkpoint, older", "[data-open-dialog^=promote]", "dialog[open]"),
+    ("record set", "[data-open-dialog=erase]", "dialog#erase[open]"),
     ("project, candidate", "[data-open-dialog^=promote]", "dialog[open] .promote__changes"),
     ("project, candidate", ".candidates [data-open-dialog^=promote]", "dialog[open] .promote__doubt"),
     ("sleep, improved", "[data-open-dialog^=promote]", "dialog[open] .promote__changes"),

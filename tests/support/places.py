@@ -27,7 +27,7 @@ from webapp.cycles.blocking import cycle_block, disk_sentence
 from webapp.cycles.choices import Kind, State
 from webapp.cycles.transitions import transition
 from webapp.fleet.models import Worker
-from webapp.memories.models import RecordSet, Use
+from webapp.memories.models import By, ErasedSet, Erasure, RecordSet, Scope, Use
 from webapp.projects.models import Project
 from webapp.reports.services import report_share_create
 from webapp.uploads.models import Purpose, StoredFile, Upload, UploadState
@@ -98,6 +98,7 @@ def furnish() -> Everything:
     night.play(resumed, Night(seconds=6, resume_step=300, seed=9), until=18)
     apart = night.sleep_cycle(night.line(workspace=workspace, actor=ana), actor=ana, device="cuda")
     trashed, deleted = _trash(slept, ana)
+    kept, emptied, erasure = _erased(slept, ana, made)
     audit.record(workspace=workspace, actor=ana, verb="project_create", target=slept, name=slept.name)
 
     def at(name: str, view: str, *keys: object, who: str = ANA, query: str = "", status: int = 200) -> Place:
@@ -119,6 +120,11 @@ def furnish() -> Everything:
         at("upload", "checkpoint_upload", slept.pk),
         at("memories, none", "records_list", blank.pk),
         at("memories", "records_list", slept.pk),
+        at("record set", "record_set_detail", kept.pk),
+        at("record set, deleted", "record_set_detail", emptied.pk),
+        at("checkpoints that a set shaped", "record_set_shaped", kept.pk),
+        at("erase records", "record_set_erase", kept.pk),
+        at("certificate of erasure", "erasure_detail", erasure.pk),
         at("new sleep", "cycle_create", slept.pk),
         at("new sleep, not yet", "cycle_create", blank.pk),
         at("new wake", "wake_create", slept.pk),
@@ -171,6 +177,31 @@ def furnish() -> Everything:
         Place("not found", "/nothing/here/", ANA, 404),
     ]
     return Everything(places, {ANA: session_of(ana), BEN: session_of(ben)})
+
+
+def _erased(project: Project, actor: User, made: Checkpoint) -> tuple[RecordSet, RecordSet, Erasure]:
+    """Records that were erased: of one set some, of another, in the place of which a newer one is, all."""
+    kept = RecordSet.objects.filter(project=project, use=Use.MEMORIES, replaced_at__isnull=True)[0]
+    kept.retention_days, kept.expires_at = 12, timezone.now() + timedelta(days=12)
+    kept.save()
+    now = timezone.now()
+    emptied = RecordSet.objects.create(
+        project=project, task=kept.task, use=Use.TRAINING, sha256="e" * 64, size_bytes=10, rows=3,
+        x_shape=[64], x_dtype="uint8", classes=10, replaced_at=now, trashed_at=now, purged_at=now,
+    )  # fmt: skip
+    erasure = Erasure.objects.create(
+        workspace=project.workspace, project=project, scope=Scope.SET, actor=actor, actor_name="Ana",
+        by=By.SUBJECT, subject_digest="d" * 64, asked=0, records=5, digest="c" * 64, unsearched=1,
+        shaped=[{"checkpoint": str(made.pk), "how": "replayed"}],
+    )  # fmt: skip
+    for item, rows_, after, purged in ((kept, 2, "", None), (emptied, 3, "", now)):
+        ErasedSet.objects.create(
+            erasure=erasure, record_set=item, rows=rows_, sha256_before="a" * 64, sha256_after=after,
+            purged_at=purged,
+        )  # fmt: skip
+    for verb, detail in (("record_set_accept", {"rows": 200}), ("record_set_retain", {"days": 12})):
+        audit.record(workspace=project.workspace, actor=actor, verb=verb, target=kept, **detail)
+    return kept, emptied, erasure
 
 
 def _picked(project: Project, most: int) -> str:

@@ -21,7 +21,7 @@ from webapp.core.errors import NotFound
 from webapp.cycles.models import Cycle
 from webapp.fleet.models import Worker
 from webapp.live.models import Note
-from webapp.memories.models import RecordSet
+from webapp.memories.models import Erasure, RecordSet
 from webapp.projects.models import Project, Task
 from webapp.reports.models import ReportShare
 from webapp.schedules.models import Schedule
@@ -79,6 +79,9 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
         x_dtype="uint8",
         classes=2,
     )
+    erasure = Erasure.objects.create(
+        workspace=workspace, scope="workspace", by="ids", asked=1, records=1, digest="3" * 64
+    )
     schedule = Schedule.objects.create(
         project=project, name="nightly", cron="0 2 * * *", timezone="UTC", preset="night"
     )
@@ -100,6 +103,7 @@ def foreign(alice: User, workspace: Workspace, project: Project) -> dict[str, uu
         "checkpoint_id": checkpoint.pk,
         "cycle_id": cycle.pk,
         "record_set_id": records.pk,
+        "erasure_id": erasure.pk,
         "schedule_id": schedule.pk,
         "upload_id": upload.pk,
         "membership_id": Membership.objects.get(user=alice).pk,
@@ -178,7 +182,20 @@ def test_nobody_gets_in_without_a_login(name: str, foreign: dict[str, uuid.UUID 
 
 @pytest.mark.parametrize(
     "model",
-    [Project, Task, Checkpoint, Alias, Cycle, RecordSet, Schedule, Upload, Membership, Note, ReportShare],
+    [
+        Project,
+        Task,
+        Checkpoint,
+        Alias,
+        Cycle,
+        RecordSet,
+        Erasure,
+        Schedule,
+        Upload,
+        Membership,
+        Note,
+        ReportShare,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_querysets_show_a_stranger_nothing(

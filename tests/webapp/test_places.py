@@ -25,9 +25,11 @@ NO_PAGE = {
     "account_reauthenticate", "alias_delete", "alias_download", "alias_follow", "alias_set",
     "checkpoint_delete", "checkpoint_download", "checkpoint_download_weights", "checkpoint_link_open",
     "checkpoint_promote", "checkpoint_restore", "checkpoint_trash", "cycle_cancel", "cycle_extend",
-    "cycle_outcome", "cycle_pause", "cycle_resume", "cycle_retry", "demo_start", "healthz",
+    "cycle_outcome", "cycle_pause", "cycle_resume", "cycle_retry", "demo_start", "erasure_certificate",
+    "healthz",
     "invitation_create", "membership_change", "membership_remove", "points_csv", "project_rename",
-    "record_set_delete", "record_set_restore", "record_set_trash", "report_links", "report_share_revoke",
+    "record_set_delete", "record_set_restore", "record_set_retain", "record_set_trash", "report_links",
+    "report_share_revoke",
     "schedule_delete", "schedule_preview", "schedule_restore", "schedule_switch", "score_create",
     "scores_create", "settings_profile", "task_add", "trash_empty", "worker_drain", "worker_undrain",
 }  # fmt: skip

@@ -49,6 +49,8 @@ POINTS: Final = (
     "verify.begin",
     "store_put.before_rename",
     "store_put.after_rename",
+    "records_take_out.before_commit",
+    "records_take_out.after_commit",
     "contents_release.before_unlink",
     "publish.before_commit",
     "publish.after_commit",

@@ -12,6 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest, Least, Now
 
 from webapp.cycles.choices import ACTIVE, State
+from webapp.cycles.inputs import sets_revoked
 from webapp.cycles.models import Cycle
 from webapp.cycles.transitions import step_record, transition
 from webapp.live.frames import LeaseLost
@@ -56,10 +57,11 @@ _TAKE = f"""
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """What the holder learns when it renews: its cycle's state, so that a wish to cancel or to pause reaches
-    it, and how much longer the cycle may go on."""
+    it, how much longer the cycle may go on, and how many of the sets that it has read lost records since."""
 
     state: str
     extended: float = 0.0
+    revoked: int = 0
 
     @property
     def cancelling(self) -> bool:
@@ -125,10 +127,11 @@ def look(*, cycle_id: UUID, epoch: int) -> Renewal:
         LeaseLost: the epoch is over, or the cycle is not held any more.
     """
     held = Cycle.objects.filter(pk=cycle_id, epoch=epoch, state__in=ACTIVE)
-    found = held.values_list("state", "extended").first()
+    found = held.values_list("state", "extended", "read_sets").first()
     if found is None:
         raise LeaseLost
-    return Renewal(*found)
+    state, extended, read = found
+    return Renewal(state, extended, sets_revoked(read))
 
 
 def release(

@@ -59,6 +59,8 @@ class Cycle(Row):
     store_bytes = models.BigIntegerField(default=0, db_default=0)
     # Ids of the record sets that it learns or replays: a link to one that was deleted vanishes silently.
     used_sets = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # What it has read, from its first attempt on: {id of a record set: its count of erasures then}.
+    read_sets = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     # What an attempt after one without memory changes in the recipe: {"micro_batch": n}.
     adapted = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     # The end of its schedule's window; from then on it is paused until the next one opens. A person who

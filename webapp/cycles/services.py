@@ -22,6 +22,7 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.needs import cycle_needs, used_day
 from webapp.cycles.transitions import transition_record
 from webapp.memories.models import RecordSet, Use
+from webapp.memories.selectors import live_sets
 from webapp.memories.trash import ensure_sets_live
 from webapp.projects.models import Project
 
@@ -84,11 +85,7 @@ def cycle_start(
     workspace = _take_turns(project)
     rows = Project.objects.select_for_update(of=("self",)).select_related("current", "workspace")
     locked = rows.get(pk=project.pk)
-    sets = list(
-        RecordSet.objects.filter(project=locked, replaced_at__isnull=True)
-        .select_related("task")
-        .order_by("task__position")
-    )
+    sets = list(live_sets(locked).select_related("task").order_by("task__position"))
     memories = [item for item in sets if item.use == Use.MEMORIES] if kind == Kind.SLEEP else []
     probes = [item for item in sets if item.use == Use.PROBE]
     plan = checks.Plan(

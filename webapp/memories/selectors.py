@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext_lazy as _
 
 from consolidation.families.registry import FAMILIES, computable, vocabulary
-from webapp.memories.models import RecordSet, Use
+from webapp.memories.models import RecordSet, Use, unexpired
 from webapp.projects.models import Task
 
 BARS = 64
@@ -69,7 +69,7 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
 
 def live_sets(project: Project) -> QuerySet[RecordSet]:
     """The record sets that a cycle started now would use."""
-    return RecordSet.objects.filter(project=project, replaced_at__isnull=True)
+    return RecordSet.objects.filter(unexpired(), project=project, replaced_at__isnull=True)
 
 
 def records_by_task(project: Project) -> list[dict[str, Any]]:

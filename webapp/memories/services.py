@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from webapp.core import audit
 from webapp.core.errors import InvalidInput, cut
 from webapp.memories.models import RecordSet
 from webapp.memories.selectors import project_fit
+from webapp.memories.tombstones import ensure_none_erased
 from webapp.projects.models import Project, Task
 
 MOST_NOTES: Final = 8
@@ -32,19 +34,23 @@ def record_set_accept(
     filename: str = "",
     cycle: Cycle | None = None,
     actor: User | None = None,
+    retention_days: int | None = None,
 ) -> RecordSet:
     """A verified record file becomes the task's live set for this use; the one before stays for its cycles.
 
     Args:
         sha256: of the canonical file, in the store already.
         info: what `consolidation.formats.records.convert_records` gave.
+        retention_days: how long the records may be used; None: as long as each says itself.
 
     Raises:
-        InvalidInput: `records.width`, `records.label_range`: it does not fit the project.
+        InvalidInput: `records.width`, `records.label_range`: it does not fit the project;
+            `replay.subject_erased`: it brings back what was erased here.
     """
     # The project's lock lets sets that come at the same time be compared with each other.
     locked = Project.objects.select_for_update().get(pk=project.pk)
     check_fit(locked, info, besides=(task, use))
+    ensure_none_erased(locked, sha256)
     RecordSet.objects.filter(task=task, use=use, replaced_at__isnull=True).update(replaced_at=timezone.now())
     made = RecordSet.objects.create(
         project=locked,
@@ -63,6 +69,8 @@ def record_set_accept(
         notes=_notes(info, cycle),
         rights=[cut(name, 20) for name in list(info.get("rights") or [])[:MOST_NOTES]],
         cycle=cycle,
+        next_expiry_at=next_expiry(info),
+        **_retention(cycle, retention_days),
     )
     audit.record(
         workspace=locked.workspace,
@@ -75,6 +83,20 @@ def record_set_accept(
         sha256=sha256,
     )
     return made
+
+
+def next_expiry(info: dict[str, Any]) -> dt.datetime | None:
+    """When the first record of a checked file expires by its own date."""
+    seconds = int(info.get("next_expiry") or 0)
+    return dt.datetime.fromtimestamp(seconds, dt.UTC) if seconds else None
+
+
+def _retention(cycle: Cycle | None, days: int | None) -> dict[str, Any]:
+    """Copies that a wake kept of a set expire with it: they are the same records."""
+    if cycle is not None and cycle.data is not None:
+        return {"retention_days": cycle.data.retention_days, "expires_at": cycle.data.expires_at}
+    until = timezone.now() + dt.timedelta(days=days) if days else None
+    return {"retention_days": days, "expires_at": until}
 
 
 def _notes(info: dict[str, Any], cycle: Cycle | None) -> list[dict[str, str]]:

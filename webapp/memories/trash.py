@@ -41,9 +41,9 @@ def record_set_trash(*, actor: User, record_set: RecordSet) -> RecordSet:
         Conflict: `trash.in_use`: a cycle that has not ended needs it; `trash.there`, `trash.deleted`.
     """
     require_role(actor, record_set.project.workspace, Role.ADMIN)
-    locked = _locked(record_set)
+    locked = locked_set(record_set)
     ensure_not_trashed(locked, set_name(locked))
-    using = _used_by(locked)
+    using = used_by(locked, UNFINISHED)
     if using is not None:
         raise Conflict(
             "trash.in_use",
@@ -51,7 +51,7 @@ def record_set_trash(*, actor: User, record_set: RecordSet) -> RecordSet:
             % {"cycle": using},
             cycle=str(using.pk),
         )
-    _marked(locked, trashed_at=Now(), trashed_by=actor)
+    mark(locked, trashed_at=Now(), trashed_by=actor)
     _audit(locked, actor, "record_set_trash", size_bytes=locked.size_bytes)
     return locked
 
@@ -65,7 +65,7 @@ def record_set_restore(*, actor: User, record_set: RecordSet) -> RecordSet:
         Conflict: `trash.replaced`: a newer set has its place; `trash.not_there`, `trash.deleted`.
     """
     require_role(actor, record_set.project.workspace, Role.ADMIN)
-    locked = _locked(record_set)
+    locked = locked_set(record_set)
     ensure_in_trash(locked, set_name(locked))
     newer = RecordSet.objects.filter(task=locked.task_id, use=locked.use, replaced_at__isnull=True)
     if locked.replaced_at is None and newer.exists():
@@ -74,7 +74,7 @@ def record_set_restore(*, actor: User, record_set: RecordSet) -> RecordSet:
             _("A newer set has taken the place of %(name)s, so it stays in the trash. Put the newer one into "
               "the trash first, then restore this one.") % {"name": set_name(locked)},
         )  # fmt: skip
-    _marked(locked, trashed_at=None, trashed_by=None)
+    mark(locked, trashed_at=None, trashed_by=None)
     _audit(locked, actor, "record_set_restore")
     return locked
 
@@ -91,7 +91,7 @@ def record_set_delete(*, actor: User, record_set: RecordSet) -> int:
     """
     require_role(actor, record_set.project.workspace, Role.ADMIN)
     with transaction.atomic():
-        locked = _locked(record_set)
+        locked = locked_set(record_set)
         ensure_in_trash(locked, set_name(locked))
         purge(locked, actor=actor)
     return contents_release(workspace=locked.project.workspace, digests=[locked.sha256])
@@ -100,7 +100,7 @@ def record_set_delete(*, actor: User, record_set: RecordSet) -> int:
 def purge(record_set: RecordSet, *, actor: User | None) -> None:
     """The row, locked by the caller, says from now on that its file is gone; the caller releases it after its
     transaction. `actor` None: its seven days are over."""
-    _marked(record_set, purged_at=Now())
+    mark(record_set, purged_at=Now())
     _audit(record_set, actor, "record_set_delete", size_bytes=record_set.size_bytes, sha256=record_set.sha256)
 
 
@@ -119,13 +119,14 @@ def ensure_sets_live(wanted: Collection[UUID | str]) -> None:
         )  # fmt: skip
 
 
-def _used_by(item: RecordSet) -> Cycle | None:
-    """An unfinished cycle that learns from it, replays it or is proved with it."""
+def used_by(item: RecordSet, states: Collection[str]) -> Cycle | None:
+    """A cycle in one of these states that learns from it, replays it or is proved with it."""
     linked = Q(memories=item) | Q(probes=item) | Q(data=item) | Q(used_sets__contains=[str(item.pk)])
-    return Cycle.objects.filter(linked, project=item.project_id, state__in=UNFINISHED).first()
+    linked |= Q(read_sets__has_key=str(item.pk))
+    return Cycle.objects.filter(linked, project=item.project_id, state__in=states).first()
 
 
-def _locked(item: RecordSet) -> RecordSet:
+def locked_set(item: RecordSet) -> RecordSet:
     """Its row, safe from everything that could begin to need it: all of that locks the project first."""
     rows = Project.objects.select_for_update(of=("self",)).select_related("workspace")
     project = rows.get(pk=item.project_id)
@@ -134,7 +135,8 @@ def _locked(item: RecordSet) -> RecordSet:
     return row
 
 
-def _marked(item: RecordSet, **fields: object) -> None:
+def mark(item: RecordSet, **fields: object) -> None:
+    """Write columns of its row, which the caller has locked."""
     RecordSet.everything.filter(pk=item.pk).update(**fields)
     item.refresh_from_db(fields=list(fields), from_queryset=RecordSet.everything.all())
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from consolidation.metrics import learned_stages, rows_from_json, summary
 from webapp.core.plotting import task_colour
 from webapp.cycles.models import Cycle
-from webapp.memories.models import RecordSet
+from webapp.memories.selectors import live_sets
 from webapp.projects.models import Project, Task
 from webapp.schedules.models import Schedule
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from consolidation.metrics import Row
     from webapp.accounts.models import User
     from webapp.checkpoints.models import Alias, Checkpoint
+    from webapp.memories.models import RecordSet
 
 
 def project_rows(user: User | AnonymousUser) -> QuerySet[Project]:
@@ -64,9 +65,7 @@ class Holding:
 
 def holdings(project: Project) -> list[Holding]:
     """What the project has to replay and to prove with, in the order of learning. Two queries."""
-    sets: dict[tuple[UUID, str], RecordSet] = {
-        (s.task_id, s.use): s for s in RecordSet.objects.filter(project=project, replaced_at__isnull=True)
-    }
+    sets: dict[tuple[UUID, str], RecordSet] = {(s.task_id, s.use): s for s in live_sets(project)}
     return [
         Holding(task, sets.get((task.pk, "memories")), sets.get((task.pk, "probe")))
         for task in Task.objects.filter(project=project)

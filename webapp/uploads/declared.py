@@ -11,6 +11,7 @@ from uuid import UUID
 
 from consolidation.families.registry import FAMILIES
 from webapp.core.errors import InvalidInput, NocturneError, cut
+from webapp.memories.retention import MOST_DAYS
 from webapp.memories.selectors import project_fit
 from webapp.projects.models import Task
 from webapp.uploads.models import Purpose
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 _CHECKPOINT: Final = frozenset({"family", "config", "wake"})
-_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required"})
+_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required", "retention_days"})
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
@@ -30,7 +31,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
-    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set}.
+    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
+    "retention_days": after how many days the records expire, or None}.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -110,6 +112,8 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
+    days = _number(form, "retention_days", "The number of days to keep the records", least=1, most=MOST_DAYS)
+    clean["retention_days"] = int(days) if days is not None else None
     return clean | _rights(form)
 
 

@@ -297,6 +297,7 @@ def _make(upload: Upload, sha256: str, info: dict[str, Any], kept: KeptFiles) ->
         info=info,
         filename=upload.filename,
         actor=upload.user,
+        retention_days=upload.form.get("retention_days"),
     ).pk
 
 
