@@ -69,7 +69,7 @@ def open_dataset(
     stack: ExitStack,
     split: str,
     wanted: Wanted,
-    names: Sequence[str],
+    label_names: Sequence[str],
     texts: Texts | None,
 ) -> Source:
     """The records of an export. Arguments as for `record_folder`.
@@ -90,7 +90,7 @@ def open_dataset(
         raise refuse("records.rows", f"The dataset has more than {limits.ROWS:,} rows. Split it.")
     schema = shards[0].schema()
     columns = _columns(schema, _features(folder, paths[0], schema))
-    label_of, called = numbered(columns.called, names) if columns.called else ([], ())
+    label_of, called = numbered(columns.called, label_names) if columns.called else ([], ())
     if columns.picture or columns.text:
         rows = RowSpool(
             spool, limit_bytes=limit_bytes, dtype="|u1" if columns.picture else "<f4",
@@ -105,7 +105,7 @@ def open_dataset(
     else:
         source = open_table(shards, limit_bytes=limit_bytes, label=columns.label, lists=columns.lists)
     source = replace(source, labels=_renumbered(source.labels, label_of))
-    return replace(source, names=called, classes=len(called) or None)
+    return replace(source, label_names=called, classes=len(called) or None)
 
 
 def _renumbered(labels: NDArray[np.int64], label_of: Sequence[int]) -> NDArray[np.int64]:
@@ -233,7 +233,11 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
 
 def _are_names(value: Any) -> bool:
     good = isinstance(value, list) and 0 < len(value) <= limits.CLASSES
-    return good and all(isinstance(name, str) for name in value) and len(set(value)) == len(value)
+    return good and all(map(_is_name, value)) and len(set(value)) == len(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= limits.PATH_BYTES and value.isprintable()
 
 
 def _refuse(what: str, types: dict[str, Any]) -> NocturneInputError:

@@ -31,7 +31,7 @@ def open_pictures(
     stack: ExitStack,
     split: str,
     wanted: Wanted,
-    names: Sequence[str],
+    label_names: Sequence[str],
 ) -> Source:
     """The pictures of an archive; labels are the folders' names in sorted order, see `label_names`.
 
@@ -45,7 +45,7 @@ def open_pictures(
     chosen = sorted(parts_of(parts, split))
     # Of all parts: a class that one of them lacks must not move the labels of the others.
     found = sorted({path.split("/")[-2] for part in parts.values() for path in part})
-    labels, called = numbered(found, names)
+    labels, called = numbered(found, label_names)
     label_of = dict(zip(found, labels, strict=True))
     rows = RowSpool(spool, limit_bytes=limit_bytes, dtype="|u1", unit="picture")
     stack.callback(rows.close)
@@ -59,7 +59,7 @@ def open_pictures(
         except NocturneInputError as error:
             rows.bad(number, error)
     classes = len(called) or None
-    return replace(rows.source(), names=called, classes=classes)
+    return replace(rows.source(), label_names=called, classes=classes)
 
 
 def _parts(paths: Sequence[str]) -> dict[str, list[str]]:

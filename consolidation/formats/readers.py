@@ -46,13 +46,13 @@ def open_source(
     tokenizer: TokenizerFile | None = None,
     split: str = "",
     picture: Wanted | None = None,
-    names: Sequence[str] = (),
+    label_names: Sequence[str] = (),
 ) -> Source:
     """The records of a file, whatever its format; `stack` closes what has to stay open.
 
     Args:
         tokenizer: what texts in JSON Lines are read with.
-        split, picture, names: see `records.convert_records`; for what is in an archive.
+        split, picture, label_names: see `records.convert_records`; for what is in an archive.
 
     Raises:
         NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
@@ -69,7 +69,7 @@ def open_source(
         texts = Texts(tokenizer) if tokenizer else None
         source = open_record_folder(
             path, "gzip" if packed else kind, filename=filename, spool=spool, limit_bytes=limit_bytes,
-            stack=stack, split=split, wanted=picture or Wanted(), names=names, texts=texts,
+            stack=stack, split=split, wanted=picture or Wanted(), label_names=label_names, texts=texts,
         )  # fmt: skip
         return texts.cut(source) if texts else source
     name = filename.lower().removesuffix(".gz")

@@ -33,7 +33,7 @@ def open_record_folder(
     stack: ExitStack,
     split: str,
     wanted: Wanted,
-    names: Sequence[str],
+    label_names: Sequence[str],
     texts: Texts | None,
 ) -> Source:
     """The records of a zip or tar.
@@ -44,7 +44,7 @@ def open_record_folder(
         stack: removes what was written.
         split: which part is taken; "all": every one; "": the only one.
         wanted: what pictures must look like.
-        names: what the labels of the task's other sets are called.
+        label_names: what the labels of the task's other sets are called.
         texts: reads texts, where the current checkpoint has a tokenizer.
 
     Raises:
@@ -58,11 +58,17 @@ def open_record_folder(
     if is_dataset(folder):
         return open_dataset(
             folder, spool=spool, limit_bytes=limit_bytes, stack=stack, split=split, wanted=wanted,
-            names=names, texts=texts,
+            label_names=label_names, texts=texts,
         )  # fmt: skip
     if any(path.lower().endswith(SUFFIXES) for path in folder.paths()):
         return open_pictures(
-            folder, spool=spool, limit_bytes=limit_bytes, stack=stack, split=split, wanted=wanted, names=names
+            folder,
+            spool=spool,
+            limit_bytes=limit_bytes,
+            stack=stack,
+            split=split,
+            wanted=wanted,
+            label_names=label_names,
         )
     raise refuse(
         "container.unsupported",

@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 
 X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
 HISTOGRAM_CLASSES: Final = 1000
-NAMED_CLASSES: Final = 1000
-NAME_LETTERS: Final = 80
+NAMED_CLASSES: Final = 10_000
 
 
 def convert_records(
@@ -63,7 +62,7 @@ def convert_records(
     tokenizer: TokenizerFile | None = None,
     split: str = "",
     picture: Wanted | None = None,
-    names: Sequence[str] = (),
+    label_names: Sequence[str] = (),
     leave_out: bool = False,
     budget: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -85,15 +84,15 @@ def convert_records(
         tokenizer: of the model that is to read texts in JSON Lines.
         split: which of several parts of an archive is taken ("train"); "all": all of them.
         picture: what pictures must look like; None: like the first one.
-        names: what the labels are called already, from 0 on, where the file brings names of its own.
+        label_names: what the labels are called already, from 0 on, where the file brings names of its own.
         leave_out: whether bad rows are left out; else they refuse the file.
         budget: {"bytes", "rule"}: the records kept take at most so many bytes, as `Records.bytes` counts
             them, chosen by a rule of `memory.selection`. Expired ones are not chosen.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "notes", "size", "sha256", "names", "left_out", "kept"}; the histogram is
-        empty over 1,000 classes; "rights" are the names of the fields that the records have, "notes" what
+        "duplicates", "rights", "notes", "size", "sha256", "label_names", "left_out", "kept"}; the histogram
+        is empty over 1,000 classes; "rights" are the names of the fields that the records have, "notes" what
         `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {} or
         {"offered", "budget", "bytes", "rule"}.
 
@@ -104,7 +103,7 @@ def convert_records(
     with contextlib.ExitStack() as stack:
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,
-            tokenizer=tokenizer, split=split, picture=picture, names=names,
+            tokenizer=tokenizer, split=split, picture=picture, label_names=label_names,
         )  # fmt: skip
         source, told = _sound(source, classes, leave_out=leave_out)
         if rights:
@@ -113,11 +112,12 @@ def convert_records(
             require(source.rights, len(source.labels))
         source, kept = _within(source, told, budget, task) if budget else (source, {})
         info = _encode(source, task=task, transform=transform, classes=told, out=out)
-        called = [shorten(name, NAME_LETTERS) for name in source.names[:NAMED_CLASSES]]
-        left_out = source.bad.told() if source.bad.total else {}
         return info | {
-            "notes": _notes(source, info, out), "names": called, "left_out": left_out, "kept": kept,
-        }  # fmt: skip
+            "notes": _notes(source, info, out),
+            "label_names": list(source.label_names[:NAMED_CLASSES]),
+            "left_out": source.bad.told() if source.bad.total else {},
+            "kept": kept,
+        }
 
 
 def _sound(source: Source, classes: int | None, *, leave_out: bool) -> tuple[Source, int]:
@@ -189,7 +189,7 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "duplicates": _duplicates(np.ascontiguousarray(made.ids)),
         "rights": made.rights.names,
         "notes": [],
-        "names": [],
+        "label_names": [],
         "left_out": {},
         "kept": {},
         "size": out.stat().st_size,

@@ -1,4 +1,4 @@
-"""Looks through all rows of a set before any is written, and leaves rows out: bad ones, or what finds no room."""
+"""Looks through all rows of a set before any is written, and leaves rows out: bad or unwanted ones."""
 
 from __future__ import annotations
 

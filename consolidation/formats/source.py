@@ -37,7 +37,7 @@ class Source:
         rights: what the records say of their owners, licences and so on.
         bad: the rows that were found to be bad, or will be while x and z are read.
         sound: whether x is known to hold finite numbers only, and no row of it can turn out bad.
-        names: what the labels are called, from 0 on; empty when they are plain numbers.
+        label_names: of the labels 0, 1, ..., when they came as names.
     """
 
     labels: NDArray[np.int64]
@@ -52,7 +52,7 @@ class Source:
     rights: Rights = field(default_factory=Rights)
     bad: BadRows = field(default_factory=BadRows)
     sound: bool = False
-    names: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:

@@ -13,13 +13,14 @@ from consolidation.families.registry import FAMILIES
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.selectors import project_fit
 from webapp.projects.models import Task
+from webapp.uploads.declared_import import IMPORT_FIELDS, clean_import
 from webapp.uploads.models import Purpose
 
 if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 _CHECKPOINT: Final = frozenset({"family", "config", "wake"})
-_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required"})
+_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required"}) | IMPORT_FIELDS
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
@@ -30,7 +31,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
-    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set}.
+    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set}, and what
+    `declared_import` says.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -110,7 +112,7 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
-    return clean | _rights(form)
+    return clean | _rights(form) | clean_import(form)
 
 
 def _rights(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_a_saved_dataset(kind: str, tmp_path: Path) -> None:
     files = saved(numbers(2500), FEATURES, "mine/")
     path = tmp_path / f"f.{kind}"
     info, made = convert(zipped(path, files) if kind == "zip" else tarred(path, files))
-    assert (info["names"], info["rows"], info["classes"]) == (["neg", "pos"], 2500, 2)
+    assert (info["label_names"], info["rows"], info["classes"]) == (["neg", "pos"], 2500, 2)
     assert np.array_equal(made.x, np.arange(7500, dtype=np.float32).reshape(2500, 3))
     assert np.array_equal(made.y, np.arange(2500) % 2)
 
@@ -59,12 +59,11 @@ def test_a_part_of_a_dictionary_of_datasets(tmp_path: Path) -> None:
 
 
 def test_parquet_files_whose_names_say_the_part(tmp_path: Path) -> None:
-    files = {
-        f"data/train-{n:05}-of-00002.parquet": parquet(numbers(3 + n), FEATURES) for n in range(2)
-    } | {"data/test-00000-of-00001.parquet": parquet(numbers(1), FEATURES), "README.md": b"# mine"}  # fmt: skip
+    files = {f"data/train-{n:05}-of-00002.parquet": parquet(numbers(3 + n), FEATURES) for n in range(2)}
+    files |= {"data/test-00000-of-00001.parquet": parquet(numbers(1), FEATURES), "README.md": b"# mine"}
     path = zipped(tmp_path / "f.zip", files)
     info, made = convert(path, split="train")
-    assert (info["rows"], info["names"]) == (7, ["neg", "pos"])
+    assert (info["rows"], info["label_names"]) == (7, ["neg", "pos"])
     assert made.x[:, 0].tolist() == [0, 3, 6, 0, 3, 6, 9]
 
 
@@ -78,9 +77,9 @@ def test_columns_of_numbers_are_a_record(tmp_path: Path) -> None:
 
 def test_the_tasks_own_labels_count(tmp_path: Path) -> None:
     path = zipped(tmp_path / "f.zip", saved(numbers(3), FEATURES))
-    assert convert(path, names=["pos", "so-so", "neg"])[1].y.tolist() == [2, 0, 2]
+    assert convert(path, label_names=["pos", "so-so", "neg"])[1].y.tolist() == [2, 0, 2]
     (tmp_path / "out").unlink()
-    assert refusal(path, names=["pos"]).code == "records.label_names"
+    assert refusal(path, label_names=["pos"]).code == "records.label_names"
 
 
 def test_rows_without_a_label_are_bad_ones(tmp_path: Path) -> None:
@@ -155,7 +154,8 @@ HOSTILE: dict[str, tuple[str, dict[str, bytes]]] = {
     "A46-a-state-of-nothing": ("hf.json", {"state.json": b"{}"}),
     "A46-a-key-twice": ("hf.json", {"state.json": b'{"a": 1, "a": 2}'}),
     "A51-class-names-that-are-none": (
-        "hf.json", {"dataset_info.json": json.dumps({"features": {"label": LABEL | {"names": [1]}}}).encode()},
+        "hf.json",
+        {"dataset_info.json": json.dumps({"features": {"label": LABEL | {"names": [1]}}}).encode()},
     ),
     "A48-a-message-of-2-GB": ("arrow.limit", {"data": patched(last_message() + 4, b"\xff\xff\xff\x7f")}),
     "A48-a-message-of-less-than-nothing": ("arrow.limit", {"data": patched(4, b"\xff\xff\xff\xff")}),

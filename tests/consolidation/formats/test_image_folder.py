@@ -43,7 +43,11 @@ def test_a_folder_a_class(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"f.{kind}"
     path = zipped(path, files) if kind == "zip" else tarred(path, files, "w:gz" if "gz" in kind else "w")
     info, made = convert(path)
-    assert (info["names"], info["label_histogram"], info["x_dtype"]) == (["cat", "dog"], [2, 1], "uint8")
+    assert (info["label_names"], info["label_histogram"], info["x_dtype"]) == (
+        ["cat", "dog"],
+        [2, 1],
+        "uint8",
+    )
     assert made.y.tolist() == [0, 0, 1]
     assert np.array_equal(made.x, np.stack([COLOUR, 255 - COLOUR, COLOUR]))
 
@@ -159,7 +163,7 @@ SPLIT = {
 def test_a_part_is_chosen_and_keeps_the_labels_of_the_whole(tmp_path: Path) -> None:
     path = zipped(tmp_path / "f.zip", SPLIT)
     info, made = convert(path, split="test")
-    assert (made.y.tolist(), info["names"], info["label_histogram"]) == ([1], ["cat", "dog"], [0, 1])
+    assert (made.y.tolist(), info["label_names"], info["label_histogram"]) == ([1], ["cat", "dog"], [0, 1])
     assert len(convert(path, split="all")[1]) == 3
 
 
@@ -173,15 +177,15 @@ def test_an_archive_of_parts_needs_one_of_them(split: str, tmp_path: Path) -> No
 def test_folders_that_are_numbers_are_the_labels(tmp_path: Path) -> None:
     path = zipped(tmp_path / "f.zip", {f"{n}/1.png": picture(GREY + n) for n in (10, 2, 0)})
     info, made = convert(path)
-    assert (made.y.tolist(), info["names"], info["classes"]) == ([0, 10, 2], [], 11)
+    assert (made.y.tolist(), info["label_names"], info["classes"]) == ([0, 10, 2], [], 11)
 
 
 def test_the_names_that_a_task_has_count(tmp_path: Path) -> None:
     path = zipped(tmp_path / "f.zip", {"dog/1.png": picture(GREY), "ant/1.png": picture(GREY)})
-    info, made = convert(path, names=["ant", "cat", "dog"])
-    assert (made.y.tolist(), info["names"]) == ([0, 2], ["ant", "cat", "dog"])
+    info, made = convert(path, label_names=["ant", "cat", "dog"])
+    assert (made.y.tolist(), info["label_names"]) == ([0, 2], ["ant", "cat", "dog"])
     (tmp_path / "out").unlink()
-    error = refusal(path, names=["cat", "dog"])
+    error = refusal(path, label_names=["cat", "dog"])
     assert error.code == "records.label_names"
     assert "“ant” is none of those that the task's other records have: cat, dog" in error.message
 
