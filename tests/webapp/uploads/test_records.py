@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 
 def checked(
-    project: Project, user: User, task: Task, data: bytes, name: str = "f.csv", **form: Any
+    project: Project,
+    user: User,
+    task: Task,
+    data: bytes,
+    name: str = "f.csv",
+    purpose: str = "memories",
+    **form: Any,
 ) -> Upload:
     """An upload of memories after its check."""
-    told = clean_form(project=project, purpose="memories", form={"task": str(task.pk), **form})
-    upload = received(project, user, data, purpose="memories", **told)
+    told = clean_form(project=project, purpose=purpose, form={"task": str(task.pk), **form})
+    upload = received(project, user, data, purpose=purpose, **told)
     Upload.objects.filter(pk=upload.pk).update(filename=name)
     upload_verify(upload.pk)
     upload.refresh_from_db()
