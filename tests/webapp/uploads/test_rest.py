@@ -15,8 +15,8 @@ from tests.consolidation.formats.archives import picture, zipped
 from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming
 from tests.webapp.uploads.test_records import checked, page
-from webapp.core.audit import AuditEntry
 from webapp.core.errors import Conflict, Forbidden, InvalidInput
+from webapp.core.models import AuditEntry
 from webapp.core.store import room_left, store_path
 from webapp.memories.models import RecordSet
 from webapp.uploads.declared_import import clean_import
