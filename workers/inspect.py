@@ -83,6 +83,7 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
             digest=False,
             strict=bool(request.get("strict")),
         )
+    from consolidation.formats.pictures import Wanted
     from consolidation.formats.records import convert_records
     from consolidation.formats.texts import TokenizerFile
 
@@ -97,6 +98,11 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         limit_bytes=limit,
         rights=request.get("rights"),
         rights_required=bool(request.get("rights_required")),
+        split=request.get("split") or "",
+        picture=Wanted(**request.get("picture") or {}),
+        label_names=request.get("label_names") or (),
+        leave_out=bool(request.get("leave_out")),
+        budget=request.get("budget"),
         tokenizer=TokenizerFile(**{**tokenizer, "path": Path(tokenizer["path"])}) if tokenizer else None,
     )
 

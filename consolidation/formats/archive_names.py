@@ -30,7 +30,7 @@ def check_path(name: str) -> str:
         raise refuse(
             "archive.path_traversal",
             f"The archive's entry “{shorten(name)}” does not name a file below its own folder. Nothing was "
-            "unpacked. Pack the model's folder again.",
+            "unpacked. Pack the folder again.",
         )
     odd = (
         not name.isprintable() or len(name.encode()) > limits.PATH_BYTES or len(parts) > limits.PATH_DEPTH
@@ -71,12 +71,11 @@ def check_conflicts(names: Iterable[str]) -> None:
             raise _alike(name, folders[key])
 
 
-def too_many(count: int) -> NocturneInputError:
+def too_many(count: int, most: int) -> NocturneInputError:
     """More members than are read."""
     return refuse(
         "archive.too_many",
-        f"The archive has {count:,} members; at most {limits.FOLDER_MEMBERS:,} are read. Pack only the "
-        "model's own files.",
+        f"The archive has {count:,} members; at most {most:,} are read. Pack only the files that are needed.",
     )
 
 

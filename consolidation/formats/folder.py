@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from consolidation.errors import shorten
+from consolidation.formats import limits
 from consolidation.formats.gunzip import gunzip
 from consolidation.formats.refusal import refuse
 from consolidation.formats.region import Region
@@ -33,12 +34,20 @@ class Folder:
         spool: a prefix in a folder that may be written.
         limit_bytes: the most that unpacking may write.
         stack: removes what was unpacked.
+        whole: whether a folder around all files stays in their paths.
     """
 
     def __init__(
-        self, files: Mapping[str, Region | Member], *, spool: Path, limit_bytes: int, stack: ExitStack
+        self,
+        files: Mapping[str, Region | Member],
+        *,
+        spool: Path,
+        limit_bytes: int,
+        stack: ExitStack,
+        whole: bool = False,
     ) -> None:
-        self._files = _without_top(_without_litter(files))
+        clean = _without_litter(files)
+        self._files = clean if whole else _without_top(clean)
         self._spool, self._left, self._stack = spool, limit_bytes, stack
         self._open: dict[str, Region] = {}
         self._count = 0
@@ -61,6 +70,18 @@ class Folder:
     def cheap(self, paths: Iterable[str]) -> bool:
         """Whether these can be read without being unpacked or compared with a checksum first."""
         return all(isinstance(self._files[path], Region) for path in paths)
+
+    def read(self, path: str, most: int) -> bytes:
+        """All of a small file; nothing is written. Raises NocturneInputError (`archive.*`)."""
+        found = self._files[path]
+        if isinstance(found, Member):
+            return found.read(most)
+        if found.size > most:
+            raise refuse(
+                "archive.bomb",
+                f"Member {shorten(path)} has {found.size:,} bytes; at most {most:,} are read of such a file.",
+            )
+        return found.read()
 
     def region(self, path: str) -> Region:
         """A file as a stretch of bytes on disk. A zip's checksum is compared, once.
@@ -121,9 +142,17 @@ class Folder:
 
 
 def open_folder(
-    region: Region, kind: str, *, filename: str, spool: Path, limit_bytes: int, stack: ExitStack
+    region: Region,
+    kind: str,
+    *,
+    filename: str,
+    spool: Path,
+    limit_bytes: int,
+    stack: ExitStack,
+    most: int = limits.FOLDER_MEMBERS,
+    whole: bool = False,
 ) -> Folder:
-    """The folder in an archive. One folder around all files is looked through.
+    """The folder in an archive. One folder around all files is looked through, unless `whole`.
 
     Args:
         region: the archive.
@@ -132,15 +161,16 @@ def open_folder(
         spool: a prefix in a folder that may be written, for what has to be unpacked.
         limit_bytes: the most that unpacking may write.
         stack: removes what was unpacked.
+        most: files that it may have.
 
     Raises:
         NocturneInputError: `archive.*`, `container.unsupported`.
     """
     files: Mapping[str, Region | Member]
     if kind == "zip":
-        files = read_zip(region)
+        files = read_zip(region, most=most)
     elif kind == "tar":
-        files = read_tar(region)
+        files = read_tar(region, most=most)
     else:
         path = spool.with_name(f"{spool.name}.tar")
         stack.callback(path.unlink, missing_ok=True)
@@ -148,8 +178,8 @@ def open_folder(
         inner = Region.of(path)
         _check_inner(sniff(inner), filename)
         limit_bytes -= inner.size
-        files = read_tar(inner)
-    return Folder(files, spool=spool, limit_bytes=limit_bytes, stack=stack)
+        files = read_tar(inner, most=most)
+    return Folder(files, spool=spool, limit_bytes=limit_bytes, stack=stack, whole=whole)
 
 
 def _check_inner(kind: str, filename: str) -> None:

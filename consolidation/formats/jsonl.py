@@ -41,12 +41,18 @@ def read_jsonl(handle: BinaryIO, spool: RowSpool, texts: Texts | None = None) ->
                     f"it is longer than {limits.LINE_BYTES:,} bytes; write one record a line",
                 )
             if line.strip():
-                _row(number, parse_line(line, first=number == 1), spool, texts)
+                add_row(number, parse_line(line, first=number == 1), spool, texts)
         except NocturneInputError as error:
             spool.bad(number, error)
 
 
-def _row(number: int, row: dict[str, Any], spool: RowSpool, texts: Texts | None) -> None:
+def add_row(number: int, row: dict[str, Any], spool: RowSpool, texts: Texts | None) -> None:
+    """One row, by the names of its fields.
+
+    Raises:
+        NocturneInputError: `replay.schema`, `jsonl.number`, `records.tokenizer`, `records.token`; the message
+            completes "Line 7: ...".
+    """
     label = row.get("y")
     if ("x" in row) == ("text" in row) or type(label) is not int or not -(2**62) < label < 2**62:
         raise refuse("replay.schema", 'it needs "x" (numbers) or "text", and "y" (a whole number)')
@@ -58,14 +64,17 @@ def _row(number: int, row: dict[str, Any], spool: RowSpool, texts: Texts | None)
     z = _numbers(row["logits"], "logits") if "logits" in row else None
     if z is not None and z.ndim != 1:
         raise refuse("replay.schema", '"logits" must be a list of numbers')
-    if len(row) <= 2 + (z is not None):
-        spool.add(number, x, label, z, {})
-        return
+    spool.add(number, x, label, z, _rights(row) if len(row) > 2 + (z is not None) else {})
+    if texts is not None and "text" in row:
+        texts.count += 1
+
+
+def _rights(row: dict[str, Any]) -> dict[str, Any]:
     rights: dict[str, Any] = {}
     for key, name in SPELLINGS.items():
         if key in row and rights.setdefault(name, row[key]) is not row[key]:
             raise refuse("replay.schema", f'"{name}" stands there in two spellings')
-    spool.add(number, x, label, z, rights)
+    return rights
 
 
 def parse_line(line: bytes, *, first: bool = False) -> dict[str, Any]:

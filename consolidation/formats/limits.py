@@ -48,3 +48,14 @@ FOLDER_MEMBERS: Final = 2000  # files in a folder that comes as a zip or tar
 PATH_BYTES: Final = 240
 PATH_DEPTH: Final = 16
 COMPANION_BYTES: Final = 64 * 2**20  # config, tokenizer and the like, together
+
+PICTURES: Final = 200_000  # files in an archive of pictures, or of a dataset
+PICTURE_BYTES: Final = 64 * 2**20  # of one file
+PICTURE_PIXELS: Final = 64_000_000  # of one picture: the largest cameras
+PICTURE_RATIO_FROM: Final = 2**20  # smaller ones may be as plain as they like
+SPLITS: Final = 64  # parts of a dataset
+
+ARROW_METADATA: Final = 8 * 2**20  # of one message
+ARROW_BODY: Final = 512 * 2**20  # numbers of one batch
+ARROW_BATCHES: Final = 1_000_000
+DATASET_JSON: Final = 16 * 2**20

@@ -29,14 +29,14 @@ class _Leaf:
     repeated: bool
 
 
-def check_footer(path: Path, *, limit_bytes: int) -> int:
+def check_footer(file: Path | Region, *, limit_bytes: int) -> int:
     """Read the footer and hold it against the file; how many rows it has.
 
     Raises:
         NocturneInputError: `parquet.malformed`, `parquet.limit`, `parquet.unsupported`,
             `replay.expansion_limit`.
     """
-    region = Region.of(path)
+    region = file if isinstance(file, Region) else Region.of(file)
     if region.read(0, 4) == _SEALED or region.read(max(0, region.size - 4)) == _SEALED:
         raise unsupported("its footer is encrypted. Save it without encryption")
     tail = region.read(max(0, region.size - 8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,8 @@ from consolidation.formats.jsonl import read_jsonl
 from consolidation.formats.lines import open_text, sniff_gzip
 from consolidation.formats.npz import Archive
 from consolidation.formats.parquet import open_parquet
+from consolidation.formats.pictures import Wanted
+from consolidation.formats.record_folder import open_record_folder
 from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
@@ -29,7 +31,7 @@ from consolidation.memory.store import Records
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WANTED: Final = "a set of records (npz, JSON Lines, CSV or Parquet)"
+WANTED: Final = "a set of records (npz, JSON Lines, CSV, Parquet, or an archive of pictures or of a dataset)"
 TEXTS: Final = frozenset({"json", "text", "utf16"})
 _NAMES: Final = frozenset({"x", "y", "logits", "scale", "mean", "sd", "classes"})
 
@@ -42,11 +44,15 @@ def open_source(
     filename: str,
     stack: ExitStack,
     tokenizer: TokenizerFile | None = None,
+    split: str = "",
+    picture: Wanted | None = None,
+    label_names: Sequence[str] = (),
 ) -> Source:
     """The records of a file, whatever its format; `stack` closes what has to stay open.
 
     Args:
         tokenizer: what texts in JSON Lines are read with.
+        split, picture, label_names: see `records.convert_records`; for what is in an archive.
 
     Raises:
         NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
@@ -59,6 +65,13 @@ def open_source(
     packed = kind == "gzip"
     if packed:
         kind = sniff_gzip(path)
+    if kind == "tar" or (kind == "zip" and not packed):
+        texts = Texts(tokenizer) if tokenizer else None
+        source = open_record_folder(
+            path, "gzip" if packed else kind, filename=filename, spool=spool, limit_bytes=limit_bytes,
+            stack=stack, split=split, wanted=picture or Wanted(), label_names=label_names, texts=texts,
+        )  # fmt: skip
+        return texts.cut(source) if texts else source
     name = filename.lower().removesuffix(".gz")
     if kind in TEXTS or (kind == "unknown" and name.endswith((".csv", ".tsv", ".jsonl", ".ndjson"))):
         rows = RowSpool(spool, limit_bytes=limit_bytes)
@@ -76,10 +89,6 @@ def open_source(
     if kind == "safetensors":
         return _own(path, read_header(path), limit_bytes)
     raise refuse_kind("gzip" if packed else kind, wanted=WANTED, filename=filename)
-
-
-def _row(number: int) -> str:
-    return f"row {number + 1:,}"
 
 
 def _little(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -135,7 +144,6 @@ def _npz(archive: Archive) -> Source:
         z=_npz_blocks(archive, "logits"),
         transform=told or None,
         classes=_class_count(_scalar(archive, "classes")) if "classes" in members else None,
-        place=_row,
     )
 
 
@@ -211,7 +219,6 @@ def _own(path: Path, header: Header, limit_bytes: int) -> Source:
         z=_own_blocks(path, header.data_start, z or tensors["x"]),
         transform=described.get("transform"),
         classes=_class_count(described["classes"]) if "classes" in described else None,
-        place=_row,
     )
 
 
@@ -252,7 +259,6 @@ def _packed(path: Path, limit_bytes: int) -> Source:
         z=blocks(lambda part: np.empty((0, 0)) if z is None else z[part]),
         transform=records.transform.to_json(),
         classes=records.classes,
-        place=_row,
     )
 
 

@@ -1,4 +1,5 @@
-"""Turns what people have (npz, JSON Lines, CSV, Parquet) into the one record file that the engine maps.
+"""Turns what people have (npz, JSON Lines, CSV, Parquet, folders of pictures, exports of Hugging Face
+datasets) into the one record file that the engine maps.
 
 The canonical file is safetensors: y int64 [N], x [N, ...] in source precision, z float16 [N, C] if logits
 are stored, id uint8 [N, 16] = sha256(x bytes + y)[:16]; metadata `nocturne.records` = {"version",
@@ -12,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,20 +28,24 @@ from consolidation.formats.output import DigestWriter, new_file
 from consolidation.formats.readers import open_source
 from consolidation.formats.record_rights import complete, require
 from consolidation.formats.refusal import refuse
+from consolidation.formats.row_check import check_rows, chosen
 from consolidation.formats.safetensors import header_bytes
 from consolidation.formats.skew import skew_notes
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.memory.budget import rows_in_budget
+from consolidation.memory.codecs import smallest_label_dtype
 from consolidation.memory.files import rights_tensors
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from consolidation.formats.pictures import Wanted
     from consolidation.formats.texts import TokenizerFile
 
 X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
 HISTOGRAM_CLASSES: Final = 1000
-HALF_MOST: Final = 65_504.0
+NAMED_CLASSES: Final = 10_000
 
 
 def convert_records(
@@ -54,12 +60,18 @@ def convert_records(
     rights: Mapping[str, str] | None = None,
     rights_required: bool = False,
     tokenizer: TokenizerFile | None = None,
+    split: str = "",
+    picture: Wanted | None = None,
+    label_names: Sequence[str] = (),
+    leave_out: bool = False,
+    budget: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Check a set of records and write it in the canonical form.
 
     Args:
         path: npz with x, y and perhaps logits, scale, mean, sd; JSON Lines or CSV, also packed by gzip;
-            Parquet; or a record file of ours.
+            Parquet; a zip or tar of pictures, a folder a class, or of an export of Hugging Face datasets;
+            or a record file of ours.
         task: the task's name, kept in the file.
         transform: {"scale", "mean", "sd"}; None: the file's own, else {1, 0, 1}.
         classes: how many the model tells apart; None: the file's own, else the highest label + 1.
@@ -70,12 +82,20 @@ def convert_records(
             nothing itself.
         rights_required: whether a record without an owner, or without a licence or purpose, is refused.
         tokenizer: of the model that is to read texts in JSON Lines.
+        split: which of several parts of an archive is taken ("train"); "all": all of them.
+        picture: what pictures must look like; None: like the first one.
+        label_names: what the labels are called already, from 0 on, where the file brings names of its own.
+        leave_out: whether bad rows are left out; else they refuse the file.
+        budget: {"bytes", "rule"}: the records kept take at most so many bytes, as `Records.bytes` counts
+            them, chosen by a rule of `memory.selection`. Expired ones are not chosen.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "next_expiry", "notes", "size", "sha256"}; the histogram is empty over 1,000
-        classes; "rights" are the names of the fields that the records have, "next_expiry" is when the first
-        of them expires (seconds since 1970; 0: never), "notes" are what `skew.py` found.
+        "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "label_names", "left_out", "kept"};
+        the histogram is empty over 1,000 classes; "rights" are the names of the fields that the records have,
+        "next_expiry" is when the first of them expires (seconds since 1970; 0: never), "notes" what `skew.py`
+        found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {} or {"offered", "budget",
+        "bytes", "rule"}.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -84,15 +104,57 @@ def convert_records(
     with contextlib.ExitStack() as stack:
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,
-            tokenizer=tokenizer,
+            tokenizer=tokenizer, split=split, picture=picture, label_names=label_names,
         )  # fmt: skip
-        rows = len(source.labels)
+        source, told = _sound(source, classes, leave_out=leave_out)
         if rights:
-            source = replace(source, rights=complete(source.rights, rights, rows))
+            source = replace(source, rights=complete(source.rights, rights, len(source.labels)))
         if rights_required:
-            require(source.rights, rows)
-        info = _encode(source, task=task, transform=transform, classes=classes, out=out)
-        return info | {"notes": _notes(source, info, out)}
+            require(source.rights, len(source.labels))
+        source, kept = _within(source, told, budget, task) if budget else (source, {})
+        info = _encode(source, task=task, transform=transform, classes=told, out=out)
+        return info | {
+            "notes": _notes(source, info, out),
+            "label_names": list(source.label_names[:NAMED_CLASSES]),
+            "left_out": source.bad.told() if source.bad.total else {},
+            "kept": kept,
+        }
+
+
+def _sound(source: Source, classes: int | None, *, leave_out: bool) -> tuple[Source, int]:
+    """The source without its bad rows, and how many classes there are.
+
+    Raises:
+        NocturneInputError: the report of the bad rows, if they are not to be left out or there are no others.
+    """
+    if not len(source.labels) and source.bad.total:
+        raise source.bad.report(0)
+    _check_form(source)
+    told = _classes(source, classes)
+    check_rows(source, told, declared=bool(classes or source.classes or source.z_width))
+    good = source.bad.good(len(source.labels))
+    others = len(source.labels) if good is None else len(good)
+    if source.bad.total and (not leave_out or not others):
+        raise source.bad.report(others)
+    return source if good is None else chosen(source, good), told
+
+
+def _within(
+    source: Source, classes: int, budget: Mapping[str, Any], task: str
+) -> tuple[Source, dict[str, Any]]:
+    """As many of the records as the budget holds. Raises NocturneInputError (`memories.budget`, ...)."""
+    each = source.width * source.x_dtype.itemsize + smallest_label_dtype(classes).itemsize
+    each += 2 * (source.z_width or 0)
+    alive = np.flatnonzero(source.rights.alive(len(source.labels), time.time()))
+    if not len(alive):
+        raise refuse("records.empty", "Every record has expired, so none can be kept. Renew their expiry.")
+    rows = alive[
+        rows_in_budget(
+            source.labels[alive], each, int(budget["bytes"]), selection=str(budget["rule"]), task=task
+        )
+    ]
+    kept = {"offered": len(source.labels), "budget": int(budget["bytes"]), "bytes": each * len(rows)}
+    return chosen(source, rows), kept | {"rule": str(budget["rule"])}
 
 
 def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str, Any]:
@@ -129,6 +191,9 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "rights": made.rights.names,
         "next_expiry": made.rights.next_expiry,
         "notes": [],
+        "label_names": [],
+        "left_out": {},
+        "kept": {},
         "size": out.stat().st_size,
         "sha256": digest,
     }
@@ -172,9 +237,8 @@ def check_transform(transform: Mapping[str, Any]) -> dict[str, float]:
     return clean
 
 
-def _encode(
-    source: Source, *, task: str, transform: Mapping[str, float] | None, classes: int | None, out: Path
-) -> dict[str, Any]:
+def _check_form(source: Source) -> None:
+    """Whether there are records at all, and numbers in them. Raises NocturneInputError."""
     rows = len(source.labels)
     if rows == 0:
         raise refuse("records.empty", "The file has no rows. A set needs at least one record.")
@@ -187,9 +251,14 @@ def _encode(
             "npz.dtype",
             f"x has the type {source.x_dtype.name}; save it as uint8, int16, float16, float32 or float64.",
         )
-    if not source.x_shape or math.prod(source.x_shape) == 0:
+    if not source.x_shape or source.width == 0:
         raise refuse("records.shape", "x needs one row a record with at least one value: [records, values].")
-    classes = _classes(source, classes)
+
+
+def _encode(
+    source: Source, *, task: str, transform: Mapping[str, float] | None, classes: int, out: Path
+) -> dict[str, Any]:
+    rows = len(source.labels)
     clean = check_transform(transform if transform is not None else (source.transform or {}))
     columns, words = rights_tensors(source.rights)
     described = {"version": 1, "task": task, "classes": classes, "transform": clean}
@@ -249,7 +318,7 @@ def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str,
     start, end = (8 + header + place for place in described["x"]["data_offsets"])
 
     def blocks(count: int) -> Iterator[NDArray[Any]]:
-        width = source.x_dtype.itemsize * math.prod(source.x_shape)
+        width = source.x_dtype.itemsize * source.width
         step = max(1, count // width) * width
         with out.open("rb") as handle:
             handle.seek(start)
@@ -269,19 +338,7 @@ def label_histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
 
 def _classes(source: Source, told: int | None) -> int:
     labels = source.labels
-    classes = told or source.classes or source.z_width or int(labels.max()) + 1
-    bad = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(bad):
-        row = int(bad[0])
-        declared = told or source.classes or source.z_width
-        raise refuse(
-            "replay.schema" if declared else "records.label_range",
-            f"The label in {source.place(row)} is {int(labels[row])}; with {classes:,} classes it must be "
-            f"from 0 to {classes - 1:,}. {len(bad):,} labels are out of range. Correct them, or the number "
-            "of classes.",
-            row=row,
-            count=len(bad),
-        )
+    classes = told or source.classes or source.z_width or max(int(labels.max()) + 1, 1)
     if classes > limits.CLASSES:
         raise refuse(
             "records.label_range", f"{classes:,} classes are more than the {limits.CLASSES:,} allowed."
@@ -297,18 +354,9 @@ def _classes(source: Source, told: int | None) -> int:
 
 def _write_x(source: Source, target: DigestWriter, ids: NDArray[np.uint8]) -> None:
     row = 0
-    floats = source.x_dtype.kind == "f"
     labels = source.labels.astype("<i8").tobytes()
-    width = math.prod(source.x_shape) * source.x_dtype.itemsize
+    width = source.width * source.x_dtype.itemsize
     for block in source.x(max(1, limits.CHUNK // width)):
-        if floats and not (finite := np.isfinite(block).reshape(len(block), -1).all(axis=1)).all():
-            bad = row + int(np.flatnonzero(~finite)[0])
-            raise refuse(
-                "records.non_finite",
-                f"x holds NaN or infinity in {source.place(bad)}. Such a record cannot be replayed; remove "
-                "it.",
-                row=bad,
-            )
         data = np.ascontiguousarray(block, dtype=source.x_dtype).tobytes()
         for place in range(len(block)):
             digest = hashlib.sha256(data[place * width : (place + 1) * width])
@@ -319,20 +367,8 @@ def _write_x(source: Source, target: DigestWriter, ids: NDArray[np.uint8]) -> No
 
 
 def _write_z(source: Source, target: DigestWriter) -> None:
-    row = 0
     for block in source.z(max(1, limits.CHUNK // (4 * (source.z_width or 1)))):
-        # NaN fails the comparison too.
-        fits = (np.abs(block.astype(np.float64)) <= HALF_MOST).all(axis=1)
-        if not fits.all():
-            bad = row + int(np.flatnonzero(~fits)[0])
-            raise refuse(
-                "records.logits",
-                f"A stored logit in {source.place(bad)} is NaN or beyond ±{HALF_MOST:,.0f}. Store logits, "
-                "not losses.",
-                row=bad,
-            )
         target.write(block.astype("<f2").tobytes())
-        row += len(block)
 
 
 def _duplicates(ids: NDArray[np.uint8]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
+from consolidation.formats.bad_rows import BadRows
 from consolidation.memory.rights import Rights
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ class Source:
         z: the logits in blocks of rows, any float.
         transform: from the file, if it says.
         classes: from the file, if it says.
-        place: how a person finds row i ("row 5", "line 9").
+        number: how a person finds row i: the number of its line, row or picture.
         rights: what the records say of their owners, licences and so on.
+        bad: the rows that were found to be bad, or will be while x and z are read.
+        sound: whether x is known to hold finite numbers only, and no row of it can turn out bad.
+        label_names: of the labels 0, 1, ..., when they came as names.
     """
 
     labels: NDArray[np.int64]
@@ -43,5 +48,13 @@ class Source:
     z: Blocks
     transform: Mapping[str, Any] | None
     classes: int | None
-    place: Callable[[int], str]
+    number: Callable[[int], int] = field(default=lambda row: row + 1)
     rights: Rights = field(default_factory=Rights)
+    bad: BadRows = field(default_factory=BadRows)
+    sound: bool = False
+    label_names: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers a record."""
+        return math.prod(self.x_shape)

@@ -1,6 +1,6 @@
 """Rows that come one by one, checked against each other and spooled to disk; memory stays flat.
 
-A bad row does not stop the reading: the first twenty are reported with their numbers, and how many there are.
+A bad row does not stop the reading: see `bad_rows`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from consolidation.formats import limits
+from consolidation.formats.bad_rows import BadRows
 from consolidation.formats.record_rights import RightsColumns
 from consolidation.formats.refusal import refuse
 from consolidation.formats.source import Source
@@ -22,33 +23,33 @@ if TYPE_CHECKING:
 
     from consolidation.errors import NocturneInputError
 
-# These are about the file as a whole, not about a row that could be corrected.
-_ENDING: Final = frozenset({"replay.expansion_limit", "records.rows", "gzip.malformed", "records.rights"})
-
 
 class RowSpool:
-    """The rows of one text file.
+    """The rows of one file that is read row by row.
 
     Args:
         spool: a prefix in a folder that may be written; `close` removes what was put there.
         limit_bytes: the most that the numbers may take.
+        dtype: the number format of x, in which `add` is given it.
+        unit: what a row is called, see `bad_rows`.
 
     Attributes:
         labels: the y of every row.
         lines: the line number of every row.
+        bad_rows: the rows that were not taken.
         x_shape: the shape of one record; None before the first.
         logits: the number of stored logits a row, or None.
         rights: what each row says of its owner, licence and so on.
     """
 
-    def __init__(self, spool: Path, *, limit_bytes: int) -> None:
+    def __init__(self, spool: Path, *, limit_bytes: int, dtype: str = "<f4", unit: str = "line") -> None:
+        self.dtype = np.dtype(dtype)
+        self.bad_rows = BadRows(unit)
         self.labels, self.lines = array("q"), array("q")
         self.x_shape: tuple[int, ...] | None = None
         self.logits: int | None = None
         self.rights = RightsColumns()
         self._limit = limit_bytes
-        self._bad: list[dict[str, Any]] = []
-        self._bad_total = 0
         self._x_spool, self._z_spool = spool.with_suffix(".x"), spool.with_suffix(".z")
         self._x_file: BinaryIO = self._x_spool.open("xb")
         self._z_file: BinaryIO = self._z_spool.open("xb")
@@ -63,7 +64,7 @@ class RowSpool:
     def add(
         self,
         line: int,
-        x: NDArray[np.float32],
+        x: NDArray[Any],
         label: int,
         z: NDArray[np.float32] | None,
         rights: Mapping[str, Any],
@@ -98,50 +99,33 @@ class RowSpool:
 
     def bad(self, line: int, error: NocturneInputError) -> None:
         """Remember what is wrong with a line; raises it when it is about the whole file."""
-        if error.code in _ENDING:
-            raise error
-        self._bad_total += 1
-        if len(self._bad) < limits.BAD_LINES_SHOWN:
-            self._bad.append({"line": line, "code": error.code, "message": error.message})
+        self.bad_rows.add(line, error)
 
     def source(self) -> Source:
-        """What was read. Raises NocturneInputError: the report of the bad lines, if there were any."""
+        """What was read; the bad lines go with it."""
         self._x_file.close()
         self._z_file.close()
-        if self._bad:
-            raise _report(self._bad, self._bad_total)
+        shape = self.x_shape or (0,)
         return Source(
-            labels=np.frombuffer(self.labels.tobytes(), dtype=np.int64),
-            x_dtype=np.dtype("<f4"),
-            x_shape=self.x_shape or (0,),
-            x=lambda rows: self._blocks(self._x_spool, rows, self.x_shape or (0,)),
+            labels=np.frombuffer(self.labels, dtype=np.int64) if self.labels else np.empty(0, np.int64),
+            x_dtype=self.dtype,
+            x_shape=shape,
+            x=lambda rows: self._blocks(self._x_spool, rows, shape, self.dtype),
             z_width=self.logits,
-            z=lambda rows: self._blocks(self._z_spool, rows, (self.logits or 0,)),
+            z=lambda rows: self._blocks(self._z_spool, rows, (self.logits or 0,), np.dtype("<f4")),
             transform=None,
             classes=None,
-            place=lambda row: f"line {self.lines[row]:,}",
+            number=lambda row: self.lines[row],
             rights=self.rights.made(),
+            bad=self.bad_rows,
+            sound=True,
         )
 
     @staticmethod
-    def _blocks(spool: Path, rows: int, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
-        count = 4 * rows * int(np.prod(shape))
+    def _blocks(
+        spool: Path, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Iterator[NDArray[Any]]:
+        count = dtype.itemsize * rows * int(np.prod(shape))
         with spool.open("rb") as handle:
             while piece := handle.read(count):
-                yield np.frombuffer(piece, dtype="<f4").reshape(-1, *shape)
-
-
-def _report(bad: list[dict[str, Any]], total: int) -> NocturneInputError:
-    first = bad[0]
-    more = ""
-    if total > 1:
-        numbers = ", ".join(str(item["line"]) for item in bad[1:])
-        end = ", ..." if total > len(bad) else ""
-        more = f" {total:,} lines are bad in all (also {numbers}{end})."
-    return refuse(
-        first["code"],
-        f"Line {first['line']:,}: {first['message']}.{more} Nothing was kept; correct the file and upload "
-        "it again.",
-        lines=bad,
-        total=total,
-    )
+                yield np.frombuffer(piece, dtype=dtype).reshape(-1, *shape)

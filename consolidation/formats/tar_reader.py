@@ -44,17 +44,20 @@ class _Header:
     mode: int
 
 
-def read_tar(region: Region) -> dict[str, Region]:
+def read_tar(region: Region, *, most: int = limits.FOLDER_MEMBERS) -> dict[str, Region]:
     """The files by name, each a stretch of the archive; not one of them is read.
+
+    Args:
+        most: how many there may be.
 
     Raises:
         NocturneInputError: `archive.*`.
     """
     names: list[str] = []
     files: dict[str, Region] = {}
-    for count, (name, place, size) in enumerate(_members(region), 1):
-        if count > limits.FOLDER_MEMBERS:
-            raise too_many(count)
+    for count, (name, place, size) in enumerate(_members(region, most), 1):
+        if count > most:
+            raise too_many(count, most)
         if not name:  # the archive's own folder
             continue
         names.append(name)
@@ -64,7 +67,7 @@ def read_tar(region: Region) -> dict[str, Region]:
     return files
 
 
-def _members(region: Region) -> Iterator[tuple[str, int, int]]:
+def _members(region: Region, most: int) -> Iterator[tuple[str, int, int]]:
     """(name, place of the content, size), folders with a slash at the end; "" for the archive's own."""
     place = extras = 0
     told: dict[str, str] = {}
@@ -81,8 +84,8 @@ def _members(region: Region) -> Iterator[tuple[str, int, int]]:
         place += BLOCK
         if header.kind in {_LONG_NAME, _PAX, _PAX_ALL}:
             extras += 1
-            if extras > 2 * limits.FOLDER_MEMBERS:
-                raise too_many(extras)
+            if extras > 2 * most:
+                raise too_many(extras, most)
             told |= _told(region, place, header, told)
             place += _padded(header.size)
             continue

@@ -52,7 +52,7 @@ class Texts:
     """Reads texts of one set.
 
     Attributes:
-        count: how many it has read.
+        count: how many rows hold a text that it has read.
 
     Raises:
         NocturneInputError: `records.tokenizer`: the tokenizer cannot be run; `family.extra`: the library is
@@ -114,7 +114,6 @@ class Texts:
             )
         row = np.full(longest, PADDING, np.float32)
         row[: len(ids)] = ids
-        self.count += 1
         self._used = max(self._used, int(np.flatnonzero(ids != PADDING)[-1]) + 1)
         return row
 

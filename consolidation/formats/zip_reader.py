@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STORED, DEFLATED = 0, 8
 _END: Final = b"PK\x05\x06"
+_ROW_BYTES: Final = 256  # a member's usual share of the table of contents
 _END_SIZE, _LOCAL_SIZE, _CENTRAL_SIZE = 22, 30, 46
 _MOST_32, _MOST_16 = 0xFFFFFFFF, 0xFFFF
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x2041, 0x08, 0x800
@@ -92,16 +93,19 @@ class Member:
         return b"".join(self.chunks())
 
 
-def read_zip(region: Region) -> dict[str, Member]:
+def read_zip(region: Region, *, most: int = limits.FOLDER_MEMBERS) -> dict[str, Member]:
     """The members by name, folders left out; not one of them is read.
+
+    Args:
+        most: how many there may be.
 
     Raises:
         NocturneInputError: `archive.*`.
     """
     start, size, count = _end(region)
-    if count > limits.FOLDER_MEMBERS:
-        raise too_many(count)
-    if size > limits.HEADER_BYTES:
+    if count > most:
+        raise too_many(count, most)
+    if size > max(limits.HEADER_BYTES, _ROW_BYTES * most):
         raise inconsistent(f"its table of contents takes {size:,} bytes")
     found = _central(region, region.read(start, size), count, start)
     _check_overlap(region, found, start)

@@ -74,6 +74,28 @@ def fit_budget(
     return [found[index] for index in range(len(sets))]
 
 
+def rows_in_budget(
+    y: NDArray[np.int64], each: int, budget_bytes: int, *, selection: str, task: str, seed: int = 0
+) -> Rows:
+    """Sorted rows of as many records of `each` bytes as the budget holds; all when it holds them all.
+
+    Args:
+        y: int64 [n].
+        selection: a rule of `selection.RULES` that needs no features and no losses.
+
+    Raises:
+        NocturneInputError: `memories.budget` when not even one fits; `memories.selection`.
+    """
+    keep = min(budget_bytes // each, len(y))
+    if keep == 0:
+        raise NocturneInputError(
+            "memories.budget",
+            f"The budget is {budget_bytes:,} bytes, and one record of '{shorten(task)}' takes {each:,}; give "
+            "more bytes, or leave the budget out.",
+        )
+    return np.arange(len(y)) if keep == len(y) else select(selection, y, keep, seed)
+
+
 def fit_rows(
     records: Records, share: int, codec: str, pick: Callable[[int], Rows], most: int
 ) -> tuple[Rows, Records]:

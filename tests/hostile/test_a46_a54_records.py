@@ -319,12 +319,12 @@ def test_numpy_itself_would_have_unpickled_the_object_array(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("data", "place"),
-    [(GOOD + b"\n" + b'{"x": [1, 2], "y": 12}\n', "line 3"), (HEADER + FINE + b"1,2,12\n", "line 3")],
+    [(GOOD + b"\n" + b'{"x": [1, 2], "y": 12}\n', "Line 3: "), (HEADER + FINE + b"1,2,12\n", "Line 3: ")],
     ids=["jsonl", "csv"],
 )
 def test_a51_a_label_outside_of_the_declared_ones(data: bytes, place: str, tmp_path: Path) -> None:
     caught = refused(tmp_path / "f", data, classes=10)
-    assert f"The label in {place} is 12" in caught.value.message
+    assert caught.value.message.startswith(f"{place}the label is 12")
     assert code_of(caught) == "replay.schema"
 
 

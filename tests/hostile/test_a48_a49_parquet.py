@@ -197,7 +197,8 @@ def test_columns_that_are_no_records_are_named(row: str, tmp_path: Path) -> None
     assert code_of(caught) == code
     if code == "replay.schema":
         assert caught.value.message.startswith("Row 2: ")
-        assert caught.value.detail == {"row": 1}
+        assert [line["line"] for line in caught.value.detail["lines"]] == [2]
+        assert caught.value.detail["others"] == 2
 
 
 def test_columns_are_told_apart_by_name_and_not_by_place(tmp_path: Path) -> None:

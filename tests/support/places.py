@@ -319,3 +319,11 @@ def _uploads(project: Project, user: User) -> None:
             finished_at=None if state == UploadState.VERIFYING else timezone.now(),
             **(refused if state == UploadState.REFUSED else {}),
         )  # fmt: skip
+    bad = [{"line": 3, "code": "csv.number", "message": "column b is empty"}]
+    Upload.objects.create(
+        project=project, user=user, purpose=Purpose.MEMORIES, filename="tickets.csv", size_bytes=31_000,
+        received_bytes=31_000, state=UploadState.REFUSED, finished_at=timezone.now(),
+        kept_until=timezone.now() + timedelta(days=1), error_code="csv.number",
+        error_message="Line 3: column b is empty. Nothing was taken in.",
+        error_detail={"lines": bad, "total": 1, "unit": "line", "others": 9980},
+    )  # fmt: skip

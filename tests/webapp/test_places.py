@@ -31,7 +31,8 @@ NO_PAGE = {
     "record_set_delete", "record_set_restore", "record_set_retain", "record_set_trash", "report_links",
     "report_share_revoke",
     "schedule_delete", "schedule_preview", "schedule_restore", "schedule_switch", "score_create",
-    "scores_create", "settings_profile", "task_add", "trash_empty", "worker_drain", "worker_undrain",
+    "scores_create", "settings_profile", "task_add", "trash_empty", "upload_drop_rest", "upload_take_rest",
+    "worker_drain", "worker_undrain",
 }  # fmt: skip
 
 

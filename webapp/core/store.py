@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from webapp.core.errors import NocturneError
 from webapp.core.places import place_for_new, places
@@ -110,9 +110,9 @@ def room_left(workspace: Workspace, *, besides: UUID | None = None) -> int:
 
 def promised_to_uploads(workspace: Workspace, *, besides: UUID | None = None) -> int:
     """What uploads under way (but `besides`) will take, in bytes."""
-    coming = Upload.objects.filter(
-        project__workspace=workspace, state__in=(UploadState.RECEIVING, UploadState.VERIFYING)
-    )
+    under_way = Q(state__in=(UploadState.RECEIVING, UploadState.VERIFYING))
+    # The kept ones may still become a set, and lie on the disk until then.
+    coming = Upload.objects.filter(under_way | Q(kept_until__isnull=False), project__workspace=workspace)
     if besides is not None:
         coming = coming.exclude(pk=besides)
     return int(coming.aggregate(total=Sum("size_bytes"))["total"] or 0)

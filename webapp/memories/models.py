@@ -58,6 +58,14 @@ class RecordSet(Row, Trashable):
     has_logits = models.BooleanField(default=False)
     notes = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     rights = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # Of the labels 0, 1, ..., where they came as names.
+    label_names = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # Records that repeat an earlier one, label included.
+    duplicates = models.PositiveIntegerField(default=0, db_default=0)
+    # {"total", "lines": [{"line", "code", "message"}], "unit"}: bad rows of the file that somebody left out.
+    left_out = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
+    # {"offered", "budget", "bytes", "rule"}: how many rows there were to choose from, where bytes were given.
+    kept = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     cycle = models.ForeignKey(
         "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="record_sets_made"
     )

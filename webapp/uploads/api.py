@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
 from webapp.projects.models import Project
+from webapp.uploads import rest
 from webapp.uploads.local_copy import upload_local as copy_of
 from webapp.uploads.local_files import check_local
 from webapp.uploads.local_files import local_listing as listing_of
@@ -21,7 +22,8 @@ router = Router(tags=["uploads"])
 
 
 class ErrorOut(Schema):
-    """`detail`, where a file of records has bad lines: {"lines": [{"line", "code", "message"}], "total"}."""
+    """`detail`, where a file of records has bad lines: {"lines": [{"line", "code", "message"}],
+    "total", "unit", "others"}."""
 
     code: str
     message: str
@@ -42,6 +44,13 @@ class TwinOut(Schema):
     url: str
 
 
+class RestOut(Schema):
+    """The good rows of a file that was refused for its bad ones; until when they may be taken in."""
+
+    rows: int
+    until: datetime
+
+
 class UploadOut(Schema):
     """`expires_at`: when it is given up if no more bytes come; `resumable`: whether more may come now."""
 
@@ -58,6 +67,7 @@ class UploadOut(Schema):
     expires_at: datetime | None
     resumable: bool
     error: ErrorOut | None
+    rest: RestOut | None
     result: ResultOut | None
     duplicate_of: TwinOut | None
 
@@ -102,6 +112,28 @@ def upload_status(request: HttpRequest, upload_id: UUID) -> dict[str, Any]:
     """Where an upload stands: receiving, verifying, ready, refused or aborted."""
     upload = Upload.objects.select_related("project").get_visible(request.user, pk=upload_id)
     return status_of(upload)
+
+
+@router.post("/uploads/{uuid:upload_id}/rest", response=UploadOut, operation_id="upload_take_rest")
+def upload_take_rest(request: HttpRequest, upload_id: UUID) -> dict[str, Any]:
+    """Take in the good rows of a file that was refused for its bad ones. 409 when they are gone."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    upload = _upload(request, upload_id)
+    rest.upload_take_rest(actor=request.user, upload=upload)
+    return status_of(_upload(request, upload_id))
+
+
+@router.delete("/uploads/{uuid:upload_id}/rest", response=UploadOut, operation_id="upload_drop_rest")
+def upload_drop_rest(request: HttpRequest, upload_id: UUID) -> dict[str, Any]:
+    """Remove the bytes of such a file now, which frees their room; after a day they go by themselves."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    upload = _upload(request, upload_id)
+    rest.upload_drop_rest(actor=request.user, upload=upload)
+    return status_of(_upload(request, upload_id))
+
+
+def _upload(request: HttpRequest, upload_id: UUID) -> Upload:
+    return Upload.objects.select_related("project__workspace").get_visible(request.user, pk=upload_id)
 
 
 @router.get("/uploads/local", response=LocalOut, operation_id="local_listing", url_name="uploads_local")

@@ -14,13 +14,16 @@ from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.retention import MOST_DAYS
 from webapp.memories.selectors import project_fit
 from webapp.projects.models import Task
+from webapp.uploads.declared_import import IMPORT_FIELDS, clean_import
 from webapp.uploads.models import Purpose
 
 if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 _CHECKPOINT: Final = frozenset({"family", "config", "wake"})
-_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required", "retention_days"})
+_RECORDS: Final = (
+    frozenset({"task", "transform", "classes", "rights", "rights_required", "retention_days"}) | IMPORT_FIELDS
+)
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
@@ -32,7 +35,7 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
-    "retention_days": after how many days the records expire, or None}.
+    "retention_days": after how many days the records expire, or None}, and what `declared_import` says.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -114,7 +117,7 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
     days = _number(form, "retention_days", "The number of days to keep the records", least=1, most=MOST_DAYS)
     clean["retention_days"] = int(days) if days is not None else None
-    return clean | _rights(form)
+    return clean | _rights(form) | clean_import(form)
 
 
 def _rights(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,10 @@ class Upload(Row):
     form = models.JSONField(default=dict)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
-    # Of records: {"lines": [{"line", "code", "message"}], "total": n}, the first bad lines and how many.
+    # Of records: {"lines": [{"line", "code", "message"}], "total", "unit", "others"}, see `core.bad_lines`.
     error_detail = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
+    # The bytes of a file that was refused for some bad rows stay until then: see `rest`.
+    kept_until = models.DateTimeField(null=True, blank=True)
     # The checkpoint or record set that it became.
     result_id = models.UUIDField(null=True, blank=True)
     verifying_since = models.DateTimeField(null=True, blank=True)

@@ -33,8 +33,8 @@ LISTED: Final = 50
 # How many times as long a byte of these takes as one of numbers that lie as they are used: text is read
 # slowly, and what is packed or quantised becomes several times as large when it is written out.
 SLOW: Final = {
-    ".gz": 12, ".tgz": 12, ".parquet": 8, ".npz": 8, ".gguf": 4, ".zip": 4, ".csv": 4, ".tsv": 4, ".jsonl": 4,
-    ".ndjson": 4, ".json": 4,
+    ".gz": 12, ".tgz": 12, ".parquet": 8, ".npz": 8, ".gguf": 4, ".zip": 4, ".tar": 4, ".csv": 4, ".tsv": 4,
+    ".jsonl": 4, ".ndjson": 4, ".json": 4,
 }  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def _told(upload: Upload, duplicate_of: dict[str, str] | None) -> dict[str, Any]
         error = {"code": upload.error_code, "message": upload.error_message}
     if error and upload.error_detail:
         error["detail"] = upload.error_detail
+    rest = {"rows": upload.error_detail.get("others", 0), "until": upload.kept_until}
     return {
         "id": str(upload.pk),
         "project_id": str(upload.project_id),
@@ -97,6 +98,7 @@ def _told(upload: Upload, duplicate_of: dict[str, str] | None) -> dict[str, Any]
         and not upload.local
         and not upload_expired(upload),
         "error": error,
+        "rest": rest if upload.kept_until else None,
         "result": _result(upload),
         "duplicate_of": duplicate_of,
     }
@@ -166,7 +168,9 @@ def stray_files(now: dt.datetime | None = None) -> list[Path]:
                 old.append(path)
     if not old:
         return []
-    under_way = Upload.objects.filter(state__in=(UploadState.RECEIVING, UploadState.VERIFYING))
+    under_way = Upload.objects.filter(
+        Q(state__in=(UploadState.RECEIVING, UploadState.VERIFYING)) | Q(kept_until__isnull=False)
+    )
     names = {str(pk) for pk in under_way.values_list("pk", flat=True)}
     return [path for path in old if path.stem not in names]
 

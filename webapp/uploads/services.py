@@ -18,6 +18,7 @@ from webapp.core.store import ensure_room
 from webapp.core.store_identity import StoreAway, store_check, store_ensure
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import Purpose, Upload, UploadState
+from webapp.uploads.rest import rest_sweep
 from webapp.uploads.selectors import (
     stray_files,
     upload_expired,
@@ -294,6 +295,7 @@ def upload_sweep() -> int:
         touched += upload_expire(upload=upload)
     for upload in uploads_left():
         touched += upload_abort(upload=upload, code="upload.left", message=_LEFT)
+    touched += rest_sweep()
     for path in stray_files():
         remove_stray(path)
         touched += 1

@@ -8,4 +8,6 @@ from webapp.uploads import views
 
 urlpatterns = [
     path("projects/<uuid:project_id>/upload/", views.checkpoint_upload, name="checkpoint_upload"),
+    path("uploads/<uuid:upload_id>/rest/", views.upload_take_rest, name="upload_take_rest"),
+    path("uploads/<uuid:upload_id>/rest/drop/", views.upload_drop_rest, name="upload_drop_rest"),
 ]

@@ -8,6 +8,7 @@ the row.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from consolidation.errors import NocturneInputError
 from webapp.accounts.models import Workspace
 from webapp.checkpoints.services import KeptFiles, checkpoint_accept
 from webapp.core import audit
+from webapp.core.bad_lines import bad_lines
 from webapp.core.errors import NocturneError, cut
 from webapp.core.store import (
     disk_free,
@@ -37,11 +39,12 @@ from webapp.core.store import (
     store_put,
 )
 from webapp.core.store_identity import StoreAway, store_check
+from webapp.memories.selectors import task_label_names
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
-from webapp.uploads.bad_lines import bad_lines
 from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
+from webapp.uploads.pictures import project_picture
 from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds, work_bytes
 from webapp.uploads.texts import project_tokenizer
 
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+KEPT: Final = dt.timedelta(days=1)  # the bytes of a file whose good rows may still be taken in
 RESULT_BYTES: Final = 32 * 2**20
 _FAILED: Final = (
     "The file could not be checked: the checker {why}. It was not accepted and nothing was kept. "
@@ -156,6 +160,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "rights": upload.form.get("rights"),
         "rights_required": bool(upload.form.get("rights_required")),
         "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
+        **_of_records(upload, task),
         "limit_bytes": _limit_bytes(upload),
         "cpu_seconds": seconds,
         "strict": settings.STRICT_FOLDERS,
@@ -171,6 +176,20 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         raise Refused("verify.failed", _FAILED.format(why="gave no answer"))
     message = "".join(c if c.isprintable() else "?" for c in str(error.get("message", "")))[:2000]
     raise Refused(cut(error["code"], 64), message, **bad_lines(error.get("detail")))
+
+
+def _of_records(upload: Upload, task: Task | None) -> dict[str, Any]:
+    """What is asked of records only, and what the project knows of its pictures and labels."""
+    if upload.purpose == Purpose.CHECKPOINT:
+        return {}
+    picture = project_picture(upload.project) | {"resize": bool(upload.form.get("resize"))}
+    return {
+        "split": upload.form.get("split") or "",
+        "picture": picture,
+        "label_names": task_label_names(task, besides=upload.purpose) if task else [],
+        "leave_out": bool(upload.form.get("leave_out")),
+        "budget": upload.form.get("budget"),
+    }
 
 
 def _limit_bytes(upload: Upload) -> int:
@@ -302,7 +321,8 @@ def _make(upload: Upload, sha256: str, info: dict[str, Any], kept: KeptFiles) ->
 
 
 def _refuse(upload: Upload, claim: Any, error: Refused) -> None:
-    """The bytes go first, so that a refused upload never has any; the reason stays."""
+    """The bytes go first, so that a refused upload never has any; the reason stays. Only where rows are bad
+    among good ones do they wait for a day."""
     with transaction.atomic():
         held = (
             Upload.objects.select_for_update()
@@ -311,11 +331,20 @@ def _refuse(upload: Upload, claim: Any, error: Refused) -> None:
         )
         if held is None:
             return
-        remove_files(upload)
+        rest = "others" in error.detail and upload.purpose != Purpose.CHECKPOINT
+        held.kept_until = timezone.now() + KEPT if rest else None
+        if rest:
+            shutil.rmtree(scratch_path(upload.pk), ignore_errors=True)
+        else:
+            remove_files(upload)
         held.state, held.finished_at = UploadState.REFUSED, timezone.now()
         held.error_code, held.error_message = error.code, error.message
-        held.error_detail = {key: error.detail[key] for key in ("lines", "total") if key in error.detail}
-        held.save(update_fields=["state", "finished_at", "error_code", "error_message", "error_detail"])
+        held.error_detail = bad_lines(error.detail)
+        held.save(
+            update_fields=[
+                "state", "finished_at", "kept_until", "error_code", "error_message", "error_detail",
+            ]
+        )  # fmt: skip
         audit.record(
             workspace=upload.project.workspace,
             actor=upload.user,

@@ -175,14 +175,14 @@ def test_what_could_not_be_replayed_is_refused(row: str, tmp_path: Path) -> None
 
 
 def test_the_row_of_a_bad_label_and_of_a_nan_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NocturneInputError, match="row 3 is 10; with 10 classes") as caught:
+    with pytest.raises(NocturneInputError, match=r"^Row 3: the label is 10; with 10 classes") as caught:
         convert(save(tmp_path / "f.npz", x=np.zeros((3, 2)), y=np.array([0, 1, 10])), classes=10)
-    assert caught.value.detail == {"row": 2, "count": 1}
+    assert [caught.value.detail[key] for key in ("total", "others", "unit")] == [1, 2, "row"]
     x = np.zeros((100_000, 20))
     x[98_765, 3] = np.nan
-    with pytest.raises(NocturneInputError, match="row 98,766") as caught:
+    with pytest.raises(NocturneInputError, match=r"^Row 98,766: x holds NaN") as caught:
         convert(save(tmp_path / "g.npz", x=x, y=np.zeros(100_000, int)))
-    assert caught.value.detail == {"row": 98_765}
+    assert [line["line"] for line in caught.value.detail["lines"]] == [98_766]
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:

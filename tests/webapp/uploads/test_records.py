@@ -15,12 +15,13 @@ from consolidation.memory.store import Records
 from tests.hostile import parquet_files
 from tests.webapp.conftest import logged_in
 from tests.webapp.uploads.conftest import incoming, received
+from webapp.core.bad_lines import bad_lines
 from webapp.core.errors import InvalidInput, NocturneError
 from webapp.core.store import store_path
 from webapp.memories.models import RecordSet
-from webapp.uploads.bad_lines import bad_lines
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import Upload
+from webapp.uploads.rest import upload_drop_rest
 from webapp.uploads.services import upload_verify
 
 if TYPE_CHECKING:
@@ -29,11 +30,17 @@ if TYPE_CHECKING:
 
 
 def checked(
-    project: Project, user: User, task: Task, data: bytes, name: str = "f.csv", **form: Any
+    project: Project,
+    user: User,
+    task: Task,
+    data: bytes,
+    name: str = "f.csv",
+    purpose: str = "memories",
+    **form: Any,
 ) -> Upload:
     """An upload of memories after its check."""
-    told = clean_form(project=project, purpose="memories", form={"task": str(task.pk), **form})
-    upload = received(project, user, data, purpose="memories", **told)
+    told = clean_form(project=project, purpose=purpose, form={"task": str(task.pk), **form})
+    upload = received(project, user, data, purpose=purpose, **told)
     Upload.objects.filter(pk=upload.pk).update(filename=name)
     upload_verify(upload.pk)
     upload.refresh_from_db()
@@ -59,6 +66,7 @@ def test_a46_the_bad_lines_are_kept_and_shown(project: Project, alice: User, tas
     assert "<b>," not in text
     told = logged_in(alice).get(f"/api/uploads/{upload.pk}").json()["error"]
     assert told["detail"] == upload.error_detail
+    upload_drop_rest(actor=alice, upload=upload)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_a_report_that_is_none_is_not_kept(said: Any) -> None:
 def test_a_report_is_cut_to_what_is_shown() -> None:
     lines = [{"line": n, "code": "c" * 99, "message": "m\n" * 999, "more": "x"} for n in range(1, 99)]
     found = bad_lines({"lines": lines, "total": True, "more": 1})
-    assert (len(found["lines"]), found["total"], set(found)) == (20, 20, {"lines", "total"})
+    assert (len(found["lines"]), found["total"], set(found)) == (20, 20, {"lines", "total", "unit"})
     assert set(found["lines"][0]) == {"line", "code", "message"}
     assert len(json.dumps(found)) < 20_000
 

@@ -1,0 +1,47 @@
+"""Labels that have names: numbers by the names, the same in every set of a task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from consolidation.errors import shorten
+from consolidation.formats import limits
+from consolidation.formats.refusal import refuse
+
+_NUMBER: Final = re.compile(r"0|[1-9]\d{0,6}")
+
+
+def numbered(found: Sequence[str], known: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """The label of every name that was found, and what all labels are called.
+
+    Names that are all whole numbers are the labels themselves; then nothing has a name. Else the place in
+    `known` counts, and where nothing is known yet, the place in `found`.
+
+    Args:
+        found: each once, in the order of their labels.
+        known: what the labels of the task's other sets are called, from 0 on.
+
+    Raises:
+        NocturneInputError: `records.label_names`: a name that the other sets do not have;
+            `records.label_range`.
+    """
+    if not known and found and all(_NUMBER.fullmatch(name) for name in found):
+        return [int(name) for name in found], ()
+    if len(found) > limits.CLASSES:
+        raise refuse(
+            "records.label_range", f"{len(found):,} classes are more than the {limits.CLASSES:,} allowed."
+        )
+    if not known:
+        return list(range(len(found))), tuple(found)
+    places = {name: label for label, name in enumerate(known)}
+    strange = [name for name in found if name not in places]
+    if strange:
+        shown = ", ".join(shorten(name, 40) for name in known[:8]) + (", ..." if len(known) > 8 else "")
+        raise refuse(
+            "records.label_names",
+            f"The class “{shorten(strange[0], 40)}” is none of those that the task's other records have: "
+            f"{shown}. Name the classes alike, or put the other records into the trash first.",
+        )
+    return [places[name] for name in found], tuple(known)
