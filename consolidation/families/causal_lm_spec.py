@@ -43,6 +43,17 @@ class CausalLmSpec(Described):
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size"])
 
+    def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        prefix, found = _prefix(config["model_type"]), {}
+        for name, shape in self.expected_shapes({**config, "prefix": prefix}).items():
+            module = name.removesuffix(".weight")
+            if len(shape) != 2 or module.removeprefix(prefix) in {"wte", "wpe", "embed_tokens"}:
+                continue
+            # GPT-2 stores its layers [inputs, outputs].
+            turned = config["model_type"] == "gpt2" and module != "lm_head"
+            found[module] = (shape[0], shape[1]) if turned else (shape[1], shape[0])
+        return found
+
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         usual = _prefix(config.get("model_type"))
         return {"prefix": usual if any(name.startswith(usual) for name in shapes) else ""}

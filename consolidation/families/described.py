@@ -93,6 +93,11 @@ class Described(ABC):
     def outputs(self, config: Mapping[str, Any]) -> int:
         """Classes, or words."""
 
+    def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        """{module: (inputs, outputs)} of the linear layers, by the names that transformers gives them: what a
+        LoRA adapter may lie over. Empty for a family without any."""
+        return {}
+
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         """The own fields of the config, which only the names of the tensors tell."""
         return {}

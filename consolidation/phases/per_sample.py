@@ -125,6 +125,8 @@ def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
     for one in seen:
+        if not any(weight is not None for weight in one.layer._parameters.values()):
+            continue  # the frozen base of an adapter: nothing asks for its squares
         if _used_elsewhere(model, one.layer, seen):
             continue
         try:
