@@ -42,7 +42,9 @@ class EncoderSpec(Described):
     name = "encoder"
     title = "Text encoder (BERT)"
     adapter = "consolidation.families.encoder:EncoderAdapter"
-    needs: Mapping[str, Any] = MappingProxyType({"head": "sequence-classification", "pooler": True})
+    needs: tuple[Mapping[str, Any], ...] = (
+        MappingProxyType({"head": "sequence-classification", "pooler": True}),
+    )
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",

@@ -44,7 +44,7 @@ class LoraSpec(Described):
     title = "LoRA adapter (PEFT)"
     adapter = "consolidation.families.lora:LoraAdapter"
     # Only one that has a base at all is computed with.
-    needs: Mapping[str, Any] = MappingProxyType({"base": {}})
+    needs: tuple[Mapping[str, Any], ...] = (MappingProxyType({"base": {}}),)
     own: tuple[str, ...] = ("base",)
     kept: tuple[str, ...] = (
         "inference_mode",
@@ -101,6 +101,11 @@ class LoraSpec(Described):
         """The base's; 0 without one."""
         spec, inner = base_of(config)
         return spec.vocabulary(inner) if spec else 0
+
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """The base's."""
+        spec, inner = base_of(config)
+        return spec.objective(inner) if spec else super().objective(config)
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         """The base's; 0 without one."""

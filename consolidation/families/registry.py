@@ -126,13 +126,14 @@ def computable(family: object, config: Mapping[str, Any]) -> bool:
     return known and not _not_yet(family_spec(family), config)
 
 
-def computable_kinds() -> dict[str, dict[str, Any]]:
-    """{family: fields that a config must have} of the checkpoints that something is computed with."""
-    return {
-        name: dict(spec.needs) if isinstance(spec, Described) else {}
+def computable_kinds() -> list[tuple[str, dict[str, Any]]]:
+    """(family, fields that a config must have) of the checkpoints that something is computed with."""
+    return [
+        (name, dict(needs))
         for name, spec in FAMILIES.items()
         if spec.adapter is not None
-    }
+        for needs in (spec.needs if isinstance(spec, Described) else ({},))
+    ]
 
 
 def ensure_computable(family: object, config: Mapping[str, Any]) -> None:
