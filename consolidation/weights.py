@@ -82,9 +82,8 @@ def load_model(
     if spec.expected_shapes(clean) is None:
         wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         compare_shapes(wanted, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    model.load_state_dict(
-        {name: tensor if is_counter(name) else tensor.float() for name, tensor in tensors.items()}
-    )
+    # copied into float32 one by one: all of them at once would take a model's memory more
+    model.load_state_dict(tensors)
     model.nocturne_dtypes = {name: tensor.dtype for name, tensor in tensors.items()}  # type: ignore[assignment]
     return model
 

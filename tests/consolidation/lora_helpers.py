@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,7 @@ from consolidation.weights import load_model, save_model
 from tests.consolidation.text_helpers import BERT, tiny_bert
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -45,14 +47,22 @@ def adapter_tensors(config: dict[str, Any], base: dict[str, Any] = BERT, seed: i
     return found
 
 
-def write_adapter(path: Path, config: dict[str, Any] = LORA, **changes: Tensor) -> Path:
+def write_adapter(
+    path: Path,
+    config: dict[str, Any] = LORA,
+    changes: Mapping[str, Tensor] = MappingProxyType({}),
+    base: dict[str, Any] = BERT,
+) -> Path:
     """A checkpoint of an adapter, without a word about its base."""
     metadata = {"nocturne.family": "lora", "nocturne.config": json.dumps(SPEC.validate_config(config))}
-    save_file(adapter_tensors(config) | changes, path, metadata=metadata)
+    save_file({**adapter_tensors(config, base), **changes}, path, metadata=metadata)
     return path
 
 
-def adapted(folder: Path, config: dict[str, Any] = LORA) -> nn.Module:
-    """An adapter over the tiny BERT; both files lie in the folder, as "adapter" and "base"."""
-    save_model(tiny_bert(), folder / "base", metadata={"format": "pt"})
-    return load_model(write_adapter(folder / "adapter", config), base=folder / "base").eval()
+def adapted(folder: Path, config: dict[str, Any] = LORA, base: nn.Module | None = None) -> nn.Module:
+    """An adapter over the tiny BERT, or another base; both files lie in the folder, as "adapter" and
+    "base"."""
+    base = base or tiny_bert()
+    save_model(base, folder / "base")
+    write_adapter(folder / "adapter", config, base=cast("dict[str, Any]", base.nocturne_config))
+    return load_model(folder / "adapter", base=folder / "base").eval()

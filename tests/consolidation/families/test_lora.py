@@ -15,17 +15,19 @@ from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
 from consolidation.families.lora import LoraModel
 from consolidation.families.lora_pairs import BASE, pairs, scaling, targeted
-from consolidation.families.registry import computable, ensure_computable
+from consolidation.families.registry import computable, described_family, ensure_computable
 from consolidation.families.transformers_library import library
 from consolidation.fit import io_widths, vocabulary_of
+from consolidation.objectives import objective_of
 from consolidation.phases.significance import estimate_fisher
 from consolidation.recipe import WakeRecipe, preset
-from consolidation.snapshot import fingerprint, unlike
+from consolidation.snapshot import fingerprint, read_snapshot, unlike
 from consolidation.waking import wake
 from consolidation.weights import load_model, save_model
 from tests.consolidation.helpers import Recorder, bits
+from tests.consolidation.lm_helpers import KINDS, tiny_lm, token_records
 from tests.consolidation.lora_helpers import LORA, SPEC, adapted, adapter_tensors, write_adapter
-from tests.consolidation.text_helpers import BERT, text_records, tiny_bert
+from tests.consolidation.text_helpers import text_records, tiny_bert
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,15 +43,27 @@ def answers(model: nn.Module, count: int = 7) -> Tensor:
     return told
 
 
-def peft_home(folder: Path, config: dict[str, Any]) -> None:
-    """Base and adapter as the two folders that PEFT opens."""
+def answers_of_peft(folder: Path, config: dict[str, Any], x: Tensor) -> Tensor:
+    """Base and adapter as the two folders that PEFT opens, from the files that `adapted` wrote."""
+    base = dict(load_model(folder / "base").nocturne_config)  # type: ignore[arg-type]
     for name in ("theirs", "peft"):
         (folder / name).mkdir()
     (folder / "base").rename(folder / "theirs" / "model.safetensors")
-    family = {**BERT, "id2label": {"0": "a", "1": "b", "2": "c"}, "architectures": None}
-    (folder / "theirs" / "config.json").write_text(json.dumps(family))
+    home = described_family(base).home_config(base)
+    if "num_labels" in base:
+        home["id2label"] = {str(label): str(label) for label in range(base["num_labels"])}
+    (folder / "theirs" / "config.json").write_text(json.dumps(home))
     (folder / "adapter").rename(folder / "peft" / "adapter_model.safetensors")
     (folder / "peft" / "adapter_config.json").write_text(json.dumps(SPEC.home_config(config)))
+    kind = "AutoModelForSequenceClassification" if "num_labels" in base else "AutoModelForCausalLM"
+    auto = getattr(library("models.auto.modeling_auto"), kind)
+    model = pytest.importorskip("peft").PeftModel.from_pretrained(
+        auto.from_pretrained(folder / "theirs"), folder / "peft"
+    )
+    ids = x.long() if "num_labels" in base else (x - 1).clamp_min(0).long()
+    with torch.no_grad():
+        logits: Tensor = model.eval()(input_ids=ids, attention_mask=(x > 0).long()).logits
+    return logits
 
 
 @pytest.mark.parametrize(
@@ -62,22 +76,38 @@ def peft_home(folder: Path, config: dict[str, Any]) -> None:
     ids=["names, patterns, a head", "rslora", "one pattern"],
 )
 def test_the_answers_are_those_of_peft_on_the_same_files(changes: dict[str, Any], tmp_path: Path) -> None:
-    config = LORA | changes
-    model = adapted(tmp_path, config)
-    peft_home(tmp_path, config)
-    bert = library("models.bert.modeling_bert").BertForSequenceClassification
-    theirs = library_of_peft().PeftModel.from_pretrained(
-        bert.from_pretrained(tmp_path / "theirs"), tmp_path / "peft"
-    )
-    ids = torch.from_numpy(text_records(0, 7, 4).inputs()).long()
-    with torch.no_grad():
-        expected = theirs.eval()(input_ids=ids, attention_mask=(ids != 0).long()).logits
+    found = answers(adapted(tmp_path, LORA | changes))
+    x = torch.from_numpy(text_records(0, 7, 4).inputs())
+    expected = answers_of_peft(tmp_path, LORA | changes, x)
     assert float((expected - answers(tiny_bert())).abs().max()) > 0.05
-    assert torch.allclose(answers(model), expected, rtol=0, atol=1e-5)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def library_of_peft() -> Any:
-    return pytest.importorskip("peft")
+SPEAKERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {"target_modules": ["q_proj", "v_proj", "down_proj"]}),
+    "a tied head of its own": (
+        "qwen2", {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"], "layers_to_transform": None},
+    ),
+    "layers stored on their side": ("gpt2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPEAKERS)
+def test_over_a_language_model_too(case: str, tmp_path: Path) -> None:
+    kind, told = SPEAKERS[case]
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 5, "task_type": "CAUSAL_LM", **told}
+    base, x = tiny_lm(KINDS[kind]), token_records(5, 13)
+    with torch.no_grad():
+        alone = base(x)
+        model = adapted(tmp_path, config, base)
+        found = model(x)
+    save_model(model, tmp_path / "went")
+    assert load_file(tmp_path / "went").keys() == load_file(tmp_path / "adapter").keys()
+    expected, real = answers_of_peft(tmp_path, config, x), x > 0
+    assert float((expected - alone)[real].abs().max()) > 0.05
+    assert float((found - expected)[real].abs().max()) <= 1e-5 * float(expected[real].abs().max())
+    assert vocabulary_of(model) == 24
+    assert objective_of(model).name == "language"
 
 
 def test_only_the_pairs_and_what_came_whole_learn(tmp_path: Path) -> None:
@@ -98,7 +128,7 @@ def test_only_the_pairs_and_what_came_whole_learn(tmp_path: Path) -> None:
 def test_it_goes_home_as_it_came_and_tells_of_its_base(tmp_path: Path) -> None:
     came = {name: tensor.half() for name, tensor in adapter_tensors(LORA).items()}
     save_model(tiny_bert(), tmp_path / "base")
-    model = load_model(write_adapter(tmp_path / "adapter", **came), base=tmp_path / "base")
+    model = load_model(write_adapter(tmp_path / "adapter", LORA, came), base=tmp_path / "base")
     save_model(model, tmp_path / "went")
     went = load_file(tmp_path / "went")
     assert set(went) == set(came)
@@ -170,9 +200,10 @@ def test_it_wakes_and_sleeps_and_its_base_stays_as_it_is(tmp_path: Path) -> None
     assert report.fisher is not None
     assert set(report.fisher.tensors) == {name for name, _ in model.named_parameters()}
     assert all(torch.equal(tensor, frozen[name]) for name, tensor in model.named_buffers())
-    # a snapshot is the size of an adapter's, not of a model's
-    largest = max(path.stat().st_size for path in folder.iterdir())
-    assert largest < 8 * 4 * sum(weight.numel() for weight in model.parameters())
+    # a snapshot holds what an adapter has, and nothing of the base
+    kept = read_snapshot(folder)
+    assert kept is not None
+    assert not [name for name in kept[0] if not name.endswith(tuple(model.state_dict()))]
 
 
 def test_another_base_makes_another_run(tmp_path: Path) -> None:
@@ -234,7 +265,7 @@ MISFITS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
 def test_an_adapter_that_does_not_fit_is_refused_in_a_sentence(case: str, tmp_path: Path) -> None:
     code, says, config, tensors = MISFITS[case]
     save_model(tiny_bert(), tmp_path / "base")
-    write_adapter(tmp_path / "adapter", config, **tensors)
+    write_adapter(tmp_path / "adapter", config, tensors)
     with pytest.raises(NocturneInputError, match=says) as caught:
         load_model(tmp_path / "adapter", base=tmp_path / "base")
     assert caught.value.code == code
