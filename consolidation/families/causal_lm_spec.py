@@ -53,7 +53,9 @@ class CausalLmSpec(Described):
 
     def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
         prefix, found = inner_prefix(config["model_type"]), {}
-        for name, shape in self.expected_shapes({**config, "prefix": prefix}).items():
+        # A tied output layer is a module of its own, though the file has it only once.
+        told = {**config, "prefix": prefix, "tie_word_embeddings": False}
+        for name, shape in self.expected_shapes(told).items():
             module = name.removesuffix(".weight")
             if len(shape) != 2 or module.removeprefix(prefix) in {"wte", "wpe", "embed_tokens"}:
                 continue

@@ -59,6 +59,12 @@ class LoraModel(nn.Module):
                 self._add(pair)
         for name, tensor in saved_tensors(shapes).items():
             module, _, leaf = name.rpartition(".")
+            if leaf not in base.get_submodule(module)._buffers:
+                raise NocturneInputError(
+                    "peft.base",
+                    f"The adapter brings {shorten(name)} whole, which its base has not, or which is changed "
+                    "by a pair too. Choose the checkpoint that it was trained on.",
+                )
             thaw(base.get_submodule(module), leaf)
             self.nocturne_names[f"base.{name}"] = tensor
 

@@ -43,7 +43,8 @@ def adapter_tensors(config: dict[str, Any], base: dict[str, Any] = BERT, seed: i
             found[f"{name}.lora_B.weight"] = 0.3 * torch.randn(outputs, rank, generator=generator)
         elif module in (clean["modules_to_save"] or []):
             found[f"{name}.weight"] = torch.randn(outputs, inputs, generator=generator)
-            found[f"{name}.bias"] = torch.randn(outputs, generator=generator)
+            if module == "classifier":
+                found[f"{name}.bias"] = torch.randn(outputs, generator=generator)
     return found
 
 
