@@ -106,7 +106,7 @@ def checkpoint_read(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str,
 class BaseIn(Schema):
     """`base`: the id of the checkpoint that the adapter was trained on."""
 
-    base: uuid.UUID
+    base: uuid.UUID | None = None
 
 
 @router.put("/checkpoints/{uuid:checkpoint_id}/base", operation_id="checkpoint_base_set")
@@ -115,6 +115,8 @@ def checkpoint_base_set(request: HttpRequest, checkpoint_id: uuid.UUID, body: Ba
     `peft.base_used` once scores, versions or cycles rest on the base that it has."""
     assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
     checkpoint = _any(request, checkpoint_id)
+    if body.base is None:
+        raise InvalidInput("peft.base", "Say which checkpoint the adapter lies over.")
     base = Checkpoint.objects.get_visible(request.user, pk=body.base, project=checkpoint.project_id)
     return _state(bases.checkpoint_base_set(actor=request.user, checkpoint=checkpoint, base=base))
 
