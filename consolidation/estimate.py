@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.registry import family_spec
+from consolidation.families.registry import family_spec, reader
 from consolidation.memory.order import RESIDENT_BYTES
 
 if TYPE_CHECKING:
@@ -130,19 +130,8 @@ def estimate(
         NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` when the sizes of the
         model's tensors are not known and no dry run is given.
     """
-    shapes = family_spec(family).expected_shapes(config)
-    if shapes is not None:
-        sizes = [math.prod(shape) for shape in shapes.values()]
-        parameters, largest = sum(sizes), max(sizes)
-        hidden = hidden_numbers(family, config, width)
-    elif dry_run is not None:
-        parameters, largest, hidden = dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
-    else:
-        raise NocturneInputError(
-            "estimate.shapes",
-            f"The sizes of this {family} model are not known before it is built, so its memory cannot be "
-            "foretold by arithmetic. Do a dry run of it first.",
-        )
+    parameters, largest, hidden, frozen = model_sizes(family, config, width, dry_run)
+    family, config = reader(family, config)
     total = sum(memories)
     steps = night_steps(recipe, total)
     weights = FLOAT * parameters
@@ -166,6 +155,7 @@ def estimate(
         squared = min(recipe.fisher_samples, total, SQUARED_RECORDS) * hidden
         activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * min(squared, SQUARED_NUMBERS)))
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
+    resident += FLOAT * frozen
     spec = family_spec(family)
     clean = spec.validate_config(config)
     width = width or spec.input_width(clean)
@@ -188,6 +178,37 @@ def estimate(
         disk_bytes=work + output,
         minutes=minutes,
     )
+
+
+class Sizes(NamedTuple):
+    """Numbers: of the weights that learn, of the largest tensor among them, of all layers' outputs for one
+    record, and of the weights that are only used (an adapter's base)."""
+
+    parameters: int
+    largest: int
+    hidden: int
+    frozen: int
+
+
+def model_sizes(family: str, config: Mapping[str, Any], width: int | None, dry_run: DryRun | None) -> Sizes:
+    """Of an adapter the dry run tells how many weights learn, and its base's description all the rest.
+
+    Raises:
+        NocturneInputError: `estimate.shapes`: only a dry run could tell.
+    """
+    body, inner = reader(family, config)
+    shapes = family_spec(body).expected_shapes(inner)
+    sizes = [math.prod(shape) for shape in shapes.values()] if shapes is not None else []
+    if sizes and body == family:
+        return Sizes(sum(sizes), max(sizes), hidden_numbers(family, config, width), 0)
+    if dry_run is None:
+        raise NocturneInputError(
+            "estimate.shapes",
+            f"The sizes of this {family} model are not known before it is built, so its memory cannot be "
+            "foretold by arithmetic. Do a dry run of it first.",
+        )
+    hidden = hidden_numbers(body, inner, width) if sizes else dry_run.hidden
+    return Sizes(dry_run.parameters, dry_run.parameters // 8, hidden, sum(sizes))
 
 
 def runtime_bytes(family: str) -> int:

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from consolidation.families.frozen import frozen_tensors
 from consolidation.memory.store import flush_to_disk
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def fingerprint(kind: str, recipe: Mapping[str, Any], model: nn.Module, sets: It
             records.update(json.dumps([one.objective, one.head]).encode())
     lines = {
         "recipe": told.hexdigest(),
-        "model": tensors_digest(model.state_dict()),
+        "model": tensors_digest(model.state_dict() | frozen_tensors(model)),
         "records": records.hexdigest(),
     }
     return "\n".join(f"{name} {value}" for name, value in lines.items())

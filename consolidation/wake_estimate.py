@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from consolidation.errors import NocturneInputError
 from consolidation.estimate import (
     FLOAT,
-    DryRun,
     Estimate,
-    hidden_numbers,
     kept_each,
+    model_sizes,
     optimizer_slots,
     runtime_bytes,
 )
-from consolidation.families.registry import family_spec, vocabulary
+from consolidation.families.registry import family_spec, reader, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
 from consolidation.token_fit import asked_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from consolidation.estimate import DryRun
     from consolidation.recipe import WakeRecipe
 
 # Records at a time through the model where it is only asked (probes.CHUNK, memory.remembering.CHUNK).
@@ -57,7 +56,8 @@ def wake_estimate(
         NocturneInputError: `checkpoint.family`, `checkpoint.config`; `estimate.shapes` when the sizes of the
         model's tensors are not known and no dry run is given.
     """
-    parameters, largest, hidden = _sizes(family, config, width, dry_run)
+    parameters, largest, hidden, frozen = model_sizes(family, config, width, dry_run)
+    family, config = reader(family, config)
     spec = family_spec(family)
     clean = spec.validate_config(config)
     width, outputs = width or spec.input_width(clean), spec.outputs(clean)
@@ -84,7 +84,7 @@ def wake_estimate(
     return Estimate(
         steps=steps,
         examples=steps * recipe.batch,
-        peak_memory_bytes=runtime_bytes(family) + moved + max(learning, asked) + kept,
+        peak_memory_bytes=runtime_bytes(family) + FLOAT * frozen + moved + max(learning, asked) + kept,
         work_bytes=work,
         output_bytes=weights + kept,
         disk_bytes=work + weights + kept,
@@ -99,8 +99,9 @@ def score_estimate(
     Raises:
         NocturneInputError: as `wake_estimate`.
     """
-    parameters, _largest, _hidden = _sizes(family, config, None, dry_run)
-    weights = FLOAT * parameters
+    sizes = model_sizes(family, config, None, dry_run)
+    family, config = reader(family, config)
+    weights = FLOAT * sizes.parameters
     spec = family_spec(family)
     clean = spec.validate_config(config)
     at_once = asked_at_once(PROBED, spec.input_width(clean), vocabulary(family, clean))
@@ -109,27 +110,10 @@ def score_estimate(
     return Estimate(
         steps=0,
         examples=0,
-        peak_memory_bytes=runtime_bytes(family) + weights + asked,
+        peak_memory_bytes=runtime_bytes(family) + weights + FLOAT * sizes.frozen + asked,
         work_bytes=work,
         output_bytes=0,
         disk_bytes=work,
-    )
-
-
-def _sizes(
-    family: str, config: Mapping[str, Any], width: int | None, dry_run: DryRun | None
-) -> tuple[int, int, int]:
-    """Parameters, those of the largest tensor, hidden numbers a record."""
-    shapes = family_spec(family).expected_shapes(config)
-    if shapes is not None:
-        sizes = [math.prod(shape) for shape in shapes.values()]
-        return sum(sizes), max(sizes), hidden_numbers(family, config, width)
-    if dry_run is not None:
-        return dry_run.parameters, dry_run.parameters // 8, dry_run.hidden
-    raise NocturneInputError(
-        "estimate.shapes",
-        f"The sizes of this {family} model are not known before it is built, so its memory cannot be "
-        "foretold by arithmetic. Do a dry run of it first.",
     )
 
 

@@ -39,17 +39,23 @@ def new_model(family: str, config: Mapping[str, Any], seed: int) -> nn.Module:
 
 
 def load_model(
-    path: str | Path, *, family: str | None = None, config: Mapping[str, Any] | None = None
+    path: str | Path,
+    *,
+    family: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    base: str | Path | nn.Module | None = None,
 ) -> nn.Module:
     """The float32 model in a checkpoint file; carries nocturne_family, nocturne_config, nocturne_dtypes.
 
     Args:
         family, config: what the file's own metadata does not tell; they win over it.
+        base: of a LoRA adapter, the file of the model that it changes; or another adapter over the same
+            base, loaded already, whose frozen weights are then those of both. Not looked at for other models.
 
     Raises:
         NocturneInputError: `checkpoint.format`, `.family`, `.config`, `.shapes`, `.dtype`,
-            `.family_not_yet`, `weights.non_finite`, `weights.variance`, or `family.extra` (a library is
-            missing).
+            `.family_not_yet`, `weights.non_finite`, `weights.variance`, `family.extra` (a library is
+            missing), or `peft.base`, `peft.pairs`, `peft.pattern`, `peft.embedding` of an adapter.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -62,9 +68,39 @@ def load_model(
         ) from error
     spec = family_spec(family or metadata.get(FAMILY_KEY))
     clean = spec.validate_config(config if config is not None else _stored_config(metadata))
-    ensure_computable(spec.name, clean)
+    if spec.name != "lora":
+        ensure_computable(spec.name, clean)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_shapes(spec, clean, shapes)
+    _check_numbers(tensors)
+    if spec.name == "lora":
+        model = _over_base(clean, shapes, base)
+    else:
+        model = adapter_class(spec.name).build(clean, 0)
+    own = {told: name for name, told in _file_names(model).items()}
+    tensors = {own.get(name, name): tensor for name, tensor in tensors.items()}
+    if spec.expected_shapes(clean) is None:
+        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        compare_shapes(wanted, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    # copied into float32 one by one: all of them at once would take a model's memory more
+    model.load_state_dict(tensors)
+    model.nocturne_dtypes = {name: tensor.dtype for name, tensor in tensors.items()}  # type: ignore[assignment]
+    return model
+
+
+def _over_base(
+    config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], base: str | Path | nn.Module | None
+) -> nn.Module:
+    from consolidation.families.lora import LoraAdapter, LoraModel, no_base
+
+    if base is None:
+        raise no_base()
+    if isinstance(base, LoraModel):
+        return base.beside(config)
+    return LoraAdapter.lay(config, shapes, base if isinstance(base, nn.Module) else load_model(base))
+
+
+def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if is_counter(name):
             if tensor.dtype != torch.int64:
@@ -83,16 +119,6 @@ def load_model(
                 f"Tensor {name} holds NaN or infinite numbers; a model like that cannot sleep. Upload an "
                 "earlier checkpoint.",
             )
-    model = adapter_class(spec.name).build(clean, 0)
-    if spec.expected_shapes(clean) is None:
-        compare_shapes({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, shapes)
-    own = {told: name for name, told in _file_names(model).items()}
-    tensors = {own.get(name, name): tensor for name, tensor in tensors.items()}
-    model.load_state_dict(
-        {name: tensor if is_counter(name) else tensor.float() for name, tensor in tensors.items()}
-    )
-    model.nocturne_dtypes = {name: tensor.dtype for name, tensor in tensors.items()}  # type: ignore[assignment]
-    return model
 
 
 def _file_names(model: nn.Module) -> dict[str, str]:

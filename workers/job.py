@@ -34,6 +34,8 @@ class Job:
     recipe: dict[str, Any]
     checkpoint: str | None = None
     init: dict[str, Any] | None = None
+    # What an adapter lies over, the reference too.
+    base: str | None = None
     reference: str | None = None
     reference_fisher: str | None = None
     memories: list[str] = field(default_factory=list)
@@ -61,7 +63,7 @@ class Job:
 
     def inputs(self) -> list[Path]:
         """The files that the attempt reads."""
-        given = (self.checkpoint, self.reference, self.reference_fisher, self.data, self.awake)
+        given = (self.checkpoint, self.base, self.reference, self.reference_fisher, self.data, self.awake)
         return [Path(path) for path in (*given, *self.memories, *self.probes) if path]
 
     @classmethod

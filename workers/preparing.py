@@ -74,6 +74,7 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         return [content(item.sha256, _what(item)) for item in sets]
 
     base, reference = cycle.base, cycle.reference
+    under = base.base if base else None
     work = folder / WORK_DIR
     job = Job(
         cycle=str(cycle.pk),
@@ -82,6 +83,7 @@ def prepare(cycle: Cycle, folder: Path, *, device: Device) -> bool:
         recipe=cycle.recipe,
         checkpoint=content(base.sha256, f"checkpoint {base}") if base else None,
         init=None if base else cycle.init,
+        base=content(under.sha256, f"checkpoint {under}") if under else None,
         reference=content(reference.sha256, f"checkpoint {reference}") if reference else None,
         reference_fisher=_fisher(cycle),
         memories=records(sets.memories),

@@ -57,7 +57,7 @@ def train(job: Job, teller: Teller, stop: Callable[[], str | None]) -> dict[str,
 
 def _model(job: Job) -> nn.Module:
     if job.checkpoint is not None:
-        return load_model(job.checkpoint)
+        return load_model(job.checkpoint, base=job.base)
     if job.init is None:
         raise NocturneInputError(
             "cycle.no_checkpoint", "There is no model to begin from; upload a checkpoint."
@@ -111,7 +111,7 @@ def _sleep(
         [Records.open(path) for path in job.memories],
         probes,
         recipe,
-        reference=load_model(job.reference) if job.reference else None,
+        reference=load_model(job.reference, base=model) if job.reference else None,
         reference_fisher=load_fisher(job.reference_fisher) if job.reference_fisher else None,
         awake=Records.open(job.awake) if job.awake else None,
         history=job.history,

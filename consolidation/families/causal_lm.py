@@ -98,15 +98,22 @@ def _net(config: Mapping[str, Any]) -> Any:
     return getattr(library(f"models.{kind}.modeling_{kind}"), built)(told)
 
 
-def _once(_model: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+def _tied(model: Any) -> bool:
+    """Whether the output layer is the embedding still: an adapter may have one of them whole."""
+    words = model.get_submodule(model.words.removesuffix(".weight"))
+    return getattr(model.lm_head, "weight", None) is getattr(words, "weight", None)
+
+
+def _once(model: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     """Leaves the output layer out, which is the embedding."""
-    del state[prefix + _HEAD]
+    if _tied(model):
+        state.pop(prefix + _HEAD, None)
 
 
 def _twice(model: nn.Module, state: dict[str, Any], prefix: str, *_told: Any) -> None:
     """Hands the embedding to the output layer too."""
     words = prefix + cast("CausalLm", model).words
-    if words in state:
+    if words in state and _tied(model):
         state[prefix + _HEAD] = state[words]
 
 

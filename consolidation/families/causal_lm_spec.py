@@ -51,6 +51,19 @@ class CausalLmSpec(Described):
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size"])
 
+    def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        prefix, found = inner_prefix(config["model_type"]), {}
+        # A tied output layer is a module of its own, though the file has it only once.
+        told = {**config, "prefix": prefix, "tie_word_embeddings": False}
+        for name, shape in self.expected_shapes(told).items():
+            module = name.removesuffix(".weight")
+            if len(shape) != 2 or module.removeprefix(prefix) in {"wte", "wpe", "embed_tokens"}:
+                continue
+            # GPT-2 stores its layers [inputs, outputs].
+            turned = config["model_type"] == "gpt2" and module != "lm_head"
+            found[module] = (shape[0], shape[1]) if turned else (shape[1], shape[0])
+        return found
+
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         usual = inner_prefix(config.get("model_type"))
         return {"prefix": usual if any(name.startswith(usual) for name in shapes) else ""}

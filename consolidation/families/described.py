@@ -80,10 +80,6 @@ class Described(ABC):
         """How many tokens there are: a record is their ids, and 0 fills it up."""
         return int(config["vocab_size"])
 
-    def objective(self, config: Mapping[str, Any]) -> str:
-        """What such a model is trained and scored by: "classification", "language" or "extractive-qa"."""
-        return "classification"
-
     def not_yet(self, config: Mapping[str, Any]) -> str:
         """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
         trained, scored and put to sleep."""
@@ -98,6 +94,11 @@ class Described(ABC):
     @abstractmethod
     def outputs(self, config: Mapping[str, Any]) -> int:
         """Classes, or words."""
+
+    def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        """{module: (inputs, outputs)} of the linear layers, by the names that transformers gives them: what a
+        LoRA adapter may lie over. Empty for a family without any."""
+        return {}
 
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         """The own fields of the config, which only the names of the tensors tell."""

@@ -113,6 +113,15 @@ class EncoderSpec(Described):
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size" if config["head"] in _WORDS_HEADS else "num_labels"])
 
+    def adaptable(self, config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        named = {**config, "prefix": PREFIX, "norms": "weight"}
+        for name, shape in self.expected_shapes(named).items():
+            module = name.removesuffix(".weight")
+            if len(shape) == 2 and not module.startswith(f"{PREFIX}embeddings."):
+                found[module] = (shape[1], shape[0])
+        return found
+
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
         pooler = any(name.endswith("pooler.dense.weight") for name in shapes)
         head = "none"

@@ -1,28 +1,34 @@
-"""The `lora` family, described without torch: a low-rank adapter of PEFT, without its base (Hu et al. 2021).
+"""The `lora` family, described without torch: a low-rank adapter of PEFT over its base (Hu et al. 2021).
 
 config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["q_proj", "v_proj"],
 "base_model_name_or_path": "...", ...}. The base model is named in words only and never fetched, so the widths
-are those of the file: each A [r, in] has its B [out, r].
+are those of the file: each A [r, in] has its B [out, r]. Once a person has chosen the base there is also
+{"base": {"family": "encoder", "config": {...}}}, the description of that other checkpoint: what is read and
+what is told is the base's matter.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
-from consolidation.errors import NocturneInputError, shorten
+from consolidation.errors import shorten
+from consolidation.families.causal_lm_spec import CausalLmSpec
 from consolidation.families.described import Described, Shapes
 from consolidation.families.described_fields import choice, flag, number, refuse, text, whole
+from consolidation.families.encoder_spec import EncoderSpec
+from consolidation.families.lora_pairs import BASE, PAIR, times, unpaired
 
 MOST_RANK: Final = 16_384
 _MOST_NAMES: Final = 4096
 _MOST_PATTERN: Final = 2000
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.*-]{0,199}")
-_PAIR: Final = re.compile(
-    r"(?P<path>.+)\.(?P<kind>lora_|lora_embedding_)(?P<half>[AB])(?P<end>(\.default)?(\.weight)?)"
+# The families whose models an adapter can lie over.
+BASES: Final[Mapping[str, Described]] = MappingProxyType(
+    {spec.name: spec for spec in (CausalLmSpec(), EncoderSpec())}
 )
-_BASE: Final = "base_model.model."
 # What other kinds of adapters switch on; with any of them the tensors mean something else.
 _OTHERS: Final = (
     "use_dora", "use_qalora", "use_bdlora", "lora_bias", "layer_replication", "target_parameters",
@@ -36,7 +42,10 @@ class LoraSpec(Described):
 
     name = "lora"
     title = "LoRA adapter (PEFT)"
-    own: tuple[str, ...] = ()
+    adapter = "consolidation.families.lora:LoraAdapter"
+    # Only one that has a base at all is computed with.
+    needs: tuple[Mapping[str, Any], ...] = (MappingProxyType({"base": {}}),)
+    own: tuple[str, ...] = ("base",)
     kept: tuple[str, ...] = (
         "inference_mode",
         "layers_to_transform",
@@ -70,22 +79,38 @@ class LoraSpec(Described):
             "task_type": text(config, "task_type"),
             "base_model_name_or_path": text(config, "base_model_name_or_path"),
             "revision": text(config, "revision"),
+            "base": _base(config.get("base")),
         }
 
     def expected_shapes(self, config: Mapping[str, Any]) -> None:
         """None: only the base model knows how wide its layers are; see `check_tensors`."""
 
+    def not_yet(self, config: Mapping[str, Any]) -> str:
+        spec, inner = base_of(config)
+        if spec is None:
+            return "a LoRA adapter whose base has not been chosen"
+        below = spec.not_yet(inner)
+        return f"a LoRA adapter over {below}" if below else ""
+
     def input_width(self, config: Mapping[str, Any]) -> int:
-        """0: an adapter alone takes no records."""
-        return 0
+        """The base's; 0 without one: an adapter alone takes no records."""
+        spec, inner = base_of(config)
+        return spec.input_width(inner) if spec else 0
 
     def vocabulary(self, config: Mapping[str, Any]) -> int:
-        """0: nor does it know words."""
-        return 0
+        """The base's; 0 without one."""
+        spec, inner = base_of(config)
+        return spec.vocabulary(inner) if spec else 0
+
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """The base's."""
+        spec, inner = base_of(config)
+        return spec.objective(inner) if spec else super().objective(config)
 
     def outputs(self, config: Mapping[str, Any]) -> int:
-        """0: nor has it classes."""
-        return 0
+        """The base's; 0 without one."""
+        spec, inner = base_of(config)
+        return spec.outputs(inner) if spec else 0
 
     def check_tensors(self, config: Mapping[str, Any], shapes: Shapes) -> None:
         """Every A has its B of the same rank; nothing else is there but the modules that were saved whole.
@@ -96,22 +121,25 @@ class LoraSpec(Described):
         ranks = {config["r"], *config["rank_pattern"].values()}
         found: dict[tuple[str, str, str], dict[str, tuple[int, ...]]] = {}
         for name, shape in shapes.items():
-            pair = _PAIR.fullmatch(name)
+            pair = PAIR.fullmatch(name)
             if pair is not None:
                 key = (pair["path"], pair["kind"], pair["end"])
                 found.setdefault(key, {})[pair["half"]] = tuple(shape)
             elif not _saved(name, config["modules_to_save"] or []):
-                raise _unpaired(f"Tensor {shorten(name)} belongs to no pair and to no module that was saved.")
+                raise unpaired(f"Tensor {shorten(name)} belongs to no pair and to no module that was saved.")
         if not found:
-            raise _unpaired("The adapter has no pair of tensors at all.")
+            raise unpaired("The adapter has no pair of tensors at all.")
+        paths = {path for path, _, _ in found}
+        if len(paths) < len(found):
+            raise unpaired("The adapter has two pairs of tensors for one module.")
         for (path, kind, end), halves in found.items():
             shown = shorten(f"{path}.{kind}A{end}")
             if set(halves) != {"A", "B"}:
-                raise _unpaired(f"Tensor {shown} or its B is missing.")
+                raise unpaired(f"Tensor {shown} or its B is missing.")
             first, second = halves["A"], halves["B"]
             if min(len(first), len(second)) < 2 or first[0] != second[1] or first[0] not in ranks:
-                raise _unpaired(
-                    f"Tensor {shown} is {_times(first)} and its B is {_times(second)}; the rank must be "
+                raise unpaired(
+                    f"Tensor {shown} is {times(first)} and its B is {times(second)}; the rank must be "
                     f"{' or '.join(str(rank) for rank in sorted(ranks))} in both."
                 )
 
@@ -119,6 +147,27 @@ class LoraSpec(Described):
         home = super().home_config(config)
         # How the numbers were begun says nothing about what they are now.
         return dict(sorted({**home, "init_lora_weights": True, "use_dora": False}.items()))
+
+
+def base_of(config: Mapping[str, Any]) -> tuple[Described | None, Mapping[str, Any]]:
+    """The family and the config of what an adapter lies over; (None, {}) while nobody has said."""
+    base = config.get("base")
+    return (BASES[base["family"]], base["config"]) if base else (None, {})
+
+
+def over(config: Mapping[str, Any], family: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of an adapter with that of its base."""
+    return {**config, "base": {"family": family, "config": dict(base)}}
+
+
+def _base(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    family = value.get("family") if isinstance(value, Mapping) else None
+    inner = value.get("config") if isinstance(value, Mapping) else None
+    if not isinstance(family, str) or family not in BASES or not isinstance(inner, Mapping):
+        raise refuse("The adapter's base must be a language model or a text encoder.")
+    return {"family": family, "config": BASES[family].validate_config(inner)}
 
 
 def _targets(value: Any) -> str | list[str]:
@@ -157,13 +206,5 @@ def _pattern(config: Mapping[str, Any], field: str) -> dict[str, Any]:
 
 
 def _saved(name: str, modules: list[str]) -> bool:
-    parts = name.removeprefix(_BASE).split(".")
+    parts = name.removeprefix(BASE).split(".")
     return any(module in parts or f".{module}." in f".{name}." for module in modules)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(size) for size in shape) or "a single number"
-
-
-def _unpaired(sentence: str) -> NocturneInputError:
-    return NocturneInputError("peft.pairs", f"{sentence} Save the adapter again.")

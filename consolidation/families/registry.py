@@ -153,6 +153,12 @@ def _not_yet(spec: FamilySpec, config: Mapping[str, Any]) -> str:
     return "" if spec.adapter is not None else f"a model of the family {spec.name}"
 
 
+def reader(family: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """(family, config) of the model that records go through: an adapter's base, any other model itself."""
+    base = config.get("base") if family == "lora" else None
+    return (base["family"], base["config"]) if base else (family, config)
+
+
 def vocabulary(family: object, config: Mapping[str, Any]) -> int | None:
     """How many tokens a model knows whose records are ids of tokens; None when they are plain numbers."""
     spec = family_spec(family)

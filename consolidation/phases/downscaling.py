@@ -146,6 +146,9 @@ def downscaling(run: Run, recipe: SleepRecipe) -> None:
         run.stream.log("info", "This model has no weights that may be pruned or strengthened.")
         return
     tell_sizes(run, recipe, weights, fisher, "before")
+    caution: str = getattr(run.adapter, "caution", "")
+    if caution and run.entry.round == 1:
+        run.stream.log("warning", caution)
     k = prune_count(weights, recipe.prune, recipe.prune_cap)
     if recipe.prune > 0 and k == 0:
         run.stream.log(

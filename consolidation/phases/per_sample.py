@@ -160,6 +160,8 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
     found: dict[str, Tensor] = {}
     ties = _ties(seen)
     for one in seen:
+        if not any(weight is not None for weight in one.layer._parameters.values()):
+            continue  # the frozen base of an adapter: nothing asks for its squares
         words = ties.get(id(one.layer))
         together = [one] if words is None else [words, one]
         if words is one or _used_elsewhere(model, [each.layer for each in together], seen):

@@ -79,8 +79,11 @@ class Training:
         self.chunk = max(1, math.ceil(plan.steps / PROBES))
         self.average_from = math.ceil(plan.steps * (1 - plan.average)) if plan.average > 0 else plan.steps
         self.undo = Undo(run.folder, f"{run.entry.stage.replace(' ', '-').lower()}-{run.entry.round}")
-        # buffers too: while awake a norm's running statistics move with the weights
-        self.before: dict[str, Tensor] = self.weights | dict(run.model.named_buffers())
+        # buffers too: while awake a norm's running statistics move with the weights; what no state_dict has
+        # (an adapter's base) never moves
+        stored = run.model.state_dict().keys()
+        buffers = {name: tensor for name, tensor in run.model.named_buffers() if name in stored}
+        self.before: dict[str, Tensor] = self.weights | buffers
 
     # ------------------------------------------------------------ state
 

@@ -23,6 +23,7 @@ A_REPORT = 25
 # Addresses that have no page of their own: what they answer is a fragment, a file, JSON or a redirect.
 NO_PAGE = {
     "account_reauthenticate", "alias_delete", "alias_download", "alias_follow", "alias_set",
+    "checkpoint_base",
     "checkpoint_delete", "checkpoint_download", "checkpoint_download_weights", "checkpoint_link_open",
     "checkpoint_promote", "checkpoint_restore", "checkpoint_trash", "cycle_cancel", "cycle_extend",
     "cycle_outcome", "cycle_pause", "cycle_resume", "cycle_retry", "demo_start", "erasure_certificate",

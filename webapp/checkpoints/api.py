@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from ninja import Router, Schema
 
-from webapp.checkpoints import aliases, links, promotion, trash
+from webapp.checkpoints import aliases, bases, links, promotion, trash
 from webapp.checkpoints.models import Alias, Checkpoint
 from webapp.checkpoints.parcels import FOLDER, WEIGHTS, parcel_of, parcels_of
 from webapp.checkpoints.promotion_plan import project_aliases
@@ -74,6 +74,7 @@ def _state(checkpoint: Checkpoint) -> dict[str, Any]:
         **_named(checkpoint),
         "project": str(checkpoint.project_id),
         "parent": str(checkpoint.parent_id) if checkpoint.parent_id else None,
+        "base": str(checkpoint.base_id) if checkpoint.base_id else None,
         "origin": checkpoint.origin,
         "standing": checkpoint.standing,
         "format": checkpoint.format,
@@ -100,6 +101,24 @@ def checkpoint_read(request: HttpRequest, checkpoint_id: uuid.UUID) -> dict[str,
     """One version: facts, whether it is in the trash or deleted, and what can be downloaded of it: the folder
     that it came as (a zip), first if there is one, and the weights alone. Downloads take ranges."""
     return _state(_any(request, checkpoint_id))
+
+
+class BaseIn(Schema):
+    """`base`: the id of the checkpoint that the adapter was trained on."""
+
+    base: uuid.UUID | None = None
+
+
+@router.put("/checkpoints/{uuid:checkpoint_id}/base", operation_id="checkpoint_base_set")
+def checkpoint_base_set(request: HttpRequest, checkpoint_id: uuid.UUID, body: BaseIn) -> dict[str, Any]:
+    """Say which checkpoint of its project a LoRA adapter lies over. 422 `peft.base` when it does not fit, 409
+    `peft.base_used` once scores, versions or cycles rest on the base that it has."""
+    assert request.user.is_authenticated  # noqa: S101 - the API lets nobody else in
+    checkpoint = _any(request, checkpoint_id)
+    if body.base is None:
+        raise InvalidInput("peft.base", "Say which checkpoint the adapter lies over.")
+    base = Checkpoint.objects.get_visible(request.user, pk=body.base, project=checkpoint.project_id)
+    return _state(bases.checkpoint_base_set(actor=request.user, checkpoint=checkpoint, base=base))
 
 
 class LinkIn(Schema):

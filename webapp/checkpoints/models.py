@@ -13,7 +13,8 @@ from webapp.core.visibility import VisibleQuerySet, VisibleThroughProject
 
 
 class Checkpoint(Row, Trashable):
-    """Weights that passed verification. Rows never change but for `standing` and the trash.
+    """Weights that passed verification. Rows never change but for `standing`, the trash, and an adapter's
+    base when it is said.
 
     `config` holds the family's own validated fields; `tensors` the header: [{name, dtype, shape}].
     `wake` says what is known of the training that made it: {"examples": n, "lr": x}, both optional.
@@ -23,6 +24,10 @@ class Checkpoint(Row, Trashable):
     number = models.PositiveIntegerField()
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+    )
+    # Of an adapter, the model that it changes; its description is in `config` too. Children inherit it.
+    base = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.RESTRICT, related_name="adapters"
     )
     cycle = models.OneToOneField(
         "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="result"

@@ -42,7 +42,8 @@ def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The family's fields as (name, text), those that say nothing left out; a list reads "64 → 100 → 10"."""
     rows = []
     for name, value in config.items():
-        if value is None or value == "":
+        # An adapter's base has its own card.
+        if value is None or value == "" or name == "base":
             continue
         text = " → ".join(str(item) for item in value) if isinstance(value, list) else str(value)
         rows.append((name.replace("_", " ").capitalize(), cut(text, 200)))

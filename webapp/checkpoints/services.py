@@ -9,6 +9,7 @@ from django.db import transaction
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.registry import family_spec
+from webapp.checkpoints.bases import ADAPTER, base_on_arrival
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint
 from webapp.core import audit
@@ -74,6 +75,7 @@ def checkpoint_create(
     non_finite: bool,
     wake: dict[str, Any],
     fisher_sha256: str = "",
+    base: Checkpoint | None = None,
     kept: KeptFiles | None = None,
     filename: str = "",
     actor: User | None = None,
@@ -84,6 +86,7 @@ def checkpoint_create(
     The content must be in the store already (`core.store.store_put`). Numbers are never used twice.
 
     Args:
+        base: of an adapter, what it lies over; the caller has seen that it fits and is no way out.
         kept: format and companion files; None: those of the parent.
 
     Raises:
@@ -100,6 +103,7 @@ def checkpoint_create(
         number=locked.last_checkpoint_number,
         cycle=cycle,
         parent=parent,
+        base=base,
         origin=origin,
         standing=standing,
         sha256=sha256,
@@ -142,11 +146,17 @@ def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any], kept
         kept: its format and companion files, in the store already.
 
     Raises:
-        InvalidInput: the config is none of its family.
+        InvalidInput: the config is none of its family; `peft.base`: the base that the form names is none.
     """
     # The parent is whatever is current when the lock is held, not when the upload began.
     project = Project.objects.select_for_update().select_related("workspace").get(pk=upload.project_id)
     parent = Checkpoint.objects.filter(pk=project.current_id).first() if project.current_id else None
+    base, config = None, dict(info["config"])
+    if info["family"] == ADAPTER:
+        named = str(upload.form.get("base") or "")
+        base, config = base_on_arrival(
+            project_id=project.pk, config=config, tensors=list(info["tensors"]), named=named
+        )
     return checkpoint_create(
         project=project,
         cycle=None,
@@ -156,10 +166,11 @@ def checkpoint_accept(*, upload: Upload, sha256: str, info: dict[str, Any], kept
         sha256=sha256,
         size_bytes=int(info["size"]),
         family=str(info["family"]),
-        config=dict(info["config"]),
+        config=config,
         tensors=list(info["tensors"]),
         parameters=int(info["parameters"]),
         non_finite=bool(info["non_finite"]),
+        base=base,
         wake=dict(upload.form.get("wake") or {}),
         kept=kept,
         filename=upload.filename,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from webapp.accounts.models import User, Workspace
 
+ADAPTERS_NAMED: Final = 5
+
 
 @transaction.atomic
 def checkpoint_trash(*, actor: User, checkpoint: Checkpoint) -> Checkpoint:
@@ -32,7 +34,7 @@ def checkpoint_trash(*, actor: User, checkpoint: Checkpoint) -> Checkpoint:
 
     Raises:
         NotFound, Forbidden: the person may not (admin is needed).
-        Conflict: `trash.current`, `trash.aliased`, `trash.in_use`: it is needed; `trash.there`,
+        Conflict: `trash.current`, `trash.aliased`, `trash.base`, `trash.in_use`: it is needed; `trash.there`,
             `trash.deleted`: it is on its way already.
     """
     require_role(actor, checkpoint.project.workspace, Role.ADMIN)
@@ -121,6 +123,15 @@ def checkpoint_needed(
         )
         values = {"names": ", ".join(pointing), "version": checkpoint}
         return Conflict("trash.aliased", text % values, aliases=pointing)
+    over = Checkpoint.everything.filter(base=checkpoint, purged_at__isnull=True).order_by("number")
+    adapters = [str(row) for row in over.only("number")[:ADAPTERS_NAMED]]
+    if adapters:
+        text = ngettext(
+            "The adapter %(adapters)s lies over %(version)s, so it stays. Delete the adapter for good first.",
+            "The adapters %(adapters)s lie over %(version)s, so it stays. Delete them for good first.",
+            len(adapters),
+        )
+        return Conflict("trash.base", text % {"adapters": ", ".join(adapters), "version": checkpoint})
     if unfinished is None:
         unfinished = Cycle.objects.filter(project=checkpoint.project_id, state__in=UNFINISHED)
     using = next((c for c in unfinished if checkpoint.pk in {c.base_id, c.reference_id}), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.checkpoints import alias_pages, trash_pages, views
+from webapp.checkpoints import alias_pages, base_pages, trash_pages, views
 from webapp.checkpoints.downloads import (
     checkpoint_download,
     checkpoint_download_weights,
@@ -19,6 +19,7 @@ urlpatterns = [
     path("checkpoints/<uuid:checkpoint_id>/scores/", checkpoint_scores, name="checkpoint_scores"),
     path("checkpoints/<uuid:checkpoint_id>/promote/", views.checkpoint_promote, name="checkpoint_promote"),
     path("checkpoints/<uuid:checkpoint_id>/download/", checkpoint_download, name="checkpoint_download"),
+    path("checkpoints/<uuid:checkpoint_id>/base/", base_pages.checkpoint_base, name="checkpoint_base"),
     path(
         "checkpoints/<uuid:checkpoint_id>/download/weights/",
         checkpoint_download_weights,

@@ -15,6 +15,7 @@ from consolidation.families.registry import computable
 from webapp.accounts.abilities import abilities_of
 from webapp.checkpoints import promotion
 from webapp.checkpoints.aliases import NAME_LENGTH, NAME_PATTERN
+from webapp.checkpoints.base_pages import base_context
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.parcels import parcels_of
 from webapp.checkpoints.promotion_plan import project_aliases, promotion_plan, unfinished_cycles
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse:
     """Scores, lineage, aliases, tensors and facts of one version, and what speaks against it."""
     checkpoint = Checkpoint.everything.select_related(
-        "project__workspace", "project__current", "parent", "cycle", "created_by", "trashed_by"
+        "project__workspace", "project__current", "parent", "base", "cycle", "created_by", "trashed_by"
     ).get_visible(request.user, pk=checkpoint_id)
     project, scores = checkpoint.project, checkpoint_scores(checkpoint)
     me, names = abilities_of(request.user, project.workspace), project_aliases(project)
@@ -63,6 +64,7 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
         "config": config_rows(checkpoint.config),
         "tensors": tensor_rows(checkpoint.tensors),
         "tensors_hidden": max(0, len(checkpoint.tensors) - TENSORS_SHOWN),
+        **base_context(checkpoint, can_edit=me.can_edit),
         **lineage(checkpoint),
     }
     return render(request, "checkpoints/detail.html", context)

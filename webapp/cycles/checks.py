@@ -27,6 +27,7 @@ from webapp.memories.trash import ensure_sets_live
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
     from webapp.checkpoints.models import Checkpoint
     from webapp.memories.models import RecordSet
@@ -136,10 +137,10 @@ class Plan:
         parent = base.parent
         if parent is None or base.origin == Origin.SLEEP or parent.non_finite or parent.trashed_at:
             return None
-        return parent if (parent.family, parent.config) == (base.family, base.config) else None
+        return parent if _kind(parent) == _kind(base) else None
 
     def _check_checkpoints(self) -> None:
-        ensure_live([self.base, self.reference])
+        ensure_live([self.base, self.reference, self.base.base if self.base else None])
         for checkpoint in (self.base, self.reference):
             if checkpoint is None:
                 continue
@@ -153,9 +154,7 @@ class Plan:
                     f"Checkpoint {checkpoint} holds NaN or infinite weights, so nothing can be computed with "
                     "it. Choose another, or upload the model again.",
                 )
-        if self.base and self.reference and (self.base.family, self.base.config) != (
-            self.reference.family, self.reference.config
-        ):  # fmt: skip
+        if self.base and self.reference and _kind(self.base) != _kind(self.reference):
             raise InvalidInput(
                 "cycle.reference_shape",
                 f"Checkpoints {self.base} and {self.reference} are different architectures and cannot be "
@@ -190,3 +189,8 @@ class Plan:
                     f"{name}: labels go up to {item.classes - 1}, and the model has {outputs} outputs. "
                     "Upload records whose labels fit this model.",
                 )
+
+
+def _kind(checkpoint: Checkpoint) -> tuple[str, Mapping[str, Any], UUID | None]:
+    """What two checkpoints must share to be merged; adapters lie over one base."""
+    return checkpoint.family, checkpoint.config, checkpoint.base_id

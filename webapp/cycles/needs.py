@@ -61,8 +61,10 @@ def cycle_needs(
     model = _model(project, base, init)
     if model is None:
         return Needs()
+    # What learns of an adapter is told by its file; all else, its memory too, by its base's description.
+    told = DryRun(0.0, model.parameters, 0) if model.config.get("base") else None
     try:
-        found = _estimate(model, kind, recipe, base, reference, data, memories, None)
+        found = _estimate(model, kind, recipe, base, reference, data, memories, told)
         return _needs(found, found.peak_memory_bytes, kind, model, data)
     except NocturneInputError:
         pass

@@ -220,6 +220,7 @@ def _checkpoint(
         non_finite=info["non_finite"],
         wake=_wake(cycle),
         fisher_sha256=fisher,
+        base=cycle.base.base if cycle.base else None,
         kept=KeptFiles.of(cycle.base, info.get("crc32")),
     )
 

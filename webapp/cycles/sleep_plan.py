@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from consolidation.families.registry import computable
+from webapp.checkpoints.bases import ADAPTER
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.store import store_path
@@ -154,6 +155,14 @@ def _weights(project: Project, upload: str) -> Check:
             upload,
             _("Upload another"),
         )
+    if current.family == ADAPTER and current.base_id is None:
+        return Check(
+            "bad",
+            _("%(version)s is an adapter, and nobody has said which checkpoint it lies over.")
+            % {"version": current},
+            reverse("checkpoint_detail", args=[current.pk]),
+            _("Choose its base"),
+        )
     if not computable(current.family, current.config):
         return Check(
             "bad",
@@ -161,6 +170,9 @@ def _weights(project: Project, upload: str) -> Check:
             upload,
             _("Upload another"),
         )
+    if current.base is not None:
+        values = {"version": current, "base": current.base}
+        return Check("good", _("%(version)s is the current checkpoint, an adapter over %(base)s.") % values)
     return Check("good", _("%(version)s is the current checkpoint.") % {"version": current})
 
 

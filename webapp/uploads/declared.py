@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from consolidation.families.registry import FAMILIES
+from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.retention import MOST_DAYS
 from webapp.memories.selectors import project_fit
@@ -20,7 +21,7 @@ from webapp.uploads.models import Purpose
 if TYPE_CHECKING:
     from webapp.projects.models import Project
 
-_CHECKPOINT: Final = frozenset({"family", "config", "wake"})
+_CHECKPOINT: Final = frozenset({"family", "config", "wake", "base"})
 _RECORDS: Final = (
     frozenset({"task", "transform", "classes", "rights", "rights_required", "retention_days"}) | IMPORT_FIELDS
 )
@@ -31,7 +32,8 @@ _MOST: Final = 1e15
 def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> dict[str, Any]:
     """The form of an upload as it is stored.
 
-    A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
+    A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}, "base": the id of the
+    checkpoint that a LoRA adapter was trained on}, all optional. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
@@ -43,7 +45,7 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     """
     known = _CHECKPOINT if purpose == Purpose.CHECKPOINT else _RECORDS
     refuse_unknown(form, known)
-    return _checkpoint(form) if purpose == Purpose.CHECKPOINT else _records(project, purpose, form)
+    return _checkpoint(project, form) if purpose == Purpose.CHECKPOINT else _records(project, purpose, form)
 
 
 def refuse_unknown(values: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -55,8 +57,16 @@ def refuse_unknown(values: Mapping[str, Any], known: frozenset[str]) -> None:
         )
 
 
-def _checkpoint(form: Mapping[str, Any]) -> dict[str, Any]:
+def _checkpoint(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
     clean: dict[str, Any] = {}
+    if base := form.get("base"):
+        with contextlib.suppress(ValueError):
+            row = Checkpoint.objects.filter(project=project, pk=UUID(str(base))).first()
+            clean["base"] = str(row.pk) if row else ""
+        if not clean.get("base"):
+            raise InvalidInput(
+                "peft.base", "The base must be a checkpoint of this project. Choose one, or leave it out."
+            )
     if family := form.get("family"):
         if not isinstance(family, str) or family not in FAMILIES:
             raise InvalidInput(

@@ -22,11 +22,15 @@ def project_tokenizer(project: Project) -> dict[str, Any] | None:
     if current is None or current.family not in FAMILIES:
         return None
     words = vocabulary(current.family, current.config)
-    file = next((extra for extra in current.extras if extra["name"] == _NAME), None)
-    if not words or file is None:
+    # An adapter often comes without one: its base has the same words.
+    holders = [current, *([current.base] if current.base else [])]
+    holder, file = next(
+        ((one, extra) for one in holders for extra in one.extras if extra["name"] == _NAME), (None, None)
+    )
+    if not words or holder is None or file is None:
         return None
     return {
-        "path": str(store_path(project.workspace_id, current.extras_sha256)),
+        "path": str(store_path(project.workspace_id, holder.extras_sha256)),
         "offset": file["offset"],
         "size": file["size"],
         "longest": FAMILIES[current.family].input_width(current.config),

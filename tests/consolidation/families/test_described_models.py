@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.adapter import adapter_class
-from consolidation.families.registry import check_shapes, computable, described_family
+from consolidation.families.registry import check_shapes, computable, described_family, ensure_computable
 from tests.consolidation.formats.folders import BERT, GPT2, LLAMA, LORA
 
 if TYPE_CHECKING:
@@ -214,5 +213,5 @@ def test_an_adapter_alone_is_kept_and_nothing_computes_with_it() -> None:
     assert not computable(spec.name, spec.validate_config(LORA))
     assert computable("mlp", {})
     with pytest.raises(NocturneInputError) as caught:
-        adapter_class(spec.name)
+        ensure_computable(spec.name, spec.validate_config(LORA))
     assert caught.value.code == "checkpoint.family_not_yet"
