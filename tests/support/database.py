@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from django.db import connections, transaction
+from django.db import connection, transaction
 
 if TYPE_CHECKING:
     from django.test import TransactionTestCase
@@ -34,20 +34,19 @@ def url_of(settings: dict[str, Any]) -> str:
     return f"postgresql://{login}@{place}/{quote(settings['NAME'], safe='')}{tail}"
 
 
-def flush(test: TransactionTestCase) -> None:
+def flush(_test: TransactionTestCase) -> None:
     """Empty every table after a test that commits, in place of Django's own `flush`.
 
     Django truncates them all and writes the rows in KEPT anew, which takes longer than most tests; few tables
     have rows at all. The locks wait for whoever still writes, as TRUNCATE does, and the order is free because
     a foreign key is looked at when the transaction ends.
     """
-    for alias in test._databases_names(include_mirrors=False):
-        connection = connections[alias]
-        with transaction.atomic(using=alias), connection.cursor() as cursor:
-            known = connection.introspection.django_table_names(only_existing=True, include_views=False)
-            names = [connection.ops.quote_name(name) for name in known if name not in KEPT]
-            cursor.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
-            cursor.execute(f"SELECT {', '.join(f'EXISTS (SELECT FROM {name})' for name in names)}")
-            for name, filled in zip(names, cursor.fetchone(), strict=True):
-                if filled:
-                    cursor.execute(f"DELETE FROM {name}")
+    with transaction.atomic(), connection.cursor() as cursor:
+        known = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        names = [connection.ops.quote_name(name) for name in known if name not in KEPT]
+        cursor.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+        looks = ", ".join(f"EXISTS (SELECT FROM {name})" for name in names)
+        cursor.execute(f"SELECT {looks}")
+        for name, filled in zip(names, cursor.fetchone(), strict=True):
+            if filled:
+                cursor.execute(f"DELETE FROM {name}")  # noqa: S608
