@@ -6,6 +6,8 @@ MINUTES ?= 10
 SEED ?= 1
 PY := $(VENV)/bin/python
 export VENV
+# Containers often set it, and then every process of a test compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test check services browser soak bench clean
 
@@ -37,7 +39,7 @@ services: setup-dev  ## tests against real services; needs DATABASE_URL and CELE
 	@$(PY) -m pytest -m services $(ARGS)
 
 browser: setup-dev  ## tests that drive Chromium
-	@$(PY) -m pytest -m browser $(ARGS)
+	@$(PY) -m pytest -m browser -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: setup-dev  ## kill real workers for MINUTES=10 from SEED=1 and judge what is left; options go in ARGS
 	@$(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)

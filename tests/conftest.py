@@ -16,12 +16,14 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.test import TransactionTestCase  # noqa: E402
 
-from tests.support.database import url_of  # noqa: E402
+from tests.support.database import flush, url_of  # noqa: E402
 
 # Argon2 takes a tenth of a second and 100 MB on purpose, and every person in every test would pay for it.
 # Only the first hasher makes new passwords; a test of the real ones sets the real list.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+TransactionTestCase._fixture_teardown = flush  # type: ignore[attr-defined]  # the stubs leave it out
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -200,8 +200,9 @@ def sync_orm() -> None:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web(sync_orm: None, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One web process on the test database; whoever stops it puts another one into its place."""
     running = start_web(url_of(connection.settings_dict), tmp_path_factory.mktemp("web"))
     yield running
     running.stop()

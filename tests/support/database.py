@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from django.db import connection, transaction
+
+if TYPE_CHECKING:
+    from django.test import TransactionTestCase
+
+# What Django writes into these after every migration, no test changes.
+KEPT = {"django_content_type", "auth_permission"}
 
 
 def url_of(settings: dict[str, Any]) -> str:
@@ -24,3 +32,21 @@ def url_of(settings: dict[str, Any]) -> str:
         place = host + (f":{settings['PORT']}" if settings["PORT"] else "")
     tail = f"?{urlencode(query)}" if query else ""
     return f"postgresql://{login}@{place}/{quote(settings['NAME'], safe='')}{tail}"
+
+
+def flush(_test: TransactionTestCase) -> None:
+    """Empty every table after a test that commits, in place of Django's own `flush`.
+
+    Django truncates them all and writes the rows in KEPT anew, which takes longer than most tests; few tables
+    have rows at all. The locks wait for whoever still writes, as TRUNCATE does, and the order is free because
+    a foreign key is looked at when the transaction ends.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        known = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        names = [connection.ops.quote_name(name) for name in known if name not in KEPT]
+        cursor.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+        looks = ", ".join(f"EXISTS (SELECT FROM {name})" for name in names)
+        cursor.execute(f"SELECT {looks}")
+        for name, filled in zip(names, cursor.fetchone(), strict=True):
+            if filled:
+                cursor.execute(f"DELETE FROM {name}")  # noqa: S608
