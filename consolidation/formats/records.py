@@ -91,11 +91,11 @@ def convert_records(
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "label_names", "left_out",
-        "kept"}; the histogram is empty over 1,000 classes; "rights" are the names of the fields that the records have,
-        "next_expiry" is when the first of them expires (seconds since 1970; 0: never), "notes" what `skew.py`
-        found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {} or {"offered", "budget",
-        "bytes", "rule"}.
+        "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "label_names", "left_out", "kept"};
+        the histogram is empty over 1,000 classes; "rights" are the names of the fields that the records
+        have, "next_expiry" is when the first of them expires (seconds since 1970; 0: never), "notes" what
+        `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {} or
+        {"offered", "budget", "bytes", "rule"}.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
