@@ -159,6 +159,12 @@ def vocabulary(family: object, config: Mapping[str, Any]) -> int | None:
     return spec.vocabulary(config) if isinstance(spec, Described) else None
 
 
+def family_objective(family: object, config: Mapping[str, Any]) -> str:
+    """What a model is trained and scored by: "classification", "language" or "extractive-qa"."""
+    spec = family_spec(family)
+    return spec.objective(config) if isinstance(spec, Described) else "classification"
+
+
 def takes_width(family: object, config: Mapping[str, Any], width: int) -> bool:
     """Whether a model takes records of `width` numbers: exactly its own, or at most so many tokens."""
     most = family_spec(family).input_width(config)
