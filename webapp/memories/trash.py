@@ -114,8 +114,8 @@ def ensure_sets_live(wanted: Collection[UUID | str]) -> None:
     if ids and RecordSet.objects.filter(unexpired(), pk__in=ids).count() < len(ids):
         raise Conflict(
             "records.trashed",
-            _("Records that this needs are in the trash, deleted or expired, so it cannot run. Restore them from "
-              "the trash, or start a new cycle with other records."),
+            _("Records that this needs are in the trash, deleted or expired, so it cannot run. Restore them "
+              "from the trash, or start a new cycle with other records."),
         )  # fmt: skip
 
 
