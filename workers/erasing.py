@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
 from consolidation.errors import NocturneInputError
@@ -23,7 +23,7 @@ from webapp.core.store_identity import store_ensure
 from webapp.core.store_release import contents_release
 from webapp.cycles.choices import ACTIVE
 from webapp.memories.models import ErasedSet, RecordSet
-from webapp.memories.purging import erasures_settle, erasures_waiting, record_set_rewrite
+from webapp.memories.purging import erasures_finish, erasures_settle, erasures_waiting, record_set_rewrite
 from webapp.memories.retention import rows_due
 from webapp.memories.tombstones import erased_ids
 from webapp.memories.trash import used_by
@@ -51,6 +51,8 @@ def records_purge() -> int:
     for item in RecordSet.everything.filter(rows_due()).exclude(waiting)[:AT_ONCE]:
         if used_by(item, ACTIVE) is None:
             done += _try(item)
+    with transaction.atomic():
+        erasures_finish()
     return done
 
 

@@ -79,12 +79,13 @@ def cycle_needs(
 
 
 def used_day(kind: str, recipe: Mapping[str, Any], base: Checkpoint | None) -> RecordSet | None:
-    """The training set that a night looks back on: what its base has just learned, unless it was replaced or
-    put into the trash."""
+    """The training set that a night looks back on: what its base has just learned, unless it was replaced,
+    put into the trash, or has expired."""
     if kind != Kind.SLEEP or not recipe.get("fresh") or base is None or base.cycle is None:
         return None
     data = base.cycle.data
-    return data if data is not None and data.replaced_at is None and data.trashed_at is None else None
+    there = data is not None and data.replaced_at is None and data.trashed_at is None and not data.expired
+    return data if there else None
 
 
 def _model(project: Project, base: Checkpoint | None, init: Mapping[str, Any] | None) -> _Model | None:

@@ -80,8 +80,8 @@ def known_wake(checkpoint: Checkpoint | None) -> dict[str, float]:
 
 
 def day_at_hand(project: Project) -> RecordSet | None:
-    """What the current checkpoint has just learned from, while its file is here and was not replaced or put
-    into the trash."""
+    """What the current checkpoint has just learned from, while its file is here and was not replaced, put
+    into the trash, or expired."""
     woke = Cycle.objects.filter(
         result=project.current_id,
         kind=Kind.WAKE,
@@ -91,7 +91,11 @@ def day_at_hand(project: Project) -> RecordSet | None:
     )
     cycle = woke.select_related("data__task").first() if project.current_id else None
     data = cycle.data if cycle else None
-    return data if data and store_path(project.workspace_id, data.sha256).is_file() else None
+    return (
+        data
+        if data and not data.expired and store_path(project.workspace_id, data.sha256).is_file()
+        else None
+    )
 
 
 def replayed_rows(recipe: SleepRecipe, held: Sequence[Holding], day: RecordSet | None) -> int:

@@ -21,7 +21,6 @@ from webapp.memories.trash import locked_set, mark
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
-    from uuid import UUID
 
 
 def erasures_waiting(record_set: RecordSet) -> list[int]:
@@ -71,14 +70,15 @@ def record_set_rewrite(
         task=item.task.name, use=item.use, records=lost, rows=info["rows"] if info else 0,
     )  # fmt: skip
     ErasedSet.objects.filter(pk__in=erased).update(purged_at=Now(), sha256_after=after)
-    _finish(item.project.workspace_id)
+    erasures_finish()
     return True
 
 
-def _finish(workspace_id: UUID) -> None:
-    """Erasures without a set that still holds something are done."""
+def erasures_finish() -> None:
+    """Erasures without a set that still holds something are done. For the clock too: two that write the last
+    two sets at one moment do not see each other."""
     waiting = ErasedSet.objects.filter(purged_at__isnull=True).values("erasure")
-    open_ones = Erasure.objects.filter(workspace=workspace_id, finished_at__isnull=True)
+    open_ones = Erasure.objects.filter(finished_at__isnull=True)
     for erasure in open_ones.exclude(pk__in=waiting).select_related("workspace"):
         if Erasure.objects.filter(pk=erasure.pk, finished_at__isnull=True).update(finished_at=Now()):
             audit.record(
@@ -94,4 +94,4 @@ def erasures_settle(record_set: RecordSet) -> None:
     item = locked_set(record_set)
     if item.purged_at is not None:
         ErasedSet.objects.filter(record_set=item, purged_at__isnull=True).update(purged_at=Now())
-        _finish(item.project.workspace_id)
+        erasures_finish()

@@ -17,7 +17,7 @@ from webapp.core.store_release import contents_release
 from webapp.core.trash import ensure_in_trash, ensure_not_trashed
 from webapp.cycles.choices import UNFINISHED
 from webapp.cycles.models import Cycle
-from webapp.memories.models import RecordSet
+from webapp.memories.models import RecordSet, unexpired
 from webapp.projects.models import Project
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def ensure_sets_live(wanted: Collection[UUID | str]) -> None:
         Conflict: `records.trashed`.
     """
     ids = {str(pk) for pk in wanted}
-    if ids and RecordSet.objects.filter(pk__in=ids).count() < len(ids):
+    if ids and RecordSet.objects.filter(unexpired(), pk__in=ids).count() < len(ids):
         raise Conflict(
             "records.trashed",
-            _("Records that this needs are in the trash or deleted, so it cannot run. Restore them from the "
-              "trash, or start a new cycle with other records."),
+            _("Records that this needs are in the trash, deleted or expired, so it cannot run. Restore them "
+              "from the trash, or start a new cycle with other records."),
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from webapp.cycles.inputs import ensure_inputs
 from webapp.memories.models import RecordSet
 from webapp.memories.retention import MOST_DAYS, record_set_retain, record_sets_expire
 from webapp.memories.selectors import live_sets
+from webapp.memories.trash import ensure_sets_live
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import StoredFile
 from workers.erasing import records_purge
@@ -45,6 +46,10 @@ def test_a_set_expires_as_a_whole(shelf: Shelf) -> None:
     aged(item, 12.01)
     assert (item.expires_in_days, item.expired) == (0, True)
     assert set(live_sets(shelf.project)) == {other}  # before anybody deleted anything
+    with pytest.raises(Conflict) as caught:
+        ensure_sets_live([item.pk, other.pk])
+    assert caught.value.code == "records.trashed"
+    ensure_sets_live([other.pk])
     assert record_sets_expire() == 1
     item.refresh_from_db(from_queryset=RecordSet.everything.all())
     assert item.purged_at is not None

@@ -18,6 +18,7 @@ from tests.webapp.uploads.conftest import incoming, received
 from webapp.core.bad_lines import bad_lines
 from webapp.core.errors import InvalidInput, NocturneError
 from webapp.core.store import store_path
+from webapp.memories.erasing import record_set_erase, wanted
 from webapp.memories.models import RecordSet
 from webapp.uploads.declared import clean_form
 from webapp.uploads.models import Upload
@@ -107,6 +108,22 @@ def test_a53_records_without_rights_are_refused_where_they_are_required(
     assert (upload.state, upload.error_code) == ("refused", "replay.rights_missing")
     assert "1 of 2 records" in upload.error_message
     assert incoming() == []
+
+
+def test_a53_a_subject_who_was_erased_does_not_come_back(project: Project, alice: User, task: Task) -> None:
+    data = (HEAD + "1,2,0,Ann\n3,4,1,Bo\n").encode()
+    first = checked(project, alice, task, data, retention_days="30")
+    assert first.state == "ready"
+    item = RecordSet.objects.get()
+    assert item.expires_in_days == 30
+    record_set_erase(actor=alice, asked=wanted(record_set=item, scope="set", subject="Ann"), rows=1)
+    upload = checked(project, alice, task, (HEAD + "9,9,0,Bo\n8,8,1,ANN\n1,2,0,\n").encode())
+    assert (upload.state, upload.error_code) == ("refused", "replay.subject_erased")
+    assert "2 of 3 records" in upload.error_message
+    assert "(1 by their content, 1 by their owner)" in upload.error_message
+    assert "record 2, 3." in upload.error_message
+    assert RecordSet.objects.get() == item
+    assert list(incoming()) == []
 
 
 def test_the_form_of_rights_is_checked(project: Project, task: Task) -> None:
