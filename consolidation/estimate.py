@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from consolidation.errors import NocturneInputError
 from consolidation.families.registry import family_spec, reader
 from consolidation.memory.order import RESIDENT_BYTES
+from consolidation.stored_size import answer_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,7 +160,7 @@ def estimate(
     spec = family_spec(family)
     clean = spec.validate_config(config)
     width = width or spec.input_width(clean)
-    records = FLOAT * total * (width + spec.outputs(clean))
+    records = FLOAT * total * (width + answer_numbers(family, clean, width))
     resident += records if records <= RESIDENT_BYTES else 0
     # inverted dreams as they are kept, and a batch of them with its gradient and Adam's two
     batches = inversion_budget(recipe, total).batches

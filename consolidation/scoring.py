@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from consolidation.errors import NocturneInputError
 from consolidation.events import Listener, VerdictGiven
 from consolidation.fit import check_fit
+from consolidation.memory.remembering import answers
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
 from consolidation.probes import Probes
@@ -26,6 +28,7 @@ def score(
     model: nn.Module,
     probes: list[Records],
     *,
+    memories: Records | None = None,
     history: Iterable[Row | Mapping[str, Any]] | None = None,
     stop: Stop | None = None,
     device: str | torch.device = "cpu",
@@ -34,19 +37,25 @@ def score(
     """Scores `model` on the proof half of every probe; the report has no verdict and no `before`. Deleted and
     expired records are left out.
 
+    Args:
+        memories: records that came without stored answers; `report.memories` has them with those of `model`,
+            which should be the one that had just learned them.
+
     Raises:
-        NocturneInputError: as `cycle.sleep`, and `probes.empty` without any probe.
+        NocturneInputError: as `cycle.sleep`, and `probes.empty` without anything to ask.
         Stopped: `stop` gave a reason.
     """
     where = torch.device(device)
     probes = live_sets(probes)
-    if not probes:
+    given = memories.live() if memories is not None else None
+    if not probes and given is None:
         raise NocturneInputError(
             "probes.empty",
             "There are no probes to score on, or all of their records are deleted or have expired; add at "
             "least one.",
         )
     check_fit(model, probes, "probe records")
+    check_fit(model, [given] if given else [], "memories")
     require_finite(model)
     model.to(where)
     run = Run(
@@ -60,9 +69,14 @@ def score(
         device=where,
         on_event=on_event,
     )
+    kept: Records | None = None
     with run:
         for _ in run.stages():
             run.probe_proof("after")
+            if given is not None:
+                rows = np.arange(len(given))
+                told = answers(model, given, rows, where, hidden=False, before_chunk=run.check_stop)
+                kept = told.beside(given)
     found = outcome(
         kind="score",
         history=rows_from_json(history),
@@ -78,6 +92,7 @@ def score(
         reasons=[],
         gain={"mean": None, "tasks": {}},
         steps=0,
+        memories=kept,
         seconds=round(run.stream.seconds, 3),
         **found.fields(),
     )

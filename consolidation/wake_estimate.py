@@ -15,6 +15,7 @@ from consolidation.estimate import (
 )
 from consolidation.families.registry import family_spec, reader, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
+from consolidation.stored_size import answer_bytes, answer_numbers
 from consolidation.token_fit import asked_at_once
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def wake_estimate(
     family, config = reader(family, config)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    width, outputs = width or spec.input_width(clean), spec.outputs(clean)
+    width = width or spec.input_width(clean)
     words = vocabulary(family, clean)
     weights, slots = FLOAT * parameters, optimizer_slots(recipe)
     steps = math.ceil(recipe.epochs * rows / recipe.batch)
     # weights, gradients, optimiser
     moved = weights * (2 + slots) + (FLOAT * largest if recipe.optimizer == "adamw" else 0)
-    floats = FLOAT * rows * (width + outputs)
+    floats = FLOAT * rows * (width + answer_numbers(family, clean, width))
     resident = floats if floats <= RESIDENT_BYTES else 0
     one = widest_numbers(family, clean, width)
     told = rows if recipe.selection in {"herding", "max-loss"} else min(recipe.memories, rows)
@@ -75,7 +76,7 @@ def wake_estimate(
     asked = FLOAT * KEPT_ASKED * one * asked_at_once(at_once, width, words)
     if recipe.selection == "herding":
         asked += FLOAT * rows * last_numbers(family, clean)
-    kept = min(recipe.memories, rows) * (record_bytes + 2 * outputs + RECORD_BYTES)
+    kept = min(recipe.memories, rows) * (record_bytes + answer_bytes(family, clean, width) + RECORD_BYTES)
     if recipe.memory_bytes is not None:
         kept = min(kept, recipe.memory_bytes)
     kept += HEADER_BYTES if kept else 0

@@ -76,7 +76,11 @@ def _run(
     if job.kind == "score":
         from consolidation.scoring import score
 
-        return score(model, probes, history=job.history, stop=stop, device=job.device, on_event=on_event)
+        memories = Records.open(job.data) if job.data else None
+        return score(
+            model, probes, memories=memories, history=job.history, stop=stop, device=job.device,
+            on_event=on_event,
+        )  # fmt: skip
     recipe = recipe_from_json(job.recipe, job.kind)
     if isinstance(recipe, WakeRecipe):
         from consolidation.waking import wake

@@ -16,6 +16,8 @@ from consolidation.objectives.objective import narrowed
 from consolidation.phases.noise import recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -44,8 +46,19 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answers(model: nn.Module, data: Records, rows: Rows, device: torch.device, hidden: bool) -> Answers:
-    """What the model, in eval mode, says of these rows. Without blocks its logits stand for features."""
+def answers(
+    model: nn.Module,
+    data: Records,
+    rows: Rows,
+    device: torch.device,
+    hidden: bool,
+    before_chunk: Callable[[], None] | None = None,
+) -> Answers:
+    """What the model, in eval mode, says of these rows. Without blocks its logits stand for features.
+
+    Args:
+        before_chunk: called before each chunk of rows (to ask for a stop).
+    """
     blocks = adapter_of(model).blocks(model)[-1:] if hidden else []
     training = model.training
     model.eval()
@@ -54,6 +67,8 @@ def answers(model: nn.Module, data: Records, rows: Rows, device: torch.device, h
     at_once = asked_of(model, CHUNK, data.width)
     head = None if data.head is None else torch.tensor([data.head], device=device)
     for place in range(0, len(rows), at_once):
+        if before_chunk:
+            before_chunk()
         part = rows[place : place + at_once]
         x = torch.from_numpy(data.inputs(part)).to(device)
         with recorded(blocks) as seen:

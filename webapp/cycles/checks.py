@@ -69,6 +69,8 @@ class Plan:
             self._check_wake()
         else:
             self._check_base()
+        if self.kind == Kind.SCORE and self.data is not None:
+            self._check_answered(self.data)
         self._check_family()
         if self.kind == Kind.SLEEP and not self.memories:
             raise InvalidInput(
@@ -76,7 +78,7 @@ class Plan:
                 "This project has no memories yet, and sleep replays memories. "
                 "Upload some for each task first.",
             )
-        if not self.probes and self.kind != Kind.WAKE:
+        if not self.probes and self.kind != Kind.WAKE and self.data is None:
             raise InvalidInput(
                 "cycle.no_probes",
                 "This project has no probes yet, so nothing could prove what the night did. "
@@ -108,6 +110,20 @@ class Plan:
             raise InvalidInput(
                 "cycle.no_checkpoint",
                 "This project has no checkpoint to begin from. Upload one, or say which model to build.",
+            )
+
+    def _check_answered(self, data: RecordSet) -> None:
+        """The memories whose answers are to be stored."""
+        if data.project_id != self.project.pk or data.use != Use.MEMORIES:
+            raise InvalidInput(
+                "cycle.no_data", "Answers are stored beside memories of this project; choose a set of those."
+            )
+        ensure_sets_live([data.pk])
+        if data.replaced_at is not None:
+            raise Conflict(
+                "cycle.input_missing",
+                "These memories were replaced by newer ones, so nothing would use their answers. Choose the "
+                "newer set.",
             )
 
     def _check_family(self) -> None:

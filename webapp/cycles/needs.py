@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import FLOAT, DryRun, estimate
-from consolidation.families.registry import parameter_count
+from consolidation.families.registry import family_spec, parameter_count
 from consolidation.recipe import SleepRecipe, WakeRecipe, recipe_from_json
+from consolidation.stored_size import answer_bytes
 from consolidation.wake_estimate import HEADER_BYTES, score_estimate, wake_estimate
 from webapp.cycles.choices import UNFINISHED, Kind
 from webapp.cycles.models import Cycle
@@ -142,6 +143,13 @@ def _width(sets: Sequence[RecordSet]) -> int | None:
     return max((math.prod(item.x_shape) for item in sets), default=None)
 
 
+def _answered_bytes(model: _Model, data: RecordSet) -> int:
+    """Of memories with the model's answers beside them."""
+    config = family_spec(model.family).validate_config(model.config)
+    each = answer_bytes(model.family, config, math.prod(data.x_shape))
+    return int(data.size_bytes + data.rows * each + HEADER_BYTES)
+
+
 def _night_rows(recipe: SleepRecipe, memories: Sequence[RecordSet], day: RecordSet | None) -> list[int]:
     """Records of each set, a sample of the day in the place of its task's memories."""
     if day is None:
@@ -155,7 +163,8 @@ def _needs(found: Estimate, memory: int, kind: str, model: _Model, data: RecordS
     beside the old. The result twice: the trainer's, and the copy that the supervisor checked. What a wake
     learns is not copied."""
     if kind == Kind.SCORE:
-        return Needs(memory, 2 * found.work_bytes, 0)
+        answers = _answered_bytes(model, data) if data is not None else 0
+        return Needs(memory, 2 * found.work_bytes + 2 * answers, answers)
     # Space for two checkpoints, whatever a file's header and the Fisher beside the model take.
     store = found.output_bytes + FLOAT * model.parameters // 2 + HEADER_BYTES
     return Needs(memory, 2 * found.work_bytes + 2 * found.output_bytes, store)

@@ -18,6 +18,7 @@ from webapp.core.store import NoRoom
 from webapp.cycles import services
 from webapp.cycles.choices import Kind
 from webapp.cycles.selectors import unscored
+from webapp.memories.models import RecordSet
 from webapp.projects.models import Project
 
 if TYPE_CHECKING:
@@ -44,6 +45,25 @@ def score_create(request: MemberRequest, checkpoint_id: UUID) -> HttpResponse:
     except (InvalidInput, Conflict, NoRoom) as error:
         messages.error(request, error.message)
         return redirect("checkpoint_detail", checkpoint_id=checkpoint.pk)
+    messages.success(request, _("%(score)s is in line.") % {"score": cycle})
+    return redirect("cycle_detail", cycle_id=cycle.pk)
+
+
+@require_POST
+def answers_create(request: MemberRequest, record_set_id: UUID) -> HttpResponse:
+    """Have a checkpoint's answers stored beside memories that came without any."""
+    item = RecordSet.objects.select_related("project__workspace").get_visible(request.user, pk=record_set_id)
+    number = request.POST.get("base", "")
+    base = item.project.checkpoints.filter(number=int(number)).first() if number.isdecimal() else None
+    try:
+        if base is None:
+            raise InvalidInput("cycle.no_checkpoint", _("Choose the checkpoint whose answers are stored."))
+        cycle = services.cycle_start(
+            actor=request.user, project=item.project, kind=Kind.SCORE, recipe={}, base=base, data=item
+        )
+    except (InvalidInput, Conflict, NoRoom) as error:
+        messages.error(request, error.message)
+        return redirect("record_set_detail", record_set_id=item.pk)
     messages.success(request, _("%(score)s is in line.") % {"score": cycle})
     return redirect("cycle_detail", cycle_id=cycle.pk)
 

@@ -107,7 +107,7 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
     if cycle.kind == Kind.WAKE:
         return _("Learned. %(result)s is now the project's current checkpoint.") % values, "good"
     if cycle.kind == Kind.SCORE:
-        return _("Scored. The scores of %(base)s are in the matrix.") % values, "plain"
+        return _scored(cycle) % values, "plain"
     if cycle.verdict == "unchanged":
         words = _("Unchanged: no significant change. %(result)s is kept as a candidate beside %(base)s.")
         return words % values, "plain"
@@ -115,6 +115,17 @@ def _sentence(cycle: Cycle) -> tuple[str, str]:
         words = _("Improved, on records that look skewed: %(result)s is kept as a candidate beside %(base)s.")
         return words % values, "plain"
     return _("Improved. %(result)s is now the project's current checkpoint.") % values, "good"
+
+
+def _scored(cycle: Cycle) -> str:
+    if cycle.data is None or not cycle.record_sets_made.exists():
+        return _("Scored. The scores of %(base)s are in the matrix.")
+    if not cycle.report.get("after"):
+        return _("The answers of %(base)s are stored beside the memories; a sleep holds its model to them.")
+    return _(
+        "Scored. The scores of %(base)s are in the matrix, and its answers are stored beside the memories; a "
+        "sleep holds its model to them."
+    )
 
 
 def _promoted_all_the_same(cycle: Cycle, result: Checkpoint) -> bool:

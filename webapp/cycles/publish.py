@@ -13,6 +13,7 @@ from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.checkpoints.services import KeptFiles, checkpoint_create
 from webapp.checkpoints.standing import BASE_MOVED, NON_FINITE, SKEWED
+from webapp.core.errors import cut
 from webapp.core.faults import fault
 from webapp.core.store import NoRoom, promised_to_cycles, room_left
 from webapp.cycles.choices import Kind, State, Verdict
@@ -144,7 +145,12 @@ def _publish(cycle: Cycle, epoch: int, output: Output, incoming: Incoming) -> Cy
         told = aliases_advance(project=project, cycle=cycle, checkpoint=made, improved=improved)
         report = report | ({"aliases": told} if told else {})
         _scores_write(cycle, made, output.after, replace=False)
-    if output.memories is not None and cycle.data is not None:
+    if cycle.kind == Kind.SCORE and cycle.data is not None and cycle.data.replaced_at is not None:
+        reasons.append(
+            f"The memories of “{cut(cycle.data.task.name)}” were replaced meanwhile, so the answers were not "
+            "stored."
+        )
+    elif output.memories is not None and cycle.data is not None:
         incoming.keep(output.memories)
         record_set_accept(
             project=project,

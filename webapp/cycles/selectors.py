@@ -110,7 +110,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
 
 def _newest(cycle: Cycle, tasks: Sequence[str]) -> str | None:
     """What a wake learns; what a scored checkpoint learned last, if it was here; else the last task."""
-    if cycle.data is not None:
+    if cycle.kind == Kind.WAKE and cycle.data is not None:
         return cycle.data.task.name
     made_by = cycle.base.cycle if cycle.base else None
     if cycle.kind == Kind.SCORE and made_by is not None and made_by.data is not None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from consolidation.families.registry import computable
 from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
@@ -20,7 +21,7 @@ from webapp.core.models import AuditEntry
 from webapp.memories import erasing, retention
 from webapp.memories.certificate import certificate, shaped_by
 from webapp.memories.erasing import MOST_IDS, MOST_LETTERS
-from webapp.memories.models import ErasedSet, Erasure, RecordSet, Scope
+from webapp.memories.models import ErasedSet, Erasure, RecordSet, Scope, Use
 from webapp.memories.retention import MOST_DAYS
 from webapp.memories.selectors import set_facts
 from webapp.memories.shaped import shaped_directly, with_descendants
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
     from django.http import HttpResponse
 
+    from webapp.accounts.abilities import Abilities
+    from webapp.checkpoints.models import Checkpoint
     from webapp.core.requests import MemberRequest
 
 HISTORY_SHOWN: Final = 50
+ANSWERERS: Final = 50
 _DONE: Final = {
     "record_set_accept": gettext_lazy("came in"),
     "record_set_trash": gettext_lazy("put into the trash"),
@@ -51,7 +55,8 @@ def record_set_detail(request: MemberRequest, record_set_id: UUID) -> HttpRespon
     entries = AuditEntry.objects.filter(
         workspace=item.project.workspace, object_id=item.pk, verb__in=_DONE
     ).select_related("actor")
-    context = _context(request, item) | {
+    context = _context(request, item)
+    context |= {
         "facts": set_facts(item),
         "history": [
             {"entry": entry, "words": _DONE[entry.verb]} for entry in entries.order_by("-id")[:HISTORY_SHOWN]
@@ -59,6 +64,7 @@ def record_set_detail(request: MemberRequest, record_set_id: UUID) -> HttpRespon
         "erased": ErasedSet.objects.filter(record_set=item).select_related("erasure").order_by("-id"),
         "shaped_count": len(shaped_directly([item.pk])),
         "most_days": MOST_DAYS,
+        "answerers": _answerers(context["me"], item),
     }
     return render(request, "memories/set.html", context)
 
@@ -143,6 +149,14 @@ def erasure_certificate(request: MemberRequest, erasure_id: UUID) -> HttpRespons
     answer = JsonResponse(certificate(erasure), json_dumps_params={"indent": 1})
     answer["Content-Disposition"] = f'attachment; filename="erasure-{erasure.pk}.json"'
     return answer
+
+
+def _answerers(me: Abilities, item: RecordSet) -> list[Checkpoint]:
+    """The checkpoints whose answers a person may have stored beside these memories, the newest first."""
+    if not me.can_edit or item.use != Use.MEMORIES or item.replaced_at or item.trashed_at or item.expired:
+        return []
+    rows = item.project.checkpoints.filter(non_finite=False).order_by("-number")[:ANSWERERS]
+    return [one for one in rows if computable(one.family, one.config)]
 
 
 def _context(request: MemberRequest, item: RecordSet) -> dict[str, Any]:
