@@ -22,7 +22,7 @@ A_PAGE = 15
 A_REPORT = 25
 # Addresses that have no page of their own: what they answer is a fragment, a file, JSON or a redirect.
 NO_PAGE = {
-    "account_reauthenticate", "alias_delete", "alias_download", "alias_follow", "alias_set",
+    "account_reauthenticate", "alias_delete", "alias_download", "alias_follow", "alias_set", "answers_create",
     "checkpoint_base",
     "checkpoint_delete", "checkpoint_download", "checkpoint_download_weights", "checkpoint_link_open",
     "checkpoint_promote", "checkpoint_restore", "checkpoint_trash", "cycle_cancel", "cycle_extend",
