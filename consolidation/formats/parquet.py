@@ -32,7 +32,7 @@ _BUFFER: Final = 256 * 2**20  # all columns' read buffers together
 
 
 @contextmanager
-def _arrow() -> Iterator[None]:
+def library_errors() -> Iterator[None]:
     """Whatever the library raises becomes one of our refusals; its text stays here."""
     try:
         yield
@@ -95,8 +95,8 @@ class _Table:
 
     @classmethod
     def open(cls, path: Path) -> _Table:
-        with _arrow():
-            schema = _library(path, 1).schema_arrow
+        with library_errors():
+            schema = open_table(path, 1).schema_arrow
             fields = {field.name: field.type for field in schema if not field.name.startswith(_INDEX)}
             if len(fields) != len([name for name in schema.names if not name.startswith(_INDEX)]):
                 raise _columns("two columns of the same name")
@@ -144,8 +144,8 @@ class _Table:
 
     def batches(self, names: tuple[str, ...], rows: int) -> Iterator[tuple[int, list[Any]]]:
         """(first row, columns in the order of `names`), some rows at a time."""
-        with _arrow():
-            file = _library(self.path, len(names))
+        with library_errors():
+            file = open_table(self.path, len(names))
             row = 0
             for batch in file.iter_batches(batch_size=rows, columns=list(names), use_threads=False):
                 # The library gives them in the file's order.
@@ -158,7 +158,7 @@ class _Table:
     def width(self, name: str) -> int:
         """How many numbers the first row's list has."""
         for _, (column,) in self.batches((name,), 1):
-            with _arrow():
+            with library_errors():
                 return int(column.value_lengths()[0].as_py() or 0)
         return 0
 
@@ -169,7 +169,7 @@ class _Table:
 
         def blocks(rows: int) -> Iterator[NDArray[Any]]:
             for row, columns in self.batches(names, rows):
-                with _arrow():
+                with library_errors():
                     parts = [
                         _plain(column, name, row, width if self._lists(name) else None)
                         for name, column in zip(names, columns, strict=True)
@@ -183,7 +183,7 @@ class _Table:
         return _element(self.types[name]) is not None
 
 
-def _library(path: Path, columns: int) -> Any:
+def open_table(path: Path, columns: int) -> Any:
     """The file as pyarrow reads it: one thread, no read-ahead, no memory map, the system's own allocator."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import pyarrow as pa
@@ -251,7 +251,7 @@ def _labels(table: _Table, rows: int) -> tuple[NDArray[np.int64], Any]:
     labels = np.empty(rows, np.int64)
     done = 0
     for row, (column, *more) in table.batches(names, BATCH):
-        with _arrow():
+        with library_errors():
             found = _plain(column, table.label, row, None)
             if row + len(found) > rows:
                 raise malformed("it has more rows than its footer says")
@@ -266,7 +266,7 @@ def _labels(table: _Table, rows: int) -> tuple[NDArray[np.int64], Any]:
 
 
 def _rights(rights: RightsColumns, told: dict[str, Any], row: int, count: int) -> None:
-    columns = {name: _seconds(column).to_pylist() for name, column in told.items()}
+    columns = {name: seconds(column).to_pylist() for name, column in told.items()}
     for at in range(count):
         given = {name: values[at] for name, values in columns.items()}
         try:
@@ -277,7 +277,7 @@ def _rights(rights: RightsColumns, told: dict[str, Any], row: int, count: int) -
             raise _schema(row + at, error.message) from error
 
 
-def _seconds(column: Any) -> Any:
+def seconds(column: Any) -> Any:
     """Moments as seconds since 1970, which have no last year; other columns as they are."""
     import pyarrow as pa
 

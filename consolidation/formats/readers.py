@@ -23,7 +23,8 @@ from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
 from consolidation.formats.source import RECORDS_KEY, Source
 from consolidation.formats.spool import RowSpool
-from consolidation.formats.texts import Texts, TokenizerFile
+from consolidation.formats.text_files import TextFile
+from consolidation.formats.texts import TextOptions, TokenizerFile
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ def open_source(
     filename: str,
     stack: ExitStack,
     tokenizer: TokenizerFile | None = None,
+    options: TextOptions | None = None,
 ) -> Source:
     """The records of a file, whatever its format; `stack` closes what has to stay open.
 
     Args:
-        tokenizer: what texts in JSON Lines are read with.
+        tokenizer: what texts are read with, and what the model wants of them.
+        options: what the person says of texts.
 
     Raises:
         NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
@@ -54,25 +57,27 @@ def open_source(
     kind = sniff(path)
     if kind == "npz":
         return _npz(stack.enter_context(Archive(path, limit_bytes=limit_bytes)))
+    told = options or TextOptions()
     if kind == "parquet":
+        texts = TextFile(path, kind, filename.lower(), tokenizer, told)
+        if texts.holds_texts():
+            return texts.source(spool=spool, limit_bytes=limit_bytes, stack=stack)
         return open_parquet(path, limit_bytes=limit_bytes)
     packed = kind == "gzip"
     if packed:
         kind = sniff_gzip(path)
     name = filename.lower().removesuffix(".gz")
     if kind in TEXTS or (kind == "unknown" and name.endswith((".csv", ".tsv", ".jsonl", ".ndjson"))):
-        rows = RowSpool(spool, limit_bytes=limit_bytes)
-        stack.callback(rows.close)
         # Only what is neither is told by its name: a wrong encoding is named as the reader of that kind does.
         lines = kind == "json" or (kind != "text" and name.endswith((".jsonl", ".ndjson", ".json")))
+        texts = TextFile(path, "json" if lines else "text", name, tokenizer, told)
+        if texts.holds_texts():
+            return texts.source(spool=spool, limit_bytes=limit_bytes, stack=stack)
+        rows = RowSpool(spool, limit_bytes=limit_bytes)
+        stack.callback(rows.close)
         with open_text(path) as handle:
-            if not lines:
-                read_csv(handle, rows)
-                return rows.source()
-            texts = Texts(tokenizer) if tokenizer else None
-            read_jsonl(handle, rows, texts)
-        source = rows.source()
-        return texts.cut(source) if texts else source
+            (read_jsonl if lines else read_csv)(handle, rows)
+        return rows.source()
     if kind == "safetensors":
         return _own(path, read_header(path), limit_bytes)
     raise refuse_kind("gzip" if packed else kind, wanted=WANTED, filename=filename)

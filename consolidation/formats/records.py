@@ -35,11 +35,14 @@ from consolidation.memory.store import Records
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from consolidation.formats.texts import TokenizerFile
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
 X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
 HISTOGRAM_CLASSES: Final = 1000
 HALF_MOST: Final = 65_504.0
+CLASSIFICATION: Final = "classification"
+# What a label says where it is no class: where a prompt ends, or both ends of a span.
+SPAN_LABELS: Final[dict[str, int]] = {"language": 2**16, "extractive-qa": 2**32}
 
 
 def convert_records(
@@ -54,6 +57,7 @@ def convert_records(
     rights: Mapping[str, str] | None = None,
     rights_required: bool = False,
     tokenizer: TokenizerFile | None = None,
+    options: TextOptions | None = None,
 ) -> dict[str, Any]:
     """Check a set of records and write it in the canonical form.
 
@@ -69,11 +73,13 @@ def convert_records(
         rights: {"owner", "licence", "purpose", "source", "expiry"} of the whole set, where a record says
             nothing itself.
         rights_required: whether a record without an owner, or without a licence or purpose, is refused.
-        tokenizer: of the model that is to read texts in JSON Lines.
+        tokenizer: of the model that is to read texts, and what it wants of them.
+        options: what the person says of texts.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "notes", "size", "sha256"}; the histogram is empty over 1,000 classes;
+        "duplicates", "rights", "notes", "size", "sha256", "objective", "label_names"}; the histogram is
+        empty over 1,000 classes;
         "rights" are the names of the fields that the records have, "notes" what `skew.py` found.
 
     Raises:
@@ -83,8 +89,16 @@ def convert_records(
     with contextlib.ExitStack() as stack:
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,
-            tokenizer=tokenizer,
+            tokenizer=tokenizer, options=options,
         )  # fmt: skip
+        objective = tokenizer.objective if tokenizer else source.objective or CLASSIFICATION
+        if source.objective not in (None, objective):
+            raise refuse(
+                "records.metadata",
+                f"These are records for {source.objective}, and the current checkpoint does {objective}. "
+                "Choose the records of such a model.",
+            )
+        source = replace(source, objective=objective)
         rows = len(source.labels)
         if rights:
             source = replace(source, rights=complete(source.rights, rights, rows))
@@ -191,6 +205,8 @@ def _encode(
     clean = check_transform(transform if transform is not None else (source.transform or {}))
     columns, words = rights_tensors(source.rights)
     described = {"version": 1, "task": task, "classes": classes, "transform": clean}
+    if source.objective not in (None, CLASSIFICATION):
+        described["objective"] = source.objective
     if not source.rights.empty:
         described |= {"version": 2, "words": words}
     layout = _layout(source, rows, columns)
@@ -219,6 +235,8 @@ def _encode(
         "has_logits": source.z_width is not None,
         "duplicates": _duplicates(ids),
         "rights": source.rights.names,
+        "objective": source.objective or CLASSIFICATION,
+        "label_names": list(source.label_names),
         "size": target.size,
         "sha256": target.sha256(),
     }
@@ -254,7 +272,9 @@ def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str,
                 piece = handle.read(min(step, end - place))
                 yield np.frombuffer(piece, source.x_dtype).reshape(-1, *source.x_shape)
 
-    return skew_notes(source.labels, info["duplicates"], blocks)
+    # Where a label says where something is, many that are alike say nothing.
+    labels = source.labels if source.objective not in SPAN_LABELS else np.zeros_like(source.labels)
+    return skew_notes(labels, info["duplicates"], blocks)
 
 
 def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
@@ -265,6 +285,15 @@ def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
 
 def _classes(source: Source, told: int | None) -> int:
     labels = source.labels
+    if source.objective in SPAN_LABELS:
+        return _spans(source, SPAN_LABELS[source.objective])
+    if told is not None and len(source.label_names) > told:
+        shown = ", ".join(shorten(name, 30) for name in source.label_names[:8])
+        raise refuse(
+            "records.label_range",
+            f"The file has {len(source.label_names):,} labels ({shown}), and the model tells {told:,} apart. "
+            "Take a model with a wider head, or leave the other records out.",
+        )
     classes = told or source.classes or source.z_width or int(labels.max()) + 1
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):
@@ -289,6 +318,20 @@ def _classes(source: Source, told: int | None) -> int:
             "equal.",
         )
     return classes
+
+
+def _spans(source: Source, most: int) -> int:
+    """`most`, when every label is in it. Raises NocturneInputError (`replay.schema`)."""
+    bad = np.flatnonzero((source.labels < 0) | (source.labels >= most))
+    if len(bad):
+        row = int(bad[0])
+        raise refuse(
+            "replay.schema",
+            f"y in {source.place(row)} is {int(source.labels[row])}; for {source.objective} it must be from 0 "
+            f"to {most - 1:,}. Write the records as Nocturne's own converter does.",
+            row=row,
+        )
+    return most
 
 
 def _write_x(source: Source, target: DigestWriter, ids: NDArray[np.uint8]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ class Source:
         classes: from the file, if it says.
         place: how a person finds row i ("row 5", "line 9").
         rights: what the records say of their owners, licences and so on.
+        objective: what is asked of a record, if the file says.
+        label_names: of the labels 0, 1, ..., when they came as names.
     """
 
     labels: NDArray[np.int64]
@@ -45,3 +47,9 @@ class Source:
     classes: int | None
     place: Callable[[int], str]
     rights: Rights = field(default_factory=Rights)
+    objective: str | None = None
+    label_names: tuple[str, ...] = ()
+
+    def relabelled(self, ranks: NDArray[np.int64] | None) -> Source:
+        """With label `ranks[i]` for each i; None: as it is."""
+        return self if ranks is None else replace(self, labels=ranks[self.labels])

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from consolidation.errors import NocturneInputError
 
 # These are about the file as a whole, not about a row that could be corrected.
-_ENDING: Final = frozenset({"replay.expansion_limit", "records.rows", "gzip.malformed", "records.rights"})
+_ENDING: Final = frozenset({
+    "replay.expansion_limit", "records.rows", "gzip.malformed", "records.rights", "records.mapping",
+})  # fmt: skip
 
 
 class RowSpool:
