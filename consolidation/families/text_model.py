@@ -1,7 +1,7 @@
 """What a text model wants of its records, told without torch: how ids are stored, and what is asked of them.
 
 A record is ids of tokens and 0 at its end. A language model's id 0 may be a word, so its ids are stored plus
-one; an encoder's 0 is [PAD], and a token of the second of two texts is stored plus the size of the vocabulary.
+one; an encoder's 0 is [PAD], and a token of the second of two texts is stored plus the vocabulary's size.
 """
 
 from __future__ import annotations

@@ -327,8 +327,8 @@ def _spans(source: Source, most: int) -> int:
         row = int(bad[0])
         raise refuse(
             "replay.schema",
-            f"y in {source.place(row)} is {int(source.labels[row])}; for {source.objective} it must be from 0 "
-            f"to {most - 1:,}. Write the records as Nocturne's own converter does.",
+            f"y in {source.place(row)} is {int(source.labels[row])}; for {source.objective} it must be from "
+            f"0 to {most - 1:,}. Write the records as Nocturne's own converter does.",
             row=row,
         )
     return most

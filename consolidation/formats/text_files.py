@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats import limits
@@ -19,11 +19,11 @@ from consolidation.formats.parquet import library_errors, open_table, seconds
 from consolidation.formats.parquet_footer import check_footer
 from consolidation.formats.refusal import refuse
 from consolidation.formats.text_rows import LanguageTexts, TextRows, text_rows
-from consolidation.formats.texts import TextOptions, TokenizerFile
 from consolidation.formats.token_spool import TokenSpool
 
 if TYPE_CHECKING:
     from consolidation.formats.source import Source
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
 _BOM: Final = b"\xef\xbb\xbf"
 _FIRST: Final = 20  # lines that are looked at to know what a file holds

@@ -282,8 +282,8 @@ class Questions(TextRows):
         if not windows:
             raise refuse(
                 "records.token",
-                f"its answer has {last - first + 1:,} tokens and lies in no window of {room:,}, which is what "
-                "the model reads beside the question. Cut the context around it",
+                f"its answer has {last - first + 1:,} tokens and lies in no window of {room:,}, which is "
+                "what the model reads beside the question. Cut the context around it",
             )
         if self.options.probe:
             windows = [max(windows, key=lambda window: min(first - window[0], window[1] - 1 - last))]
@@ -332,14 +332,16 @@ def _cut(found: Encoded, longest: int) -> Encoded:
 
 def _answer(row: Mapping[str, Any]) -> tuple[str, int]:
     """The first answer and where its letters begin."""
+    answer: Any
+    start: Any
     if "answers" in row:
-        told = row["answers"]
-        lists = [told.get(name) for name in ("text", "answer_start")] if isinstance(told, dict) else []
-        if len(lists) != 2 or not all(isinstance(one, list) for one in lists):
+        told = row["answers"] if isinstance(row["answers"], dict) else {}
+        texts, starts = told.get("text"), told.get("answer_start")
+        if not isinstance(texts, list) or not isinstance(starts, list):
             raise refuse("replay.schema", 'its answers are not {"text": [...], "answer_start": [...]}')
-        if not all(lists):
+        if not texts or not starts:
             raise refuse("replay.schema", "it has no answer; only questions with one are learned")
-        answer, start = lists[0][0], lists[1][0]
+        answer, start = texts[0], starts[0]
     else:
         answer, start = row["answer"], row["answer_start"]
     if isinstance(start, str) and _WHOLE.fullmatch(start.strip()):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOKENIZER: Final = "tokenizer.json"
+LENGTH: Final = 128  # tokens of a block, unless somebody says another length
 NO_TOKENIZER: Final = (
     "The file holds texts, and the current checkpoint came without a tokenizer to read them with. Attach its "
     "tokenizer.json on the checkpoint's page, or take records of token ids."
@@ -72,7 +73,7 @@ class TextOptions:
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
-    length: int = 128
+    length: int = LENGTH
     truncate: bool = False
     probe: bool = False
     label_names: tuple[str, ...] = ()

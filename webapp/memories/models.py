@@ -43,6 +43,8 @@ class RecordSet(Row, Trashable):
     has_logits = models.BooleanField(default=False)
     notes = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     rights = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # Of the labels 0, 1, ..., where they came as names.
+    label_names = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     cycle = models.ForeignKey(
         "cycles.Cycle", null=True, blank=True, on_delete=models.SET_NULL, related_name="record_sets_made"
     )

@@ -72,6 +72,12 @@ def live_sets(project: Project) -> QuerySet[RecordSet]:
     return RecordSet.objects.filter(project=project, replaced_at__isnull=True)
 
 
+def task_label_names(task: Task, *, besides: str) -> list[str]:
+    """Names of the labels 0, 1, ... as the task's other live sets have them; empty when none has any."""
+    sets = RecordSet.objects.filter(task=task, replaced_at__isnull=True).exclude(use=besides)
+    return next((list(names) for names in sets.values_list("label_names", flat=True) if names), [])
+
+
 def records_by_task(project: Project) -> list[dict[str, Any]]:
     """What the page shows: tasks in order of learning, each with its sets by use. Two queries.
 
@@ -96,6 +102,7 @@ def records_by_task(project: Project) -> list[dict[str, Any]]:
 def set_facts(item: RecordSet) -> dict[str, Any]:
     """A set in figures: its shape and transform in words, and the label histogram as bars (0 to 100)."""
     counts = list(item.label_histogram)
+    names = dict(enumerate(item.label_names))
     most = max(counts, default=0)
     return {
         "shape": " × ".join(str(size) for size in item.x_shape),
@@ -104,7 +111,13 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "rights": ", ".join(str(RIGHTS[name]) for name in item.rights if name in RIGHTS),
         # Coordinates of a picture 100 high, ten for each label.
         "bars": [
-            {"label": label, "count": count, "x": 10 * label + 1, "y": 100 - height, "height": height}
+            {
+                "label": names.get(label, label),
+                "count": count,
+                "x": 10 * label + 1,
+                "y": 100 - height,
+                "height": height,
+            }
             for label, count in enumerate(counts[:BARS])
             for height in [max(round(100 * count / most), 1 if count else 0) if most else 0]
         ],

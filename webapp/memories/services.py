@@ -15,6 +15,7 @@ from webapp.memories.selectors import project_fit
 from webapp.projects.models import Project, Task
 
 MOST_NOTES: Final = 8
+MOST_LABEL_NAMES: Final = 10_000
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -61,6 +62,7 @@ def record_set_accept(
         transform=dict(info["transform"]),
         has_logits=bool(info["has_logits"]),
         notes=_notes(info, cycle),
+        label_names=_label_names(info, cycle),
         rights=[cut(name, 20) for name in list(info.get("rights") or [])[:MOST_NOTES]],
         cycle=cycle,
     )
@@ -84,6 +86,18 @@ def _notes(info: dict[str, Any], cycle: Cycle | None) -> list[dict[str, str]]:
     if cycle is not None and cycle.data is not None:
         kept += [note for note in cycle.data.notes if note not in kept]
     return kept[:MOST_NOTES]
+
+
+def _label_names(info: dict[str, Any], cycle: Cycle | None) -> list[str]:
+    """The names as they can be shown; none, rather than a part of them that would shift the numbers. What a
+    wake kept of records has their names."""
+    names = info.get("label_names")
+    if cycle is not None and cycle.data is not None and not names:
+        return list(cycle.data.label_names)
+    if not isinstance(names, list) or len(names) > MOST_LABEL_NAMES:
+        return []
+    clean = [cut(name, 200) for name in names]
+    return clean if len(set(clean)) == len(clean) else []
 
 
 def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, str] | None = None) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from consolidation.errors import NocturneInputError
 from consolidation.families.registry import FAMILIES
+from consolidation.families.text_model import MOST_PLACES, text_model
+from consolidation.formats.mapping import ALL_PARTS, check_mapping
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.selectors import project_fit
 from webapp.projects.models import Task
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 _CHECKPOINT: Final = frozenset({"family", "config", "wake"})
-_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required"})
+_RECORDS: Final = frozenset({"task", "transform", "classes", "rights", "rights_required", "texts"})
+_TEXTS: Final = frozenset({"mapping", "length", "truncate"})
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
@@ -30,7 +34,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}}, all optional. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
-    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set}.
+    "rights_required": whether a record without an owner, or a licence or purpose, refuses the set, "texts":
+    {"mapping": {part: column}, "length": tokens of a block or None, "truncate": whether long ones are cut}}.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -110,7 +115,31 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
-    return clean | _rights(form)
+    return clean | _rights(form) | {"texts": _texts(project, form)}
+
+
+def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
+    told = form.get("texts") or {}
+    if not isinstance(told, Mapping):
+        raise InvalidInput("upload.form", "What is said of texts must be a table: mapping, length, truncate.")
+    refuse_unknown(told, _TEXTS)
+    mapping = told.get("mapping") or {}
+    if not isinstance(mapping, Mapping):
+        raise InvalidInput("records.mapping", "The mapping must be a table of parts and their columns.")
+    refuse_unknown(mapping, ALL_PARTS)
+    current = project.current
+    model = text_model(current.family, current.config) if current is not None else None
+    try:
+        clean = check_mapping(mapping, model["objective"] if model else None)
+    except NocturneInputError as error:
+        raise InvalidInput(error.code, error.message) from None
+    length = _number(told, "length", "The length of a block", least=2, most=MOST_PLACES)
+    truncate = told.get("truncate")
+    return {
+        "mapping": clean,
+        "length": None if length is None else int(length),
+        "truncate": truncate is True or truncate == "yes",
+    }
 
 
 def _rights(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from webapp.uploads.bad_lines import bad_lines
 from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
 from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds, work_bytes
-from webapp.uploads.texts import project_tokenizer
+from webapp.uploads.texts import project_tokenizer, text_options
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -156,6 +156,7 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
         "rights": upload.form.get("rights"),
         "rights_required": bool(upload.form.get("rights_required")),
         "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
+        "texts": None if upload.purpose == Purpose.CHECKPOINT else text_options(upload, task),
         "limit_bytes": _limit_bytes(upload),
         "cpu_seconds": seconds,
         "strict": settings.STRICT_FOLDERS,

@@ -40,7 +40,7 @@ def test_who_asks_for_it_gets_the_longer_text_cut(
     first: str, second: str, kept: list[int], tmp_path: Path
 ) -> None:
     row = lines({"text": first, "text2": second, "y": 0})
-    with pytest.raises(NocturneInputError, match="Line 1: its text has .* tokens"):
+    with pytest.raises(NocturneInputError, match=r"Line 1: its text has .* tokens"):
         convert(tmp_path, row, second=10)
     convert(tmp_path, row, second=10, truncate=True)
     assert stored(tmp_path)[0] == [kept]
@@ -123,7 +123,7 @@ def test_names_of_labels_that_the_task_has_keep_their_numbers(tmp_path: Path) ->
     row = {"text": "good", "label": "b"}
     info = convert(tmp_path, lines(row), label_names=("z", "b"))
     assert (stored(tmp_path)[1], info["label_names"]) == ([1], ["z", "b"])
-    with pytest.raises(NocturneInputError, match="Line 2: its label “c” is none of .* z, b") as caught:
+    with pytest.raises(NocturneInputError, match=r"Line 2: its label “c” is none of .* z, b") as caught:
         convert(tmp_path, lines(row, row | {"label": "c"}), label_names=("z", "b"))
     assert code_of(caught) == "replay.schema"
 
