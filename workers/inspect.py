@@ -75,7 +75,9 @@ def _no(code: str, message: str) -> dict[str, Any]:
 def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict[str, Any]:
     if request["purpose"] == "checkpoint":
         from consolidation.formats.checkpoint import inspect_checkpoint
+        from consolidation.formats.fresh_head import Head
 
+        head = request.get("head")
         return inspect_checkpoint(
             path,
             family=request["family"],
@@ -86,7 +88,13 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
             limit_bytes=max(limit, path.stat().st_size),
             digest=False,
             strict=bool(request.get("strict")),
+            head=Head(**head) if head else None,
         )
+    if request["purpose"] == "tokenizer":
+        from consolidation.formats.lone_tokenizer import convert_tokenizer
+
+        words = int(request["vocabulary"])
+        return convert_tokenizer(path, vocabulary=words, out=out, filename=request["filename"])
     from consolidation.formats.records import convert_records
     from consolidation.formats.texts import TextOptions, TokenizerFile
 

@@ -13,6 +13,8 @@ from consolidation.families.registry import FAMILIES, vocabulary
 
 Objective = Literal["classification", "language", "extractive-qa"]
 OBJECTIVES: Final[tuple[Objective, ...]] = ("classification", "language", "extractive-qa")
+# The heads that a model without one can be given (see `formats.fresh_head`).
+NEW_HEADS: Final = ("sequence-classification", "question-answering")
 # A label of 16 bits says where a prompt ends or a span begins.
 MOST_PLACES: Final = 65_535
 

@@ -27,6 +27,7 @@ class Purpose(models.TextChoices):
     MEMORIES = "memories", _("Memories")
     PROBE = "probe", _("Probe")
     TRAINING = "training", _("Training set")
+    TOKENIZER = "tokenizer", _("Tokenizer")
 
 
 class Upload(Row):
@@ -51,7 +52,7 @@ class Upload(Row):
     error_message = models.TextField(blank=True)
     # Of records: {"lines": [{"line", "code", "message"}], "total": n}, the first bad lines and how many.
     error_detail = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
-    # The checkpoint or record set that it became.
+    # The checkpoint or record set that it became; of a tokenizer, the checkpoint that has it.
     result_id = models.UUIDField(null=True, blank=True)
     verifying_since = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 from django.conf import settings
@@ -44,7 +45,8 @@ def text_model(project: Project, folder: Path, *, tokenizer: bool = True) -> Non
     store_put(workspace=project.workspace, source=source, sha256=sha256, size_bytes=len(data))
     extras: list[dict[str, Any]] = []
     for name, content in files.items():
-        extras.append({"name": name, "offset": sum(e["size"] for e in extras), "size": len(content)})
+        place = sum(extra["size"] for extra in extras)
+        extras.append({"name": name, "offset": place, "size": len(content), "crc32": crc32(content)})
     made = checkpoint(project, extras_sha256=sha256, extras=extras)
     made.family, made.config = "encoder", family_spec("encoder").validate_config(BERT)
     made.save()
