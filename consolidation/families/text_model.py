@@ -7,12 +7,11 @@ one; an encoder's 0 is [PAD], and a token of the second of two texts is stored p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, TypedDict
 
-from consolidation.families.registry import FAMILIES, vocabulary
+from consolidation.families.registry import FAMILIES, family_objective, family_spec, vocabulary
+from consolidation.memory.files import OBJECTIVES
 
-Objective = Literal["classification", "language", "extractive-qa"]
-OBJECTIVES: Final[tuple[Objective, ...]] = ("classification", "language", "extractive-qa")
 # The heads that a model without one can be given (see `formats.fresh_head`).
 NEW_HEADS: Final = ("sequence-classification", "question-answering")
 # A label of 16 bits says where a prompt ends or a span begins.
@@ -28,7 +27,7 @@ class TextModel(TypedDict):
     second: what is added besides to ids of the second text; 0: the model knows one kind of text.
     """
 
-    objective: Objective
+    objective: str
     longest: int
     vocabulary: int
     shift: int
@@ -39,15 +38,16 @@ def text_model(family: object, config: Mapping[str, Any]) -> TextModel | None:
     """None for a model whose records are plain numbers."""
     if not isinstance(family, str) or family not in FAMILIES or vocabulary(family, config) is None:
         return None
-    language = family == "causal_lm"
-    words = int(config["vocab_size"])
-    objective: Objective = "language" if language else "classification"
-    if config.get("head") == "question-answering":
-        objective = "extractive-qa"
+    words, objective = int(config["vocab_size"]), family_objective(family, config)
     return {
         "objective": objective,
         "longest": min(FAMILIES[family].input_width(config), MOST_PLACES),
         "vocabulary": words,
-        "shift": 1 if language else 0,
+        "shift": 1 if objective == "language" else 0,
         "second": words if int(config.get("type_vocab_size", 1)) > 1 else 0,
     }
+
+
+def label_count(family: object, config: Mapping[str, Any]) -> int:
+    """How many values a record's label can have: classes, or what says where something lies."""
+    return OBJECTIVES[family_objective(family, config)] or family_spec(family).outputs(config)

@@ -25,6 +25,7 @@ from consolidation.formats.source import RECORDS_KEY, Source
 from consolidation.formats.spool import RowSpool
 from consolidation.formats.text_files import TextFile
 from consolidation.formats.texts import TextOptions, TokenizerFile
+from consolidation.memory.files import OBJECTIVES
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -167,8 +168,21 @@ def _scalar(archive: Archive, name: str) -> float:
     return float(archive.array(name).reshape(-1)[0])
 
 
-def _class_count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= limits.CLASSES:
+def _objective(described: dict[str, Any]) -> str:
+    """What the labels of a record file of ours mean. Raises NocturneInputError (`records.metadata`)."""
+    told = described.get("objective", "classification")
+    if not isinstance(told, str) or told not in OBJECTIVES or described.get("head") is not None:
+        raise refuse(
+            "records.metadata",
+            "The record file asks something of its records that an upload cannot keep. Convert the records "
+            "again.",
+        )
+    return told
+
+
+def _class_count(value: Any, objective: str = "classification") -> int:
+    most = OBJECTIVES[objective] or limits.CLASSES
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= most:
         raise refuse(
             "records.metadata", f"The file says that there are {shorten(value)} classes, which cannot be."
         )
@@ -186,6 +200,7 @@ def _own(path: Path, header: Header, limit_bytes: int) -> Source:
             "checkpoints have their own page.",
         )
     described = _described(header.metadata[RECORDS_KEY])
+    told = _objective(described)
     if described.get("version") == 2:
         return _packed(path, limit_bytes)
     rows = tensors["y"].elements if "y" in tensors else 0
@@ -215,8 +230,9 @@ def _own(path: Path, header: Header, limit_bytes: int) -> Source:
         z_width=z.shape[1] if z else None,
         z=_own_blocks(path, header.data_start, z or tensors["x"]),
         transform=described.get("transform"),
-        classes=_class_count(described["classes"]) if "classes" in described else None,
+        classes=_class_count(described["classes"], told) if "classes" in described else None,
         place=_row,
+        objective=told,
     )
 
 
@@ -258,6 +274,7 @@ def _packed(path: Path, limit_bytes: int) -> Source:
         transform=records.transform.to_json(),
         classes=records.classes,
         place=_row,
+        objective=records.objective,
     )
 
 

@@ -29,7 +29,7 @@ from consolidation.formats.refusal import refuse
 from consolidation.formats.safetensors import header_bytes
 from consolidation.formats.skew import skew_notes
 from consolidation.formats.source import RECORDS_KEY, Source
-from consolidation.memory.files import rights_tensors
+from consolidation.memory.files import OBJECTIVES, rights_tensors
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f
 HISTOGRAM_CLASSES: Final = 1000
 HALF_MOST: Final = 65_504.0
 CLASSIFICATION: Final = "classification"
-# What a label says where it is no class: where a prompt ends, or both ends of a span.
-SPAN_LABELS: Final[dict[str, int]] = {"language": 2**16, "extractive-qa": 2**32}
 
 
 def convert_records(
@@ -119,12 +117,13 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
     """
     path, out = Path(path), Path(out)
     opened = Records.open(path)
-    if opened.packed is None and opened.rights.empty and not len(opened.gone):
+    plain = opened.objective == CLASSIFICATION and opened.head is None
+    if plain and opened.packed is None and opened.rights.empty and not len(opened.gone):
         return convert_records(path, task=task, out=out)
     _check_stored(opened)
     made = Records(
         task=task, x=opened.x if opened.packed is None else opened.packed, y=opened.y, z=opened.z,
-        ids=opened.ids, classes=opened.classes, transform=opened.transform, rights=opened.rights,
+        top=opened.top, objective=opened.objective, head=opened.head, ids=opened.ids, classes=opened.classes, transform=opened.transform, rights=opened.rights,
         gone=opened.gone,
     ).save(out)  # fmt: skip
     with out.open("rb") as file:
@@ -141,6 +140,8 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "duplicates": _duplicates(np.ascontiguousarray(made.ids)),
         "rights": made.rights.names,
         "notes": [],
+        "objective": made.objective,
+        "label_names": [],
         "size": out.stat().st_size,
         "sha256": digest,
     }
@@ -148,10 +149,11 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
 
 def _check_stored(records: Records) -> None:
     """Counts within limits, every number finite, everything unpacks. Raises NocturneInputError."""
-    if len(records) > limits.ROWS or records.classes > limits.CLASSES:
+    classes = records.classes if records.objective == CLASSIFICATION else 1
+    if len(records) > limits.ROWS or classes > limits.CLASSES:
         raise refuse(
             "records.rows",
-            f"The file has {len(records):,} rows of {records.classes:,} classes; at most {limits.ROWS:,} of "
+            f"The file has {len(records):,} rows of {classes:,} classes; at most {limits.ROWS:,} of "
             f"{limits.CLASSES:,} fit one set. Split it.",
         )
     step = max(1, limits.CHUNK // (8 * records.width))
@@ -273,7 +275,8 @@ def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str,
                 yield np.frombuffer(piece, source.x_dtype).reshape(-1, *source.x_shape)
 
     # Where a label says where something is, many that are alike say nothing.
-    labels = source.labels if source.objective not in SPAN_LABELS else np.zeros_like(source.labels)
+    classes = source.objective in (None, CLASSIFICATION)
+    labels = source.labels if classes else np.zeros_like(source.labels)
     return skew_notes(labels, info["duplicates"], blocks)
 
 
@@ -285,8 +288,8 @@ def _histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
 
 def _classes(source: Source, told: int | None) -> int:
     labels = source.labels
-    if source.objective in SPAN_LABELS:
-        return _spans(source, SPAN_LABELS[source.objective])
+    if most := OBJECTIVES[source.objective or CLASSIFICATION]:
+        return _places(source, most)
     if told is not None and len(source.label_names) > told:
         shown = ", ".join(shorten(name, 30) for name in source.label_names[:8])
         raise refuse(
@@ -320,7 +323,7 @@ def _classes(source: Source, told: int | None) -> int:
     return classes
 
 
-def _spans(source: Source, most: int) -> int:
+def _places(source: Source, most: int) -> int:
     """`most`, when every label is in it. Raises NocturneInputError (`replay.schema`)."""
     bad = np.flatnonzero((source.labels < 0) | (source.labels >= most))
     if len(bad):
