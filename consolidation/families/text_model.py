@@ -12,6 +12,8 @@ from typing import Any, Final, TypedDict
 from consolidation.families.registry import FAMILIES, family_objective, family_spec, vocabulary
 from consolidation.memory.files import OBJECTIVES
 
+# How many values a label has that is no class.
+PLACES: Final = frozenset(most for most in OBJECTIVES.values() if most)
 # The heads that a model without one can be given (see `formats.fresh_head`).
 NEW_HEADS: Final = ("sequence-classification", "question-answering")
 # A label of 16 bits says where a prompt ends or a span begins.

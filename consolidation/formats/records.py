@@ -123,7 +123,8 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
     _check_stored(opened)
     made = Records(
         task=task, x=opened.x if opened.packed is None else opened.packed, y=opened.y, z=opened.z,
-        top=opened.top, objective=opened.objective, head=opened.head, ids=opened.ids, classes=opened.classes, transform=opened.transform, rights=opened.rights,
+        top=opened.top, objective=opened.objective, head=opened.head, ids=opened.ids,
+        classes=opened.classes, transform=opened.transform, rights=opened.rights,
         gone=opened.gone,
     ).save(out)  # fmt: skip
     with out.open("rb") as file:

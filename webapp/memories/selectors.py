@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext_lazy as _
 
 from consolidation.families.registry import FAMILIES, computable
-from consolidation.families.text_model import OBJECTIVES, label_count, text_model
+from consolidation.families.text_model import PLACES, label_count, text_model
 from webapp.memories.models import RecordSet, Use
 from webapp.projects.models import Task
 
 BARS = 64
-PLACES = frozenset(most for most in OBJECTIVES.values() if most)
 RIGHTS = {
     "owner": _("owner"),
     "licence": _("licence"),
