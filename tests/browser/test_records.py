@@ -127,7 +127,7 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     page.locator("input[type=file]").set_input_files(tmp_path / "bert.zip")
     page.get_by_text("A new head for a BERT").click()
     page.get_by_label("Head", exact=True).select_option("sequence-classification")
-    page.get_by_label("Classes", exact=True).fill("3")
+    page.get_by_label("Classes of the head").fill("3")
     page.get_by_role("button", name=re.compile("^Upload")).first.click()
     page.locator("[data-ready-link]").click(timeout=30_000)
     page.get_by_text("A new head for 3 classes was added").wait_for()
