@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
-from consolidation.phases.squares import rule_of
+from consolidation.objectives.objective import Objective, narrowed
+from consolidation.phases.squares import rule_of, tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from consolidation.memory.sampling import Batch
 
 GRADIENTS = 2**24  # numbers of per-sample gradients held at once
 ACTIVATIONS = 2**25  # numbers of layer outputs held at once
@@ -67,39 +69,70 @@ def squares_by_rules(
     outputs = [one.output for one in seen if one.output.requires_grad]
     gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
     found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
+
+    def gradient(one: Pass) -> Tensor | None:
+        g = found.get(id(one.output))
+        if g is None or weights is None:
+            return g
+        # a square of sqrt(w) g is w g^2
+        return (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
+
+    ties = _ties(seen)
     for one in seen:
-        g, squares = found.get(id(one.output)), rule_of(one.layer)
-        if g is None or squares is None:
+        g, squares, words = gradient(one), rule_of(one.layer), ties.get(id(one.layer))
+        if words is one or g is None or squares is None:
             continue
-        if weights is not None:
-            # a square of sqrt(w) g is w g^2
-            g = (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
-        for name, tensor in squares(one.layer, one.a, g, samples).items():
+        if words is None:
+            told = squares(one.layer, one.a, g, samples)
+        elif (scattered := gradient(words)) is not None:
+            told = tied(words.layer, words.a, scattered, one.layer, one.a, g, samples)
+        else:
+            continue
+        for name, tensor in told.items():
             parameter = one.layer._parameters.get(name)
             if parameter is not None:
                 yield parameter, tensor
 
 
+def _ties(seen: list[Pass]) -> dict[int, Pass]:
+    """{layer: the embedding's pass} of each embedding and Linear layer that are one matrix."""
+    words = {id(one.layer.weight): one for one in seen if isinstance(one.layer, nn.Embedding)}
+    heads = [one.layer for one in seen if isinstance(one.layer, nn.Linear) and id(one.layer.weight) in words]
+    found = {id(head): words[id(head.weight)] for head in heads}
+    return found | {id(one.layer): one for one in found.values()}
+
+
 def add_plainly(
-    model: nn.Module, total: Mapping[str, Tensor], x: Tensor, targets: Tensor, weights: Tensor | None
+    model: nn.Module,
+    total: Mapping[str, Tensor],
+    batch: Batch,
+    targets: Tensor,
+    weights: Tensor | None,
+    objective: Objective,
 ) -> None:
     """Adds sum_n w_n (d loss_n / d theta)^2 to `total` {parameter: tensor}, whatever the model does."""
     own = {name: p.detach() for name, p in model.named_parameters()}
     some = {name: own[name] for name in total}
     rest = {name: p for name, p in own.items() if name not in total} | dict(model.named_buffers())
 
-    def loss(chosen: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
-        logits = functional_call(model, {**rest, **chosen}, (one[None],))
-        return functional.cross_entropy(logits, target[None])
+    x, heads = batch.x, batch.head
+    if heads is None:  # vmap wants a tensor
+        heads = torch.zeros(len(x), 0, device=x.device)
+
+    def loss(chosen: dict[str, Tensor], one: Tensor, target: Tensor, head: Tensor) -> Tensor:
+        out = functional_call(model, {**rest, **chosen}, (one[None],))
+        out = narrowed(out, head[None] if head.numel() else None)
+        return objective.nll(out, target[None])[0]
 
     factors = torch.ones(len(x), device=x.device) if weights is None else weights
     step = max(1, min(CHUNK, GRADIENTS // max(1, sum(p.numel() for p in some.values()))))
     for place in range(0, len(x), step):
         part = slice(place, place + step)
         try:
-            found = vmap(grad(loss), in_dims=(None, 0, 0))(some, x[part], targets[part])
+            found = vmap(grad(loss), in_dims=(None, 0, 0, 0))(some, x[part], targets[part], heads[part])
         except (RuntimeError, NotImplementedError):  # control flow by values, or an operator vmap cannot do
-            each = [grad(loss)(some, one, t) for one, t in zip(x[part], targets[part], strict=True)]
+            rows = zip(x[part], targets[part], heads[part], strict=True)
+            each = [grad(loss)(some, *one) for one in rows]
             found = {name: torch.stack([one[name] for one in each]) for name in some}
         for name, gradient in found.items():
             total[name] += torch.tensordot(factors[part], gradient.float().square(), 1)
@@ -114,26 +147,30 @@ class Ways(NamedTuple):
     chunk: int
 
 
-def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
+def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
     """Tries the rules on these few samples, and believes them only where plain autograd agrees.
 
     Up to LOOKED_AT squares of each parameter are compared, so that extra memory is one sample's gradient.
     """
     names = {id(p): name for name, p in model.named_parameters()}
+    x, targets = few.x, objective.targets(few.x, few.y)
     with recorded_layers([layer for layer in model.modules() if rule_of(layer)]) as seen:
-        loss = functional.cross_entropy(model(x), y, reduction="sum")
+        loss = objective.nll(narrowed(model(x), few.head), targets).sum()
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
+    ties = _ties(seen)
     for one in seen:
-        if _used_elsewhere(model, one.layer, seen):
+        words = ties.get(id(one.layer))
+        together = [one] if words is None else [words, one]
+        if words is one or _used_elsewhere(model, [each.layer for each in together], seen):
             continue
         try:
-            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules([one], loss, None, len(x))}
-        except (RuntimeError, ValueError, IndexError):  # the rule of a class above, which does not fit
+            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules(together, loss, None, len(x))}
+        except (RuntimeError, ValueError, IndexError, AttributeError):  # the rule of another class
             continue
         found |= mine
-        believed.append(one.layer)
-    expected = _by_loop(model, x, y)
+        believed += [each.layer for each in together]
+    expected = _by_loop(model, few, targets, objective)
     # Gradients that are zero but for rounding (a key's bias in attention) differ in every order of sums.
     rounding = ROUNDING * max(
         (float(squares.max()) for squares in expected.values() if len(squares)), default=0
@@ -144,20 +181,21 @@ def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
     return Ways(believed, [name for name in expected if name not in right], chunk)
 
 
-def _used_elsewhere(model: nn.Module, layer: nn.Module, seen: list[Pass]) -> bool:
-    """Whether a pass is only one of several uses of the layer or of one of its parameters."""
-    own = {id(p) for p in layer._parameters.values() if p is not None}
-    shared = any(
-        id(p) in own for other in model.modules() if other is not layer for p in other._parameters.values()
-    )
-    return shared or sum(one.layer is layer for one in seen) > 1
+def _used_elsewhere(model: nn.Module, layers: list[nn.Module], seen: list[Pass]) -> bool:
+    """Whether one pass through each is not all that is done with these layers and their parameters."""
+    own = {id(p) for layer in layers for p in layer._parameters.values() if p is not None}
+    known = {id(layer) for layer in layers}
+    others = [module for module in model.modules() if id(module) not in known]
+    shared = any(id(p) in own for other in others for p in other._parameters.values())
+    return shared or sum(id(one.layer) in known for one in seen) > len(layers)
 
 
-def _by_loop(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _by_loop(model: nn.Module, few: Batch, targets: Tensor, objective: Objective) -> dict[str, Tensor]:
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(_some(p)) for name, p in model.named_parameters()}
-    for one, target in zip(x, y, strict=True):
-        value = functional.cross_entropy(model(one[None]), target[None])
+    for row in range(len(targets)):
+        one = few.part(slice(row, row + 1))
+        value = objective.nll(narrowed(model(one.x), one.head), targets[row : row + 1]).sum()
         gradients = torch.autograd.grad(value, list(wanted.values()), allow_unused=True)
         for name, gradient in zip(wanted, gradients, strict=True):
             if gradient is not None:
