@@ -111,7 +111,7 @@ def sleep(
     memories: Annotated[
         Path,
         typer.Option(
-            help="Folder of memories, one file a task: .npz, .jsonl, .csv or .parquet; text also as .gz."
+            help="Folder of memories, one file a task: .npz, .jsonl, .csv, .txt, .parquet; text also as .gz."
         ),
     ],
     probes: Annotated[Path, typer.Option(help="Folder of probes: files of the same names, held-out rows.")],
@@ -152,6 +152,19 @@ def sleep(
     ] = None,
     mean: Annotated[float | None, typer.Option(help="See --scale.")] = None,
     sd: Annotated[float | None, typer.Option(help="See --scale.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which column of texts is what, as PART=COLUMN, when the names do not tell: text=sentence, "
+            "text2=reply, label=mood; prompt, completion; question, context, answers. Several times."
+        ),
+    ] = None,
+    length: Annotated[
+        int, typer.Option(min=2, help="Tokens of a block that long texts are cut into (language models).")
+    ] = 128,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut texts that the model cannot read whole.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -178,6 +191,9 @@ def sleep(
             config=_fields(field or [], activation),
             transform=_transform(scale, mean, sd),
             device=device,
+            mapping=_pairs(column or [], "label=sentiment"),
+            length=length,
+            truncate=truncate,
         )
         with NightProgress(quiet=as_json) as progress:
             return sleep_once(request, on_event=progress)
@@ -187,11 +203,15 @@ def sleep(
 
 def _fields(given: list[str], activation: str | None) -> dict[str, str]:
     """NAME=VALUE options as a table. Raises BadParameter for one without a name or value."""
-    fields = {"activation": activation} if activation else {}
+    return ({"activation": activation} if activation else {}) | _pairs(given, "input=3x32x32")
+
+
+def _pairs(given: list[str], example: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, for example input=3x32x32.")
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, for example {example}.")
         fields[name.strip()] = value.strip()
     return fields
 

@@ -30,7 +30,7 @@ def main() -> int:
     limit = int(request["limit_bytes"])
     tokenizer = request.get("tokenizer")
     walls = confine(
-        read=[path, *([Path(tokenizer["path"])] if tokenizer else []), *python_folders()],
+        read=[path, *filter(None, [_path(tokenizer)]), *python_folders()],
         write=out.parent,
         cpu_seconds=int(request["cpu_seconds"]),
         file_bytes=max(limit, path.stat().st_size) + _SLACK,
@@ -39,6 +39,10 @@ def main() -> int:
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     return 0
+
+
+def _path(tokenizer: dict[str, Any] | None) -> Path | None:
+    return Path(tokenizer["path"]) if tokenizer and tokenizer["path"] else None
 
 
 def _answer(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict[str, Any]:
@@ -71,7 +75,9 @@ def _no(code: str, message: str) -> dict[str, Any]:
 def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict[str, Any]:
     if request["purpose"] == "checkpoint":
         from consolidation.formats.checkpoint import inspect_checkpoint
+        from consolidation.formats.fresh_head import Head
 
+        head = request.get("head")
         return inspect_checkpoint(
             path,
             family=request["family"],
@@ -82,12 +88,18 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
             limit_bytes=max(limit, path.stat().st_size),
             digest=False,
             strict=bool(request.get("strict")),
+            head=Head(**head) if head else None,
         )
+    if request["purpose"] == "tokenizer":
+        from consolidation.formats.lone_tokenizer import convert_tokenizer
+
+        words = int(request["vocabulary"])
+        return convert_tokenizer(path, vocabulary=words, out=out, filename=request["filename"])
     from consolidation.formats.pictures import Wanted
     from consolidation.formats.records import convert_records
-    from consolidation.formats.texts import TokenizerFile
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
-    tokenizer = request.get("tokenizer")
+    tokenizer, said = request.get("tokenizer"), request.get("texts") or {}
     return convert_records(
         path,
         task=request["task"],
@@ -98,12 +110,12 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         limit_bytes=limit,
         rights=request.get("rights"),
         rights_required=bool(request.get("rights_required")),
+        tokenizer=TokenizerFile(**tokenizer | {"path": _path(tokenizer)}) if tokenizer else None,
+        options=TextOptions(**said | {"label_names": tuple(said.get("label_names", ()))}),
         split=request.get("split") or "",
         picture=Wanted(**request.get("picture") or {}),
-        label_names=request.get("label_names") or (),
         leave_out=bool(request.get("leave_out")),
         budget=request.get("budget"),
-        tokenizer=TokenizerFile(**{**tokenizer, "path": Path(tokenizer["path"])}) if tokenizer else None,
     )
 
 

@@ -7,16 +7,17 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.families.registry import ensure_computable, family_spec, vocabulary
+from consolidation.families.registry import ensure_computable
+from consolidation.families.text_model import text_model
 from consolidation.formats.checkpoint import extras_path, inspect_checkpoint
 from consolidation.formats.records import convert_records
-from consolidation.formats.texts import TOKENIZER, TokenizerFile
+from consolidation.formats.texts import LENGTH, TOKENIZER, TextOptions, TokenizerFile
 from consolidation.recipe import PRESETS, SleepRecipe, preset, recipe_from_json
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 
 RESULTS = ("model.safetensors", "report.json")
 # In the order in which an ending is looked for: the packed ones first.
-_SUFFIXES = (".jsonl.gz", ".csv.gz", ".npz", ".jsonl", ".csv", ".parquet", ".safetensors")
-_ENDINGS = ".npz, .jsonl, .csv, .parquet; text also as .gz"
+_SUFFIXES = (
+    ".jsonl.gz", ".csv.gz", ".txt.gz", ".npz", ".jsonl", ".csv", ".txt", ".parquet", ".safetensors",
+)  # fmt: skip
+_ENDINGS = ".npz, .jsonl, .csv, .txt, .parquet; text also as .gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SleepRequest:
     """What the command line was asked. Paths are as given; `config` is what the checkpoint's file may not
-    say, by the family's field; `transform` None: the files' own."""
+    say, by the family's field; `transform` None: the files' own; the rest as in `TextOptions`."""
 
     checkpoint: Path
     memories: Path
@@ -46,6 +49,9 @@ class SleepRequest:
     config: dict[str, str]
     transform: dict[str, float] | None
     device: str
+    mapping: dict[str, str] = field(default_factory=dict)
+    length: int = LENGTH
+    truncate: bool = False
 
 
 def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> dict[str, Any]:
@@ -100,15 +106,23 @@ def _night(
     from consolidation.weights import load_model, save_model
 
     notes: list[str] = []
+    # A probe's labels are those of its task's memories, though it may lack some.
+    names: dict[str, tuple[str, ...]] = {}
 
     def converted(files: dict[str, Path], use: str) -> list[Records]:
         opened: list[Records] = []
         for task, path in files.items():
             target = scratch / f"{use}-{len(opened)}.safetensors"
+            options = TextOptions(
+                request.mapping, length=request.length, truncate=request.truncate, probe=use == "probe",
+                label_names=names.get(task, ()),
+            )  # fmt: skip
             convert = partial(
-                convert_records, path, task=task, transform=request.transform, out=target, tokenizer=tokenizer
-            )
+                convert_records, path, task=task, transform=request.transform, out=target,
+                tokenizer=tokenizer, options=options,
+            )  # fmt: skip
             facts = _naming(path, convert)
+            names.setdefault(task, tuple(facts["label_names"]))
             notes.extend(f"{shorten(path.name)}: {note['text']}" for note in facts["notes"])
             opened.append(Records.open(target))
         return opened
@@ -263,13 +277,12 @@ def _checkpoint(path: Path, request: SleepRequest, out: Path) -> tuple[Path, dic
 
 
 def _tokenizer(facts: dict[str, Any], extras: Path) -> TokenizerFile | None:
-    """What texts are read with: the tokenizer that came in the model's folder."""
-    words = vocabulary(facts["family"], facts["config"])
+    """What texts are read with and for: the tokenizer that came in the model's folder, the objective."""
+    told = text_model(facts["family"], facts["config"])
     file = next((extra for extra in facts["extras"] if extra["name"] == TOKENIZER), None)
-    if not words or file is None:
-        return None
-    longest = family_spec(facts["family"]).input_width(facts["config"])
-    return TokenizerFile(extras, file["offset"], file["size"], longest, words)
+    if told is None or file is None:
+        return None if told is None else TokenizerFile(None, 0, 0, **told)
+    return TokenizerFile(extras, file["offset"], file["size"], **told)
 
 
 def _naming(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

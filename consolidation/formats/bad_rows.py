@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # These are about the file as a whole, not about a row that could be left out.
 _ENDING: Final = frozenset({
     "replay.expansion_limit", "records.rows", "gzip.malformed", "records.rights", "archive.bomb",
-    "archive.inconsistent", "pictures.channels",
+    "archive.inconsistent", "pictures.channels", "records.mapping",
 })  # fmt: skip
 _MANY: Final = {"line": "lines", "row": "rows", "picture": "pictures"}
 

@@ -21,6 +21,7 @@ from consolidation.families.registry import (
     is_statistic,
 )
 from consolidation.formats.dtypes import FLOATS, ITEM_BYTES, has_non_finite
+from consolidation.formats.fresh_head import with_head
 from consolidation.formats.open_weights import ensure_within, open_weights
 from consolidation.formats.output import DigestWriter, new_file
 from consolidation.formats.refusal import refuse
@@ -29,6 +30,7 @@ from consolidation.formats.safetensors import check_name, header_bytes
 from consolidation.formats.settling import settled
 
 if TYPE_CHECKING:
+    from consolidation.formats.fresh_head import Head
     from consolidation.formats.tensor_source import TensorShape, TensorSource
 
 FAMILY_KEY: Final = "nocturne.family"
@@ -45,6 +47,7 @@ def inspect_checkpoint(
     limit_bytes: int = 2**62,
     digest: bool = True,
     strict: bool = False,
+    head: Head | None = None,
 ) -> dict[str, Any]:
     """Read, check and re-encode one checkpoint of any format. What is stored is what this function wrote.
 
@@ -61,6 +64,7 @@ def inspect_checkpoint(
         limit_bytes: the most that our copy may take, and that unpacking may write.
         digest: False where whoever gets the copy digests it anyway.
         strict: refuse a folder that contains programs or pickles, instead of leaving them out.
+        head: a new head that the model is to get.
 
     Returns:
         {"format", "family", "config", "tensors": [{"name", "dtype", "shape"}], "parameters", "non_finite",
@@ -93,6 +97,9 @@ def inspect_checkpoint(
             source = settled(source, spec, described)
         check_shapes(spec, described, source.shapes())
         _check_numbers(source)
+        if head is not None:
+            source, described = with_head(source, spec, described, head)
+            check_shapes(spec, described, source.shapes())
         metadata = {
             **source.metadata,
             FAMILY_KEY: spec.name,

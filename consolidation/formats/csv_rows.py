@@ -71,7 +71,7 @@ def read_csv(handle: BinaryIO, spool: RowSpool) -> None:
             if not line.strip():
                 continue
             if columns is None:
-                text = _text(line.removeprefix(_BOM))
+                text = decoded(line.removeprefix(_BOM))
                 delimiter = max(",;\t", key=text.count)
                 columns = assign(_fields(text, delimiter))
             else:
@@ -135,7 +135,7 @@ def _row(number: int, line: bytes, columns: Columns, delimiter: str, spool: RowS
     # Most lines are numbers only and need no second look at their text; whole ones are read faster.
     odd = line.translate(None, _DIGITS + delimiter.encode())
     plain = not odd.translate(None, b"+.eE") and b"\r" not in line.rstrip(b"\r\n")
-    text = line.decode("ascii").rstrip("\r\n") if plain else _text(line)
+    text = line.decode("ascii").rstrip("\r\n") if plain else decoded(line)
     fields = text.split(delimiter) if plain else _fields(text, delimiter)
     if len(fields) != len(columns.names):
         raise refuse(
@@ -194,8 +194,8 @@ def _is_number(field: str) -> bool:
         return False
 
 
-def _text(line: bytes) -> str:
-    """The line as text. Raises NocturneInputError (`csv.encoding`)."""
+def decoded(line: bytes) -> str:
+    """A line as text. Raises NocturneInputError (`csv.encoding`)."""
     line = line.rstrip(b"\r\n")
     if b"\0" in line or line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise refuse("csv.encoding", "it holds a zero byte (UTF-16?); save the file as UTF-8")

@@ -16,15 +16,15 @@ import numpy as np
 from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats import limits
 from consolidation.formats.arrow_ipc import ArrowShard
-from consolidation.formats.jsonl import add_row
 from consolidation.formats.label_names import numbered
-from consolidation.formats.parquet import ParquetShard, Shard, arrow_errors, column_batches, open_table
+from consolidation.formats.parquet import ParquetShard, Shard, column_batches, library_errors, open_table
 from consolidation.formats.pictures import Pictures
 from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
 from consolidation.formats.splits import parts_of
 from consolidation.formats.spool import RowSpool
 from consolidation.formats.strict_json import read_json
+from consolidation.formats.text_files import table_texts
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from consolidation.formats.folder import Folder
     from consolidation.formats.pictures import Wanted
     from consolidation.formats.source import Source
-    from consolidation.formats.texts import Texts
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
 _STATE: Final = "state.json"
 _INFO: Final = "dataset_info.json"
@@ -47,12 +47,12 @@ _ROWS: Final = 256  # rows of texts or pictures held at a time
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the columns are for: the label's, and the one of pictures, texts or lists, if there is one."""
+    """What the columns are for: the label's, one of pictures or lists; and whether there are texts."""
 
     label: str
     called: tuple[str, ...] | None
     picture: str = ""
-    text: str = ""
+    texts: bool = False
     lists: str = ""
 
 
@@ -69,8 +69,8 @@ def open_dataset(
     stack: ExitStack,
     split: str,
     wanted: Wanted,
-    label_names: Sequence[str],
-    texts: Texts | None,
+    tokenizer: TokenizerFile | None,
+    options: TextOptions,
 ) -> Source:
     """The records of an export. Arguments as for `record_folder`.
 
@@ -90,18 +90,16 @@ def open_dataset(
         raise refuse("records.rows", f"The dataset has more than {limits.ROWS:,} rows. Split it.")
     schema = shards[0].schema()
     columns = _columns(schema, _features(folder, paths[0], schema))
-    label_of, called = numbered(columns.called, label_names) if columns.called else ([], ())
-    if columns.picture or columns.text:
-        rows = RowSpool(
-            spool, limit_bytes=limit_bytes, dtype="|u1" if columns.picture else "<f4",
-            unit="picture" if columns.picture else "row",
-        )  # fmt: skip
+    label_of, called = numbered(columns.called, options.label_names) if columns.called else ([], ())
+    if columns.picture:
+        rows = RowSpool(spool, limit_bytes=limit_bytes, dtype="|u1", unit="picture")
         stack.callback(rows.close)
-        if columns.picture:
-            _pictures(shards, columns, Pictures(wanted), rows)
-        else:
-            _texts(shards, columns, schema, texts, rows)
+        _pictures(shards, columns, Pictures(wanted), rows)
         source = rows.source()
+    elif columns.texts:
+        source = table_texts(shards, tokenizer, options, spool=spool, limit_bytes=limit_bytes, stack=stack)
+        if not columns.called:
+            return source
     else:
         source = open_table(shards, limit_bytes=limit_bytes, label=columns.label, lists=columns.lists)
     source = replace(source, labels=_renumbered(source.labels, label_of))
@@ -192,7 +190,7 @@ def _features(folder: Folder, path: str, schema: Any) -> dict[str, Any]:
 def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
     import pyarrow as pa
 
-    with arrow_errors():
+    with library_errors():
         types = {field.name: field.type for field in schema if field.name not in SPELLINGS}
 
     def is_feature(name: str, kind: str) -> bool:
@@ -202,6 +200,13 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
     classes = [name for name in types if is_feature(name, "ClassLabel")]
     named = [name for name in types if name.lower() in _LABELS]
     label = named if len(named) == 1 else classes
+    texts = [
+        name
+        for name, kind in types.items()
+        if name not in label and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    ]
+    if texts and len(label) != 1:
+        return _Columns("", None, texts=True)
     if len(label) != 1:
         what = f"several columns that may be the label ({', '.join(map(shorten, label))})" if label else (
             "no column of labels (a ClassLabel, or one called y or label)"
@@ -218,14 +223,8 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
     ]  # fmt: skip
     if len(pictures) == 1:
         return replace(found, picture=pictures[0])
-    texts = [
-        name for name, kind in rest.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    ]
     if texts:
-        one = "text" if "text" in texts else (texts[0] if len(texts) == 1 else "")
-        if not one:
-            raise _refuse("several columns of text and none called text", rest)
-        return replace(found, text=one)
+        return replace(found, texts=True)
     lists = [name for name, kind in rest.items() if pa.types.is_list(kind) or pa.types.is_large_list(kind)
              or pa.types.is_fixed_size_list(kind)]  # fmt: skip
     return replace(found, lists=lists[0] if len(lists) == 1 and len(rest) == 1 else "")
@@ -265,23 +264,11 @@ def _pictures(shards: Sequence[Shard], columns: _Columns, pictures: Pictures, sp
             spool.bad(number, error)
 
 
-def _texts(
-    shards: Sequence[Shard], columns: _Columns, schema: Any, texts: Texts | None, spool: RowSpool
-) -> None:
-    rights = tuple(name for name in schema.names if name in SPELLINGS)
-    for number, (text, label, *more) in _rows(shards, (columns.text, columns.label, *rights), _ROWS):
-        row = {"text": text, "y": label} | dict(zip(rights, more, strict=True))
-        try:
-            add_row(number, row, spool, texts)
-        except NocturneInputError as error:
-            spool.bad(number, error)
-
-
 def _rows(
     shards: Sequence[Shard], names: tuple[str, ...], count: int
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """(number, values) of every row."""
     for row, columns in column_batches(shards, names, count):
-        with arrow_errors():
+        with library_errors():
             values = [column.to_pylist() for column in columns]
         yield from enumerate(zip(*values, strict=True), row + 1)

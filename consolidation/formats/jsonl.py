@@ -1,5 +1,6 @@
-"""Records from JSON Lines: one object a line, {"x": [...], "y": 3} or, for a text model, {"text": "...",
-"y": 3}; perhaps "logits", and rights by name."""
+"""Records from JSON Lines: one object a line, {"x": [...], "y": 3}; perhaps "logits", and rights by name.
+
+Lines of texts are read by `text_files`."""
 
 from __future__ import annotations
 
@@ -13,22 +14,17 @@ from consolidation.formats import limits
 from consolidation.formats.lines import numbered_lines
 from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
-from consolidation.formats.texts import NO_TOKENIZER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from consolidation.formats.spool import RowSpool
-    from consolidation.formats.texts import Texts
 
-_KEYS: Final = frozenset({"x", "text", "y", "logits", *SPELLINGS})
+_KEYS: Final = frozenset({"x", "y", "logits", *SPELLINGS})
 
 
-def read_jsonl(handle: BinaryIO, spool: RowSpool, texts: Texts | None = None) -> None:
+def read_jsonl(handle: BinaryIO, spool: RowSpool) -> None:
     """Every line of an open file; bad ones are remembered by the spool.
-
-    Args:
-        texts: reads what stands under "text"; None: nothing does.
 
     Raises:
         NocturneInputError: `replay.expansion_limit`, `records.rows`, `gzip.malformed`, `records.rights`.
@@ -41,32 +37,22 @@ def read_jsonl(handle: BinaryIO, spool: RowSpool, texts: Texts | None = None) ->
                     f"it is longer than {limits.LINE_BYTES:,} bytes; write one record a line",
                 )
             if line.strip():
-                add_row(number, parse_line(line, first=number == 1), spool, texts)
+                _row(number, parse_line(line, first=number == 1), spool)
         except NocturneInputError as error:
             spool.bad(number, error)
 
 
-def add_row(number: int, row: dict[str, Any], spool: RowSpool, texts: Texts | None) -> None:
-    """One row, by the names of its fields.
-
-    Raises:
-        NocturneInputError: `replay.schema`, `jsonl.number`, `records.tokenizer`, `records.token`; the message
-            completes "Line 7: ...".
-    """
+def _row(number: int, row: dict[str, Any], spool: RowSpool) -> None:
     label = row.get("y")
-    if ("x" in row) == ("text" in row) or type(label) is not int or not -(2**62) < label < 2**62:
-        raise refuse("replay.schema", 'it needs "x" (numbers) or "text", and "y" (a whole number)')
-    if "text" in row and texts is None:
-        raise refuse("records.tokenizer", NO_TOKENIZER)
-    x = _numbers(row["x"], "x") if texts is None or "x" in row else texts.ids(row["text"])
+    if "x" not in row or type(label) is not int or not -(2**62) < label < 2**62:
+        raise refuse("replay.schema", 'it needs "x" (numbers) and "y" (a whole number)')
+    x = _numbers(row["x"], "x")
     if x.ndim == 0 or x.size == 0:
         raise refuse("replay.schema", '"x" must be a list of at least one number')
     z = _numbers(row["logits"], "logits") if "logits" in row else None
     if z is not None and z.ndim != 1:
         raise refuse("replay.schema", '"logits" must be a list of numbers')
     spool.add(number, x, label, z, _rights(row) if len(row) > 2 + (z is not None) else {})
-    if texts is not None and "text" in row:
-        texts.count += 1
 
 
 def _rights(row: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +63,11 @@ def _rights(row: dict[str, Any]) -> dict[str, Any]:
     return rights
 
 
-def parse_line(line: bytes, *, first: bool = False) -> dict[str, Any]:
+def parse_line(line: bytes, *, first: bool = False, keys: frozenset[str] | None = _KEYS) -> dict[str, Any]:
     """One line as an object with no key twice, no NaN, and nothing deeper than the limit.
+
+    Args:
+        keys: the only ones that may be there; None: any.
 
     Raises:
         NocturneInputError: `jsonl.*` or `replay.schema`; the message completes "Line 7: ...".
@@ -106,11 +95,11 @@ def parse_line(line: bytes, *, first: bool = False) -> dict[str, Any]:
         raise refuse("replay.schema", 'it must be an object: {"x": [...], "y": 3}')
     if "\\u" in text and any("\ud800" <= c <= "\udfff" for c in json.dumps(row, ensure_ascii=False)):
         raise refuse("jsonl.encoding", "it holds half a character (a lone surrogate)")
-    unknown = sorted(set(row) - _KEYS)
+    unknown = sorted(set(row) - keys) if keys is not None else []
     if unknown:
         raise refuse(
             "replay.schema",
-            f"the key “{shorten(unknown[0])}” is not known; use x or text, y, logits, "
+            f"the key “{shorten(unknown[0])}” is not known; use x, y, logits, "
             "owner, source, licence, purpose and expiry",
         )
     return row

@@ -59,17 +59,17 @@ class ParquetShard:
         self.rows = check_footer(self._region, limit_bytes=limit_bytes)
 
     def schema(self) -> Any:
-        with arrow_errors(), self._region.open() as handle:
+        with library_errors(), self._region.open() as handle:
             return _library(handle, 1).schema_arrow
 
     def batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        with arrow_errors(), self._region.open() as handle:
+        with library_errors(), self._region.open() as handle:
             file = _library(handle, len(names))
             yield from file.iter_batches(batch_size=rows, columns=list(names), use_threads=False)
 
 
 @contextmanager
-def arrow_errors() -> Iterator[None]:
+def library_errors() -> Iterator[None]:
     """Whatever the library raises becomes one of our refusals; its text stays here."""
     try:
         yield
@@ -153,7 +153,7 @@ class _Table:
         fields: dict[str, Any] = {}
         for shard in shards:
             schema = shard.schema()
-            with arrow_errors():
+            with library_errors():
                 found = {field.name: field.type for field in schema if not field.name.startswith(_INDEX)}
                 if len(found) != len([name for name in schema.names if not name.startswith(_INDEX)]):
                     raise _columns("two columns of the same name")
@@ -211,7 +211,7 @@ class _Table:
     def width(self, name: str) -> int:
         """How many numbers the first row's list has."""
         for _, (column,) in self.batches((name,), 1):
-            with arrow_errors():
+            with library_errors():
                 return int(column.value_lengths()[0].as_py() or 0)
         return 0
 
@@ -222,7 +222,7 @@ class _Table:
 
         def blocks(rows: int) -> Iterator[NDArray[Any]]:
             for row, columns in self.batches(names, rows):
-                with arrow_errors():
+                with library_errors():
                     parts = [
                         self.plain(column, name, row, width if self._lists(name) else None)
                         for name, column in zip(names, columns, strict=True)
@@ -276,7 +276,7 @@ def column_batches(
     for shard in shards:
         first = row
         for batch in shard.batches(names, rows):
-            with arrow_errors():
+            with library_errors():
                 # The library gives them in the file's order.
                 found = {name: batch.column(at) for at, name in enumerate(batch.schema.names)}
                 if found.keys() != set(names):
@@ -353,7 +353,7 @@ def _labels(table: _Table, rows: int) -> tuple[NDArray[np.int64], Any]:
     rights = RightsColumns()
     labels = np.empty(rows, np.int64)
     for row, (column, *more) in table.batches(names, BATCH):
-        with arrow_errors():
+        with library_errors():
             found = table.plain(column, table.label, row, None)
             if found.dtype.kind == "u" and len(found) and int(found.max()) > 2**62:
                 for place in np.flatnonzero(found > 2**62):
@@ -365,7 +365,7 @@ def _labels(table: _Table, rows: int) -> tuple[NDArray[np.int64], Any]:
 
 
 def _rights(table: _Table, rights: RightsColumns, told: dict[str, Any], row: int, count: int) -> None:
-    columns = {name: _seconds(column).to_pylist() for name, column in told.items()}
+    columns = {name: seconds(column).to_pylist() for name, column in told.items()}
     for at in range(count):
         given = {name: values[at] for name, values in columns.items()}
         try:
@@ -377,7 +377,7 @@ def _rights(table: _Table, rights: RightsColumns, told: dict[str, Any], row: int
             rights.add({})
 
 
-def _seconds(column: Any) -> Any:
+def seconds(column: Any) -> Any:
     """Moments as seconds since 1970, which have no last year; other columns as they are."""
     import pyarrow as pa
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +25,9 @@ from consolidation.formats.safetensors import Header, TensorEntry, read_header
 from consolidation.formats.sniff import refuse_kind, sniff
 from consolidation.formats.source import RECORDS_KEY, Source
 from consolidation.formats.spool import RowSpool
-from consolidation.formats.texts import Texts, TokenizerFile
+from consolidation.formats.text_files import TextFile
+from consolidation.formats.texts import TextOptions, TokenizerFile
+from consolidation.memory.files import OBJECTIVES
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
@@ -46,13 +48,14 @@ def open_source(
     tokenizer: TokenizerFile | None = None,
     split: str = "",
     picture: Wanted | None = None,
-    label_names: Sequence[str] = (),
+    options: TextOptions | None = None,
 ) -> Source:
     """The records of a file, whatever its format; `stack` closes what has to stay open.
 
     Args:
-        tokenizer: what texts in JSON Lines are read with.
-        split, picture, label_names: see `records.convert_records`; for what is in an archive.
+        tokenizer: what texts are read with, and what the model wants of them.
+        options: what the person says of texts.
+        split, picture: see `records.convert_records`; for what is in an archive.
 
     Raises:
         NocturneInputError: `type.mismatch`, `pickle.not_supported`, ... or the format's own codes.
@@ -60,32 +63,32 @@ def open_source(
     kind = sniff(path)
     if kind == "npz":
         return _npz(stack.enter_context(Archive(path, limit_bytes=limit_bytes)))
+    told = options or TextOptions()
     if kind == "parquet":
+        texts = TextFile(path, kind, filename.lower(), tokenizer, told)
+        if texts.holds_texts():
+            return texts.source(spool=spool, limit_bytes=limit_bytes, stack=stack)
         return open_parquet(path, limit_bytes=limit_bytes)
     packed = kind == "gzip"
     if packed:
         kind = sniff_gzip(path)
     if kind == "tar" or (kind == "zip" and not packed):
-        texts = Texts(tokenizer) if tokenizer else None
-        source = open_record_folder(
+        return open_record_folder(
             path, "gzip" if packed else kind, filename=filename, spool=spool, limit_bytes=limit_bytes,
-            stack=stack, split=split, wanted=picture or Wanted(), label_names=label_names, texts=texts,
+            stack=stack, split=split, wanted=picture or Wanted(), tokenizer=tokenizer, options=told,
         )  # fmt: skip
-        return texts.cut(source) if texts else source
     name = filename.lower().removesuffix(".gz")
     if kind in TEXTS or (kind == "unknown" and name.endswith((".csv", ".tsv", ".jsonl", ".ndjson"))):
-        rows = RowSpool(spool, limit_bytes=limit_bytes)
-        stack.callback(rows.close)
         # Only what is neither is told by its name: a wrong encoding is named as the reader of that kind does.
         lines = kind == "json" or (kind != "text" and name.endswith((".jsonl", ".ndjson", ".json")))
+        texts = TextFile(path, "json" if lines else "text", name, tokenizer, told)
+        if texts.holds_texts():
+            return texts.source(spool=spool, limit_bytes=limit_bytes, stack=stack)
+        rows = RowSpool(spool, limit_bytes=limit_bytes)
+        stack.callback(rows.close)
         with open_text(path) as handle:
-            if not lines:
-                read_csv(handle, rows)
-                return rows.source()
-            texts = Texts(tokenizer) if tokenizer else None
-            read_jsonl(handle, rows, texts)
-        source = rows.source()
-        return texts.cut(source) if texts else source
+            (read_jsonl if lines else read_csv)(handle, rows)
+        return rows.source()
     if kind == "safetensors":
         return _own(path, read_header(path), limit_bytes)
     raise refuse_kind("gzip" if packed else kind, wanted=WANTED, filename=filename)
@@ -170,8 +173,21 @@ def _scalar(archive: Archive, name: str) -> float:
     return float(archive.array(name).reshape(-1)[0])
 
 
-def _class_count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= limits.CLASSES:
+def _objective(described: dict[str, Any]) -> str:
+    """What the labels of a record file of ours mean. Raises NocturneInputError (`records.metadata`)."""
+    told = described.get("objective", "classification")
+    if not isinstance(told, str) or told not in OBJECTIVES or described.get("head") is not None:
+        raise refuse(
+            "records.metadata",
+            "The record file asks something of its records that an upload cannot keep. Convert the records "
+            "again.",
+        )
+    return told
+
+
+def _class_count(value: Any, objective: str = "classification") -> int:
+    most = OBJECTIVES[objective] or limits.CLASSES
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= most:
         raise refuse(
             "records.metadata", f"The file says that there are {shorten(value)} classes, which cannot be."
         )
@@ -189,6 +205,7 @@ def _own(path: Path, header: Header, limit_bytes: int) -> Source:
             "checkpoints have their own page.",
         )
     described = _described(header.metadata[RECORDS_KEY])
+    told = _objective(described)
     if described.get("version") == 2:
         return _packed(path, limit_bytes)
     rows = tensors["y"].elements if "y" in tensors else 0
@@ -218,7 +235,8 @@ def _own(path: Path, header: Header, limit_bytes: int) -> Source:
         z_width=z.shape[1] if z else None,
         z=_own_blocks(path, header.data_start, z or tensors["x"]),
         transform=described.get("transform"),
-        classes=_class_count(described["classes"]) if "classes" in described else None,
+        classes=_class_count(described["classes"], told) if "classes" in described else None,
+        objective=told,
     )
 
 
@@ -259,6 +277,7 @@ def _packed(path: Path, limit_bytes: int) -> Source:
         z=blocks(lambda part: np.empty((0, 0)) if z is None else z[part]),
         transform=records.transform.to_json(),
         classes=records.classes,
+        objective=records.objective,
     )
 
 

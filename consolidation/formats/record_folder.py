@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consolidation.errors import shorten
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from consolidation.formats.pictures import Wanted
     from consolidation.formats.source import Source
-    from consolidation.formats.texts import Texts
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
 
 def open_record_folder(
@@ -33,8 +32,8 @@ def open_record_folder(
     stack: ExitStack,
     split: str,
     wanted: Wanted,
-    label_names: Sequence[str],
-    texts: Texts | None,
+    tokenizer: TokenizerFile | None,
+    options: TextOptions,
 ) -> Source:
     """The records of a zip or tar.
 
@@ -44,8 +43,8 @@ def open_record_folder(
         stack: removes what was written.
         split: which part is taken; "all": every one; "": the only one.
         wanted: what pictures must look like.
-        label_names: what the labels of the task's other sets are called.
-        texts: reads texts, where the current checkpoint has a tokenizer.
+        tokenizer: what texts are read with, where the current checkpoint is a text model.
+        options: what the person says of texts, and the names that the task's labels have.
 
     Raises:
         NocturneInputError: `archive.*`, `pictures.*`, `records.*`, `arrow.*`, `parquet.*`,
@@ -58,7 +57,7 @@ def open_record_folder(
     if is_dataset(folder):
         return open_dataset(
             folder, spool=spool, limit_bytes=limit_bytes, stack=stack, split=split, wanted=wanted,
-            label_names=label_names, texts=texts,
+            tokenizer=tokenizer, options=options,
         )  # fmt: skip
     if any(path.lower().endswith(SUFFIXES) for path in folder.paths()):
         return open_pictures(
@@ -68,7 +67,7 @@ def open_record_folder(
             stack=stack,
             split=split,
             wanted=wanted,
-            label_names=label_names,
+            label_names=options.label_names,
         )
     raise refuse(
         "container.unsupported",

@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,18 +34,19 @@ from consolidation.formats.skew import skew_notes
 from consolidation.formats.source import RECORDS_KEY, Source
 from consolidation.memory.budget import rows_in_budget
 from consolidation.memory.codecs import smallest_label_dtype
-from consolidation.memory.files import rights_tensors
+from consolidation.memory.files import OBJECTIVES, rights_tensors
 from consolidation.memory.store import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from consolidation.formats.pictures import Wanted
-    from consolidation.formats.texts import TokenizerFile
+    from consolidation.formats.texts import TextOptions, TokenizerFile
 
 X_TYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"})
 HISTOGRAM_CLASSES: Final = 1000
 NAMED_CLASSES: Final = 10_000
+CLASSIFICATION: Final = "classification"
 
 
 def convert_records(
@@ -60,9 +61,9 @@ def convert_records(
     rights: Mapping[str, str] | None = None,
     rights_required: bool = False,
     tokenizer: TokenizerFile | None = None,
+    options: TextOptions | None = None,
     split: str = "",
     picture: Wanted | None = None,
-    label_names: Sequence[str] = (),
     leave_out: bool = False,
     budget: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -81,21 +82,21 @@ def convert_records(
         rights: {"owner", "licence", "purpose", "source", "expiry"} of the whole set, where a record says
             nothing itself.
         rights_required: whether a record without an owner, or without a licence or purpose, is refused.
-        tokenizer: of the model that is to read texts in JSON Lines.
+        tokenizer: of the model that is to read texts, and what it wants of them.
+        options: what the person says of texts, and what the task's labels are called already.
         split: which of several parts of an archive is taken ("train"); "all": all of them.
         picture: what pictures must look like; None: like the first one.
-        label_names: what the labels are called already, from 0 on, where the file brings names of its own.
         leave_out: whether bad rows are left out; else they refuse the file.
         budget: {"bytes", "rule"}: the records kept take at most so many bytes, as `Records.bytes` counts
             them, chosen by a rule of `memory.selection`. Expired ones are not chosen.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
-        "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "label_names", "left_out", "kept"};
-        the histogram is empty over 1,000 classes; "rights" are the names of the fields that the records
-        have, "next_expiry" is when the first of them expires (seconds since 1970; 0: never), "notes" what
-        `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {} or
-        {"offered", "budget", "bytes", "rule"}.
+        "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "objective", "label_names",
+        "left_out", "kept"}; the histogram is empty over 1,000 classes; "rights" are the names of the fields
+        that the records have, "next_expiry" is when the first of them expires (seconds since 1970; 0: never),
+        "notes" what `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {}
+        or {"offered", "budget", "bytes", "rule"}.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -104,9 +105,16 @@ def convert_records(
     with contextlib.ExitStack() as stack:
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,
-            tokenizer=tokenizer, split=split, picture=picture, label_names=label_names,
+            tokenizer=tokenizer, options=options, split=split, picture=picture,
         )  # fmt: skip
-        source, told = _sound(source, classes, leave_out=leave_out)
+        objective = tokenizer.objective if tokenizer else source.objective or CLASSIFICATION
+        if source.objective not in (None, objective):
+            raise refuse(
+                "records.metadata",
+                f"These are records for {source.objective}, and the current checkpoint does {objective}. "
+                "Choose the records of such a model.",
+            )
+        source, told = _sound(replace(source, objective=objective), classes, leave_out=leave_out)
         if rights:
             source = replace(source, rights=complete(source.rights, rights, len(source.labels)))
         if rights_required:
@@ -115,7 +123,6 @@ def convert_records(
         info = _encode(source, task=task, transform=transform, classes=told, out=out)
         return info | {
             "notes": _notes(source, info, out),
-            "label_names": list(source.label_names[:NAMED_CLASSES]),
             "left_out": source.bad.told() if source.bad.total else {},
             "kept": kept,
         }
@@ -131,7 +138,8 @@ def _sound(source: Source, classes: int | None, *, leave_out: bool) -> tuple[Sou
         raise source.bad.report(0)
     _check_form(source)
     told = _classes(source, classes)
-    check_rows(source, told, declared=bool(classes or source.classes or source.z_width))
+    declared = classes or source.classes or source.z_width or OBJECTIVES[source.objective or CLASSIFICATION]
+    check_rows(source, told, declared=bool(declared))
     good = source.bad.good(len(source.labels))
     others = len(source.labels) if good is None else len(good)
     if source.bad.total and (not leave_out or not others):
@@ -148,13 +156,11 @@ def _within(
     alive = np.flatnonzero(source.rights.alive(len(source.labels), time.time()))
     if not len(alive):
         raise refuse("records.empty", "Every record has expired, so none can be kept. Renew their expiry.")
-    rows = alive[
-        rows_in_budget(
-            source.labels[alive], each, int(budget["bytes"]), selection=str(budget["rule"]), task=task
-        )
-    ]
+    # Where a label says where something is, there are no classes to be kept alike.
+    rule = "reservoir" if OBJECTIVES[source.objective or CLASSIFICATION] else str(budget["rule"])
+    rows = alive[rows_in_budget(source.labels[alive], each, int(budget["bytes"]), selection=rule, task=task)]
     kept = {"offered": len(source.labels), "budget": int(budget["bytes"]), "bytes": each * len(rows)}
-    return chosen(source, rows), kept | {"rule": str(budget["rule"])}
+    return chosen(source, rows), kept | {"rule": rule}
 
 
 def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str, Any]:
@@ -168,12 +174,14 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
     """
     path, out = Path(path), Path(out)
     opened = Records.open(path)
-    if opened.packed is None and opened.rights.empty and not len(opened.gone):
+    plain = opened.objective == CLASSIFICATION and opened.head is None
+    if plain and opened.packed is None and opened.rights.empty and not len(opened.gone):
         return convert_records(path, task=task, out=out)
     _check_stored(opened)
     made = Records(
         task=task, x=opened.x if opened.packed is None else opened.packed, y=opened.y, z=opened.z,
-        ids=opened.ids, classes=opened.classes, transform=opened.transform, rights=opened.rights,
+        top=opened.top, objective=opened.objective, head=opened.head, ids=opened.ids,
+        classes=opened.classes, transform=opened.transform, rights=opened.rights,
         gone=opened.gone,
     ).save(out)  # fmt: skip
     with out.open("rb") as file:
@@ -191,6 +199,7 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "rights": made.rights.names,
         "next_expiry": made.rights.next_expiry,
         "notes": [],
+        "objective": made.objective,
         "label_names": [],
         "left_out": {},
         "kept": {},
@@ -201,10 +210,11 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
 
 def _check_stored(records: Records) -> None:
     """Counts within limits, every number finite, everything unpacks. Raises NocturneInputError."""
-    if len(records) > limits.ROWS or records.classes > limits.CLASSES:
+    classes = records.classes if records.objective == CLASSIFICATION else 1
+    if len(records) > limits.ROWS or classes > limits.CLASSES:
         raise refuse(
             "records.rows",
-            f"The file has {len(records):,} rows of {records.classes:,} classes; at most {limits.ROWS:,} of "
+            f"The file has {len(records):,} rows of {classes:,} classes; at most {limits.ROWS:,} of "
             f"{limits.CLASSES:,} fit one set. Split it.",
         )
     step = max(1, limits.CHUNK // (8 * records.width))
@@ -262,6 +272,8 @@ def _encode(
     clean = check_transform(transform if transform is not None else (source.transform or {}))
     columns, words = rights_tensors(source.rights)
     described = {"version": 1, "task": task, "classes": classes, "transform": clean}
+    if source.objective not in (None, CLASSIFICATION):
+        described["objective"] = source.objective
     if not source.rights.empty:
         described |= {"version": 2, "words": words}
     layout = _layout(source, rows, columns)
@@ -291,6 +303,8 @@ def _encode(
         "duplicates": _duplicates(ids),
         "rights": source.rights.names,
         "next_expiry": source.rights.next_expiry,
+        "objective": source.objective or CLASSIFICATION,
+        "label_names": list(source.label_names[:NAMED_CLASSES]),
         "size": target.size,
         "sha256": target.sha256(),
     }
@@ -326,7 +340,10 @@ def _notes(source: Source, info: Mapping[str, Any], out: Path) -> list[dict[str,
                 piece = handle.read(min(step, end - place))
                 yield np.frombuffer(piece, source.x_dtype).reshape(-1, *source.x_shape)
 
-    return skew_notes(source.labels, info["duplicates"], blocks)
+    # Where a label says where something is, many that are alike say nothing.
+    classes = source.objective in (None, CLASSIFICATION)
+    labels = source.labels if classes else np.zeros_like(source.labels)
+    return skew_notes(labels, info["duplicates"], blocks)
 
 
 def label_histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
@@ -338,6 +355,15 @@ def label_histogram(labels: NDArray[np.int64], classes: int) -> list[int]:
 
 def _classes(source: Source, told: int | None) -> int:
     labels = source.labels
+    if most := OBJECTIVES[source.objective or CLASSIFICATION]:
+        return most
+    if told is not None and len(source.label_names) > told:
+        shown = ", ".join(shorten(name, 30) for name in source.label_names[:8])
+        raise refuse(
+            "records.label_range",
+            f"The file has {len(source.label_names):,} labels ({shown}), and the model tells {told:,} apart. "
+            "Take a model with a wider head, or leave the other records out.",
+        )
     classes = told or source.classes or source.z_width or max(int(labels.max()) + 1, 1)
     if classes > limits.CLASSES:
         raise refuse(

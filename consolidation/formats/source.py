@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Source:
         rights: what the records say of their owners, licences and so on.
         bad: the rows that were found to be bad, or will be while x and z are read.
         sound: whether x is known to hold finite numbers only, and no row of it can turn out bad.
+        objective: what is asked of a record, if the file says.
         label_names: of the labels 0, 1, ..., when they came as names.
     """
 
@@ -52,7 +53,13 @@ class Source:
     rights: Rights = field(default_factory=Rights)
     bad: BadRows = field(default_factory=BadRows)
     sound: bool = False
+
+    objective: str | None = None
     label_names: tuple[str, ...] = ()
+
+    def relabelled(self, ranks: NDArray[np.int64] | None) -> Source:
+        """With label `ranks[i]` for each i; None: as it is."""
+        return self if ranks is None else replace(self, labels=ranks[self.labels])
 
     @property
     def width(self) -> int:

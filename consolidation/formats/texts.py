@@ -1,4 +1,4 @@
-"""Texts as ids of tokens, by the tokenizer.json that came with the model that is to read them.
+"""Texts as tokens, by the tokenizer.json of the model that is to read them.
 
 The tokenizer was read and written anew when it was uploaded (`tokenizer_json`), and is run in the confined
 child only, text by text: the library uses threads for several at once, and none may be made there.
@@ -6,62 +6,111 @@ child only, text by text: the library uses threads for several at once, and none
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.described import PADDING
 from consolidation.formats.refusal import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
-    from consolidation.formats.source import Source
-
 TOKENIZER: Final = "tokenizer.json"
-LETTERS_EACH: Final = 64  # of a text for each token that the model reads; what is longer is not even tried
+LENGTH: Final = 128  # tokens of a block, unless somebody says another length
 NO_TOKENIZER: Final = (
-    "it holds a text, and the current checkpoint came without a tokenizer to read it with. Take the model's "
-    "whole folder, with its tokenizer.json, or records of token ids"
+    "The file holds texts, and the current checkpoint came without a tokenizer to read them with. Attach its "
+    "tokenizer.json on the checkpoint's page, or take records of token ids."
 )
+# Letters that are given to the tokenizer at a time: what it holds of them is many times as large.
+_PIECE: Final = 65_536
 
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """Where the tokenizer of a model lies, and what the model reads.
+    """Where the tokenizer of a model lies, and what the model wants (see `families.text_model`).
 
     Attributes:
-        path, offset, size: its bytes.
+        path, offset, size: its bytes; path None: the model came without one.
         longest: tokens that the model reads at most.
         vocabulary: how many tokens the model knows.
+        objective: what is asked of a record.
+        shift: what is added to every id.
+        second: what is added besides to the ids of the second text; 0: the model knows one kind of text.
     """
 
-    path: Path
+    path: Path | None
     offset: int
     size: int
     longest: int
     vocabulary: int
+    objective: str = "classification"
+    shift: int = 0
+    second: int = 0
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored ids."""
+        return np.dtype("<u2" if self.shift + self.vocabulary + self.second <= 2**16 else "<i4")
 
 
-class Texts:
-    """Reads texts of one set.
+@dataclass(frozen=True)
+class TextOptions:
+    """What a person says of a file of texts.
 
     Attributes:
-        count: how many rows hold a text that it has read.
+        mapping: {part: column}, see `mapping`; empty: guessed.
+        length: tokens in a block that a long text is cut into.
+        truncate: whether texts that are too long for a classification are cut, or refused.
+        probe: whether these records prove something: a question then counts once.
+        label_names: names of the labels 0, 1, ... that the task has already.
+    """
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    length: int = LENGTH
+    truncate: bool = False
+    probe: bool = False
+    label_names: tuple[str, ...] = ()
+
+
+class Encoded(NamedTuple):
+    """Tokens of one or two texts.
+
+    Attributes:
+        ids: int64 [n].
+        second: bool [n], whether a token is of the second segment.
+        of: int64 [n], 0 or 1 for a token of that text, -1 for one that the tokenizer added.
+        spans: int64 [n, 2], the letters of its text that a token stands for.
+    """
+
+    ids: NDArray[np.int64]
+    second: NDArray[np.bool_]
+    of: NDArray[np.int64]
+    spans: NDArray[np.int64]
+
+    def part(self, keep: NDArray[Any]) -> Encoded:
+        """Some of the tokens, by a mask or by places."""
+        return Encoded(self.ids[keep], self.second[keep], self.of[keep], self.spans[keep])
+
+
+class Tokens:
+    """Runs the tokenizer of a model.
 
     Raises:
-        NocturneInputError: `records.tokenizer`: the tokenizer cannot be run; `family.extra`: the library is
-            missing.
+        NocturneInputError: `records.tokenizer`: there is none, or it cannot be run; `family.extra`: the
+            library is missing.
     """
 
     def __init__(self, file: TokenizerFile) -> None:
-        self._file = file
-        self.count, self._used = 0, 1
+        self.file = file
+        if file.path is None:
+            raise refuse("records.tokenizer", NO_TOKENIZER)
         try:
             library: Any = import_module("tokenizers")
         except ImportError as error:
@@ -78,63 +127,67 @@ class Texts:
         except Exception as error:  # the library raises nothing more narrow
             raise refuse(
                 "records.tokenizer",
-                "The tokenizer that came with the current checkpoint cannot be run. Take the model with a "
-                "tokenizer.json that works, or records of token ids.",
+                "The tokenizer that came with the current checkpoint cannot be run. Attach a tokenizer.json "
+                "that works on the checkpoint's page, or take records of token ids.",
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 
-    def ids(self, text: Any) -> NDArray[np.float32]:
-        """float32 [longest]: ids, filled up.
+    def encode(self, text: str, second: str | None = None) -> Encoded:
+        """One text, or two that belong together, with what the tokenizer puts around them.
 
         Raises:
-            NocturneInputError: `replay.schema`, `records.token`; the message completes "Line 7: ...".
+            NocturneInputError: `records.token`: a token that the model does not know.
         """
-        longest = self._file.longest
-        if not isinstance(text, str):
-            raise refuse("replay.schema", '"text" must be a text')
-        if len(text) > LETTERS_EACH * longest:
-            raise refuse(
-                "records.token",
-                f"its text has {len(text):,} letters, and the model reads {longest:,} tokens. Cut it",
-            )
-        ids = np.asarray(self._tokenizer.encode(text).ids, dtype=np.int64)
-        if len(ids) > longest:
-            raise refuse(
-                "records.token",
-                f"its text has {len(ids):,} tokens, and the model reads at most {longest:,}. Cut it",
-            )
-        if not (ids != PADDING).any():
-            raise refuse("records.token", "its text has no token at all")
-        if ids.max() >= self._file.vocabulary:
-            raise refuse(
-                "records.token",
-                f"its text has the token {ids.max():,}; the model knows {self._file.vocabulary:,}. The "
-                "tokenizer is of another model",
-            )
-        row = np.full(longest, PADDING, np.float32)
-        row[: len(ids)] = ids
-        self._used = max(self._used, int(np.flatnonzero(ids != PADDING)[-1]) + 1)
-        return row
+        found = self._run(text, second)
+        of = np.array([-1 if at is None else at for at in found.sequence_ids], np.int64)
+        spans = np.asarray(found.offsets, np.int64).reshape(-1, 2)
+        return Encoded(self._ids(found.ids), np.asarray(found.type_ids) == 1, of, spans)
 
-    def cut(self, source: Source) -> Source:
-        """The rows without the columns that only fill up, as whole numbers.
+    def plain(self, text: str) -> NDArray[np.int64]:
+        """A text of any length without anything around it.
 
         Raises:
-            NocturneInputError: `replay.schema`, when some rows were no texts.
+            NocturneInputError: `records.token`.
         """
-        if self.count == 0:
-            return source
-        if self.count != len(source.labels):
-            raise refuse(
-                "replay.schema",
-                f"{self.count:,} rows hold a text and {len(source.labels) - self.count:,} hold numbers. Use "
-                "one of the two.",
-            )
-        dtype, used = np.dtype("<u2" if self._file.vocabulary <= 2**16 else "<i4"), self._used
+        parts = [self._run(piece, None, add_special_tokens=False).ids for piece in _pieces(text)]
+        return self._ids([number for part in parts for number in part])
 
-        def blocks(rows: int) -> Iterator[NDArray[Any]]:
-            for block in source.x(rows):
-                yield block[:, :used].astype(dtype)
+    @cached_property
+    def frame(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What the tokenizer puts before a text and after it: the beginning and the end of a sequence."""
+        found = self.encode("a")
+        own = np.flatnonzero(found.of >= 0)
+        if not len(own):
+            return found.ids, found.ids[:0]
+        return found.ids[: own[0]], found.ids[own[-1] + 1 :]
 
-        return replace(source, x_dtype=dtype, x_shape=(used,), x=blocks)
+    def _run(self, text: str, second: str | None, **how: bool) -> Any:
+        try:
+            return self._tokenizer.encode(text, second, **how)
+        except Exception as error:  # the library raises nothing more narrow
+            raise refuse("records.token", "the model's tokenizer cannot read its text") from error
+
+    def _ids(self, found: list[int]) -> NDArray[np.int64]:
+        return check_ids(
+            np.asarray(found, np.int64), self.file.vocabulary, "The tokenizer is of another model"
+        )
+
+
+def check_ids(ids: NDArray[np.int64], vocabulary: int, hint: str) -> NDArray[np.int64]:
+    """The ids. Raises NocturneInputError (`records.token`) when the model does not know one."""
+    if len(ids) and not 0 <= ids.min() <= ids.max() < vocabulary:
+        wrong = int(ids.max()) if ids.max() >= vocabulary else int(ids.min())
+        raise refuse("records.token", f"it has the token {wrong:,}; the model knows {vocabulary:,}. {hint}")
+    return ids
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in pieces that end before a space, where there is one."""
+    start = 0
+    while len(text) - start > _PIECE:
+        end = text.rfind(" ", start + _PIECE // 2, start + _PIECE)
+        end = end if end > start else start + _PIECE
+        yield text[start:end]
+        start = end
+    yield text[start:]

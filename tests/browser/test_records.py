@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.consolidation.formats.folders import BERT, numbers, packed
+from tests.consolidation.formats.folders import model as hf_folder
+from tests.consolidation.text_helpers import tokenizer_json
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -103,6 +107,53 @@ def test_bad_lines_a_warning_and_a_good_table(
     assert "owner, purpose, expiry" in page.locator(".set").first.inner_text()
     picture(page, "warned")
     narrow(page)
+    assert problems == []
+
+
+def test_the_first_rows_are_shown_and_their_columns_are_told(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    """A bare BERT gets a head, its tokenizer after it, and reads a table whose names say nothing."""
+    files = hf_folder(BERT, numbers(BERT, prefix="", head="none"))
+    (tmp_path / "bert.zip").write_bytes(packed(files, "zip"))
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_json())
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("Moods")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    project = page.url
+    page.goto(project + "upload/")
+    page.locator("input[type=file]").set_input_files(tmp_path / "bert.zip")
+    page.get_by_text("A new head for a BERT").click()
+    page.get_by_label("Head", exact=True).select_option("sequence-classification")
+    page.get_by_label("Classes of the head").fill("3")
+    page.get_by_role("button", name=re.compile("^Upload")).first.click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    page.get_by_text("A new head for 3 classes was added").wait_for()
+    page.locator("input[type=file]").set_input_files(tmp_path / "tokenizer.json")
+    page.get_by_role("button", name="Attach").click()
+    page.locator("[data-ready-link]").click(timeout=30_000)
+    page.get_by_text("tokenizer.json").first.wait_for()
+
+    page.goto(project + "records/")
+    page.get_by_label("Add a task").fill("moods")
+    page.get_by_role("button", name="Add", exact=True).click()
+    table = 'feeling,said\nup,good morning\ndown,"bad, very bad"\n'
+    (tmp_path / "moods.csv").write_text(table)
+    page.locator("input[type=file]").set_input_files(tmp_path / "moods.csv")
+    rows = page.locator("[data-preview] tbody tr")
+    rows.first.wait_for()
+    assert rows.nth(1).locator("td").all_inner_texts() == ["down", "bad, very bad"]
+    page.get_by_label("Hide values").check()
+    assert rows.nth(1).locator("td").all_inner_texts() == ["••••", "•••• •••• •••"]
+    page.get_by_label("Text", exact=True).select_option("said")
+    page.get_by_label("Label", exact=True).select_option("feeling")
+    narrow(page)
+    page.locator("[data-send]").click()
+    page.locator("[data-ready]").wait_for()
+    page.reload()
+    assert page.locator(".set title").first.text_content() == "Label down: 1 rows"
     assert problems == []
 
 

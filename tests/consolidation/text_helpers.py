@@ -70,13 +70,14 @@ def tokenizer_json(words: tuple[str, ...] = WORDS) -> bytes:
         {"Sequence": {"id": "A", "type_id": 0}},
         {"SpecialToken": {"id": "SEP", "type_id": 0}},
     ]
+    second = [{"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "SEP", "type_id": 1}}]
     return json.dumps({
         "version": "1.0", "truncation": {"max_length": 3, "strategy": "LongestFirst", "stride": 0},
         "padding": None, "added_tokens": specials,
         "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
                        "strip_accents": None, "lowercase": True},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": single,
+        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": single + second,
                            "special_tokens": {f"{name}": value for name, value in part.items()}},
         "decoder": None,
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",

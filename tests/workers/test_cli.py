@@ -296,12 +296,12 @@ def test_what_was_just_learned_is_used_while_it_is_at_hand(night: dict[str, Path
     assert set(report["after"]) == {"task0", "task1"}, "it is the last task's, whatever the file is called"
 
 
-@pytest.mark.parametrize("name", ["nothing.npz", "folder.npz", "notes.txt"])
+@pytest.mark.parametrize("name", ["nothing.npz", "folder.npz", "notes.md"])
 def test_training_records_that_are_no_file_of_records(
     night: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "folder.npz").mkdir()
-    (tmp_path / "notes.txt").write_text("not records")
+    (tmp_path / "notes.md").write_text("not records")
     assert name in refused(night, "cycle.no_awake", "--awake", str(tmp_path / name))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import messages
 from django.shortcuts import redirect, render
@@ -23,7 +23,10 @@ from webapp.checkpoints.selectors import TENSORS_SHOWN, checkpoint_scores, confi
 from webapp.checkpoints.standing import doubt_of
 from webapp.checkpoints.trash import checkpoint_needed
 from webapp.core.errors import Conflict
+from webapp.core.store import room_left
 from webapp.core.undo import done
+from webapp.uploads.page import local_offered
+from webapp.uploads.tokenizer import wants_tokenizer
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,6 +48,7 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
     plan, open_cycles = None, unfinished_cycles(project) if me.can_edit else []
     if me.can_edit and not is_current and not checkpoint.non_finite and not checkpoint.trashed_at:
         plan = promotion_plan(checkpoint, left=project.current, aliases=names, unfinished=open_cycles)
+    attach = me.can_edit and not checkpoint.trashed_at and wants_tokenizer(checkpoint)
     context = {
         "me": me,
         "checkpoint": checkpoint,
@@ -62,6 +66,9 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
         "scores": scores,
         "scored": any(row["value"] is not None for row in scores),
         "config": config_rows(checkpoint.config),
+        "attach": attach,
+        "room": max(room_left(project.workspace), 0) if attach else 0,
+        "local": attach and local_offered(cast("MemberRequest", request)),
         "tensors": tensor_rows(checkpoint.tensors),
         "tensors_hidden": max(0, len(checkpoint.tensors) - TENSORS_SHOWN),
         **base_context(checkpoint, can_edit=me.can_edit),

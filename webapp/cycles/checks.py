@@ -16,6 +16,7 @@ from consolidation.families.registry import (
     takes_width,
     vocabulary,
 )
+from consolidation.families.text_model import label_count
 from consolidation.recipe import recipe_from_json
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.trash import ensure_live
@@ -188,7 +189,7 @@ class Plan:
         if model is None:
             return
         spec, config = model
-        width, outputs = spec.input_width(config), spec.outputs(config)
+        width, outputs = spec.input_width(config), label_count(spec.name, config)
         most = "up to " if vocabulary(spec.name, config) is not None else ""
         for item in [*self.memories, *self.probes, *([self.data] if self.data else [])]:
             has = math.prod(item.x_shape)

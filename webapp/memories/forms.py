@@ -1,14 +1,37 @@
-"""Transforms that people need most, as choices."""
+"""Transforms that people need most, as choices; the parts of a row of texts in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext_lazy as _
 
+from consolidation.formats import mapping
+
 if TYPE_CHECKING:
     from django.utils.functional import Promise
+
+
+# What a column of texts can be, for people.
+PARTS: Final[dict[str, str | Promise]] = {
+    "text": _("Text"),
+    "text2": _("Second text"),
+    "label": _("Label"),
+    "prompt": _("Prompt"),
+    "completion": _("Completion"),
+    "tokens": _("Token ids"),
+    "question": _("Question"),
+    "context": _("Context"),
+    "answers": _("Answers (SQuAD)"),
+    "answer": _("Answer"),
+    "answer_start": _("Where it begins"),
+}
+
+
+def text_parts(objective: str) -> list[dict[str, str | Promise]]:
+    """The parts that may be told for a model, {"name", "label"}; none where records are numbers."""
+    return [{"name": part, "label": PARTS[part]} for part in mapping.PARTS.get(objective, ())]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class RecordSet(Row, Trashable):
     rows = models.PositiveIntegerField()
     x_shape = models.JSONField(default=list)
     x_dtype = models.CharField(max_length=16)
-    classes = models.PositiveIntegerField()
+    # Or how many places a label can name, where it says where an answer lies.
+    classes = models.PositiveBigIntegerField()
     label_histogram = models.JSONField(default=list)
     transform = models.JSONField(default=dict)
     has_logits = models.BooleanField(default=False)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
-from consolidation.families.registry import FAMILIES, computable, vocabulary
+from consolidation.families.registry import FAMILIES, computable
+from consolidation.families.text_model import PLACES, label_count, text_model
 from webapp.memories.models import RecordSet, Use, unexpired
 from webapp.projects.models import Task
 
@@ -37,12 +38,14 @@ class Fit:
         classes: how many labels there are.
         because: what they must fit, as in "the current checkpoint v3".
         tokens: whether the numbers are ids of tokens, of which a record may have fewer.
+        objective: what a text model is asked; "" for another.
     """
 
     width: int | None
     classes: int | None
     because: str
     tokens: bool = False
+    objective: str = ""
 
 
 def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) -> Fit:
@@ -54,9 +57,10 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
     current = project.current
     if current is not None and current.family in FAMILIES and computable(current.family, current.config):
         spec = FAMILIES[current.family]
-        width, classes = spec.input_width(current.config), spec.outputs(current.config)
-        text = vocabulary(current.family, current.config) is not None
-        return Fit(width, classes, f"the current checkpoint {current}", text)
+        width, classes = spec.input_width(current.config), label_count(current.family, current.config)
+        model = text_model(current.family, current.config)
+        because = f"the current checkpoint {current}"
+        return Fit(width, classes, because, model is not None, model["objective"] if model else "")
     others = live_sets(project)
     if besides is not None:
         others = others.exclude(task=besides[0], use=besides[1])
@@ -108,6 +112,8 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "shape": " × ".join(str(size) for size in item.x_shape),
         "transform": transform_words(item.transform),
         "codec": _codec(item),
+        # Where a label names a place, it is no class to be counted.
+        "places": item.classes in PLACES,
         "rights": ", ".join(str(RIGHTS[name]) for name in item.rights if name in RIGHTS),
         # Coordinates of a picture 100 high, ten for each label.
         "bars": [

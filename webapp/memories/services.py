@@ -18,6 +18,8 @@ from webapp.memories.tombstones import ensure_none_erased
 from webapp.projects.models import Project, Task
 
 MOST_NOTES: Final = 8
+# What models do whose records have no classes.
+PLACES: Final = {"language": "goes on with texts", "extractive-qa": "finds answers in texts"}
 MOST_LABEL_NAMES: Final = 10_000
 
 if TYPE_CHECKING:
@@ -160,6 +162,12 @@ def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, st
             f"{fit.width:,}. Cut or reshape the records to that width, then upload them again.",
             width=width,
             expected=fit.width,
+        )
+    if fit.classes is not None and info["classes"] != fit.classes and fit.objective in PLACES:
+        raise InvalidInput(
+            "records.objective",
+            f"These are records with classes; {cut(fit.because, 160)} {PLACES[fit.objective]}. Upload texts, "
+            "or records that were made for such a model.",
         )
     if fit.classes is not None and info["classes"] != fit.classes:
         raise InvalidInput(

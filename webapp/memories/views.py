@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -9,10 +10,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from consolidation.formats.mapping import guess_tables
 from webapp.accounts.abilities import abilities_of
 from webapp.core.errors import Conflict, InvalidInput
 from webapp.core.store import room_left
-from webapp.memories.forms import TRANSFORM_PRESETS
+from webapp.memories.forms import TRANSFORM_PRESETS, text_parts
 from webapp.memories.models import Use
 from webapp.memories.selectors import project_fit, records_by_task
 from webapp.projects.models import Project
@@ -37,18 +39,21 @@ def records_list(request: MemberRequest, project_id: UUID) -> HttpResponse:
     rows = records_by_task(project)
     chosen = {str(row["task"].pk): row["task"] for row in rows}.get(request.GET.get("task", ""))
     use = request.GET.get("use", "")
+    fit = project_fit(project)
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),
         "rows": rows,
         "no_probes": not any(item["set"] for row in rows for item in row["sets"] if item["use"] == Use.PROBE),
-        "fit": project_fit(project),
+        "fit": fit,
         "uses": Use.choices,
         "chosen_task": chosen or (rows[0]["task"] if rows else None),
         "chosen_use": use if use in Use.values else Use.MEMORIES.value,
         "presets": TRANSFORM_PRESETS,
         "local": local_offered(request),
         "recent": recent_uploads(project, *_PURPOSES),
+        "guesses": json.dumps(guess_tables()),
+        "parts": text_parts(fit.objective),
         "room": max(room_left(project.workspace), 0),
     }
     return render(request, "memories/list.html", context)

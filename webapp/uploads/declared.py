@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from consolidation.errors import NocturneInputError
 from consolidation.families.registry import FAMILIES
+from consolidation.families.text_model import MOST_PLACES, NEW_HEADS, text_model
+from consolidation.formats.mapping import ALL_PARTS, check_mapping
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.retention import MOST_DAYS
@@ -17,14 +20,18 @@ from webapp.memories.selectors import project_fit
 from webapp.projects.models import Task
 from webapp.uploads.declared_import import IMPORT_FIELDS, clean_import
 from webapp.uploads.models import Purpose
+from webapp.uploads.tokenizer import check_attach
 
 if TYPE_CHECKING:
     from webapp.projects.models import Project
 
-_CHECKPOINT: Final = frozenset({"family", "config", "wake", "base"})
-_RECORDS: Final = (
-    frozenset({"task", "transform", "classes", "rights", "rights_required", "retention_days"}) | IMPORT_FIELDS
-)
+_CHECKPOINT: Final = frozenset({"family", "config", "wake", "base", "head"})
+_TOKENIZER: Final = frozenset({"checkpoint"})
+_MOST_CLASSES: Final = 65_536
+_RECORDS: Final = IMPORT_FIELDS | {
+    "task", "transform", "classes", "rights", "rights_required", "retention_days", "texts",
+}  # fmt: skip
+_TEXTS: Final = frozenset({"mapping", "length", "truncate"})
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
 _MOST: Final = 1e15
 
@@ -33,18 +40,23 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     """The form of an upload as it is stored.
 
     A checkpoint: {"family", "config": {field: text}, "wake": {"examples", "lr"}, "base": the id of the
-    checkpoint that a LoRA adapter was trained on}, all optional. Records:
+    checkpoint that a LoRA adapter was trained on, "head": {"kind", "classes", "seed"} that a BERT without one
+    is to get}, all optional. A tokenizer: {"checkpoint": id}. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
-    "retention_days": after how many days the records expire, or None}, and what `declared_import` says.
+    "retention_days": after how many days the records expire, or None, "texts": {"mapping": {part: column},
+    "length": tokens of a block or None, "truncate": whether long ones are cut}}, and what `declared_import`
+    says.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
         one.
     """
-    known = _CHECKPOINT if purpose == Purpose.CHECKPOINT else _RECORDS
+    known = {Purpose.CHECKPOINT: _CHECKPOINT, Purpose.TOKENIZER: _TOKENIZER}.get(Purpose(purpose), _RECORDS)
     refuse_unknown(form, known)
+    if purpose == Purpose.TOKENIZER:
+        return _tokenizer(project, form)
     return _checkpoint(project, form) if purpose == Purpose.CHECKPOINT else _records(project, purpose, form)
 
 
@@ -92,7 +104,35 @@ def _checkpoint(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
         clean["wake"]["examples"] = int(examples)
     if (rate := _number(wake, "lr", "The learning rate", least=1e-12, most=1e3)) is not None:
         clean["wake"]["lr"] = rate
-    return clean
+    return clean | _head(form)
+
+
+def _tokenizer(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
+    checkpoint = None
+    with contextlib.suppress(ValueError):
+        rows = Checkpoint.everything.filter(project=project)
+        checkpoint = rows.filter(pk=UUID(str(form.get("checkpoint")))).first()
+    if checkpoint is None:
+        raise InvalidInput("upload.checkpoint", "Choose the checkpoint that this tokenizer belongs to.")
+    check_attach(checkpoint)
+    return {"checkpoint": str(checkpoint.pk)}
+
+
+def _head(form: Mapping[str, Any]) -> dict[str, Any]:
+    told = form.get("head") or {}
+    if not isinstance(told, Mapping):
+        raise InvalidInput("upload.form", "The new head must be a table: kind, classes, seed.")
+    refuse_unknown(told, frozenset({"kind", "classes", "seed"}))
+    kind = told.get("kind") or ""
+    if kind == "":
+        return {}
+    if kind not in NEW_HEADS:
+        raise InvalidInput(
+            "checkpoint.head", f"“{cut(kind)}” is no head; choose one of {', '.join(NEW_HEADS)}."
+        )
+    classes = _number(told, "classes", "The number of classes", least=2, most=_MOST_CLASSES, default=2)
+    seed = _number(told, "seed", "The seed", least=0, most=2**32, default=0)
+    return {"head": {"kind": kind, "classes": int(classes or 2), "seed": int(seed or 0)}}
 
 
 def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +167,31 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
     days = _number(form, "retention_days", "The number of days to keep the records", least=1, most=MOST_DAYS)
     clean["retention_days"] = int(days) if days is not None else None
-    return clean | _rights(form) | clean_import(form)
+    return clean | _rights(form) | clean_import(form) | {"texts": _texts(project, form)}
+
+
+def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
+    told = form.get("texts") or {}
+    if not isinstance(told, Mapping):
+        raise InvalidInput("upload.form", "What is said of texts must be a table: mapping, length, truncate.")
+    refuse_unknown(told, _TEXTS)
+    mapping = told.get("mapping") or {}
+    if not isinstance(mapping, Mapping):
+        raise InvalidInput("records.mapping", "The mapping must be a table of parts and their columns.")
+    refuse_unknown(mapping, ALL_PARTS)
+    current = project.current
+    model = text_model(current.family, current.config) if current is not None else None
+    try:
+        clean = check_mapping(mapping, model["objective"] if model else None)
+    except NocturneInputError as error:
+        raise InvalidInput(error.code, error.message) from None
+    length = _number(told, "length", "The length of a block", least=2, most=MOST_PLACES)
+    truncate = told.get("truncate")
+    return {
+        "mapping": clean,
+        "length": None if length is None else int(length),
+        "truncate": truncate is True or truncate == "yes",
+    }
 
 
 def _rights(form: Mapping[str, Any]) -> dict[str, Any]:

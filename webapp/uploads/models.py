@@ -27,6 +27,7 @@ class Purpose(models.TextChoices):
     MEMORIES = "memories", _("Memories")
     PROBE = "probe", _("Probe")
     TRAINING = "training", _("Training set")
+    TOKENIZER = "tokenizer", _("Tokenizer")
 
 
 class Upload(Row):
@@ -53,7 +54,7 @@ class Upload(Row):
     error_detail = models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()))
     # The bytes of a file that was refused for some bad rows stay until then: see `rest`.
     kept_until = models.DateTimeField(null=True, blank=True)
-    # The checkpoint or record set that it became.
+    # The checkpoint or record set that it became; of a tokenizer, the checkpoint that has it.
     result_id = models.UUIDField(null=True, blank=True)
     verifying_since = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

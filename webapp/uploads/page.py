@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext_lazy as _
+
 from consolidation.families.registry import FAMILIES
+from consolidation.families.text_model import NEW_HEADS
 from webapp.core.errors import NocturneError
 from webapp.uploads.local_files import check_local
 from webapp.uploads.models import Upload, UploadState
 
 if TYPE_CHECKING:
+    from django.utils.functional import Promise
+
     from webapp.core.requests import MemberRequest
     from webapp.projects.models import Project
 
@@ -19,6 +24,12 @@ SHOWN = 6
 def family_choices() -> list[dict[str, str]]:
     """The families that a form can describe, by name and title, the mlp first; others bring their config."""
     return [{"name": spec.name, "title": spec.title} for spec in FAMILIES.values() if spec.fields]
+
+
+def head_choices() -> list[dict[str, str | Promise]]:
+    """The heads that a model without one can be given."""
+    words = (_("Sequence classification"), _("Question answering"))
+    return [{"value": value, "label": label} for value, label in zip(NEW_HEADS, words, strict=True)]
 
 
 def family_fields() -> list[dict[str, Any]]:

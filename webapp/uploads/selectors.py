@@ -135,7 +135,7 @@ def duplicates_of(uploads: Sequence[Upload]) -> dict[UUID, dict[str, str]]:
 def _result(upload: Upload) -> dict[str, str] | None:
     if upload.result_id is None:
         return None
-    if upload.purpose == Purpose.CHECKPOINT:
+    if upload.purpose in {Purpose.CHECKPOINT, Purpose.TOKENIZER}:
         url = reverse("checkpoint_detail", args=[upload.result_id])
     else:
         url = reverse("records_list", args=[upload.project_id])

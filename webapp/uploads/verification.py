@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from consolidation.errors import NocturneInputError
 from webapp.accounts.models import Workspace
+from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.services import KeptFiles, checkpoint_accept
 from webapp.core import audit
 from webapp.core.bad_lines import bad_lines
@@ -39,14 +40,15 @@ from webapp.core.store import (
     store_put,
 )
 from webapp.core.store_identity import StoreAway, store_check
-from webapp.memories.selectors import task_label_names
+from webapp.core.store_release import contents_release
 from webapp.memories.services import record_set_accept
 from webapp.projects.models import Task
 from webapp.uploads.companions import companions_path, kept_files
 from webapp.uploads.models import Purpose, Upload, UploadState
 from webapp.uploads.pictures import project_picture
 from webapp.uploads.selectors import part_path, scratch_path, verify_lease_over, verify_seconds, work_bytes
-from webapp.uploads.texts import project_tokenizer
+from webapp.uploads.texts import project_tokenizer, text_options
+from webapp.uploads.tokenizer import companions_joined, tokenizer_attach
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEPT: Final = dt.timedelta(days=1)  # the bytes of a file whose good rows may still be taken in
+# What becomes no set of records.
+_NO_RECORDS: Final = frozenset({Purpose.CHECKPOINT, Purpose.TOKENIZER})
 RESULT_BYTES: Final = 32 * 2**20
 _FAILED: Final = (
     "The file could not be checked: the checker {why}. It was not accepted and nothing was kept. "
@@ -148,19 +152,22 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
     seconds = verify_seconds(work_bytes(upload))
     task = Task.objects.filter(pk=upload.form.get("task")).first() if upload.form.get("task") else None
     request = {
-        "purpose": "checkpoint" if upload.purpose == Purpose.CHECKPOINT else "records",
+        "purpose": upload.purpose if upload.purpose in _NO_RECORDS else "records",
         "path": str(part),
         "out": str(scratch / "out"),
         "filename": upload.filename,
         "family": upload.form.get("family"),
         "config": upload.form.get("config"),
+        "head": upload.form.get("head"),
         "task": task.name if task else "",
         "transform": upload.form.get("transform"),
         "classes": upload.form.get("classes"),
         "rights": upload.form.get("rights"),
         "rights_required": bool(upload.form.get("rights_required")),
-        "tokenizer": None if upload.purpose == Purpose.CHECKPOINT else project_tokenizer(upload.project),
-        **_of_records(upload, task),
+        "tokenizer": None if upload.purpose in _NO_RECORDS else project_tokenizer(upload.project),
+        "texts": None if upload.purpose in _NO_RECORDS else text_options(upload, task),
+        **_of_records(upload),
+        "vocabulary": _checkpoint(upload).config["vocab_size"] if upload.purpose == Purpose.TOKENIZER else 0,
         "limit_bytes": _limit_bytes(upload),
         "cpu_seconds": seconds,
         "strict": settings.STRICT_FOLDERS,
@@ -178,15 +185,14 @@ def _inspect(upload: Upload, scratch: Path) -> dict[str, Any]:
     raise Refused(cut(error["code"], 64), message, **bad_lines(error.get("detail")))
 
 
-def _of_records(upload: Upload, task: Task | None) -> dict[str, Any]:
-    """What is asked of records only, and what the project knows of its pictures and labels."""
-    if upload.purpose == Purpose.CHECKPOINT:
+def _of_records(upload: Upload) -> dict[str, Any]:
+    """What is asked of records only, and what the project knows of its pictures."""
+    if upload.purpose in _NO_RECORDS:
         return {}
     picture = project_picture(upload.project) | {"resize": bool(upload.form.get("resize"))}
     return {
         "split": upload.form.get("split") or "",
         "picture": picture,
-        "label_names": task_label_names(task, besides=upload.purpose) if task else [],
         "leave_out": bool(upload.form.get("leave_out")),
         "budget": upload.form.get("budget"),
     }
@@ -202,7 +208,7 @@ def _limit_bytes(upload: Upload) -> int:
 def _as_told(part: Path, upload: Upload, error: Stopped) -> Refused:
     """A library that was ended at a limit is the same to a person as one that refused at it."""
     with part.open("rb") as handle:
-        parquet = upload.purpose != Purpose.CHECKPOINT and handle.read(4) == b"PAR1"
+        parquet = upload.purpose not in _NO_RECORDS and handle.read(4) == b"PAR1"
     if parquet:
         return Refused(
             "parquet.limit",
@@ -265,6 +271,9 @@ def _run(request: dict[str, Any], scratch: Path, seconds: int) -> dict[str, Any]
 
 def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256: str, size: int) -> None:
     workspace = upload.project.workspace
+    if upload.purpose == Purpose.TOKENIZER:
+        _attach(upload, claim, copy)
+        return
     kept, extras_size = KeptFiles(), 0
     if upload.purpose == Purpose.CHECKPOINT:
         kept, extras_size = kept_files(copy, info)
@@ -272,11 +281,7 @@ def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256
         with transaction.atomic():
             # The workspace first: the order of locks is the one of upload_create.
             Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
-            held = (
-                Upload.objects.select_for_update()
-                .filter(pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim)
-                .first()
-            )
+            held = _held(upload, claim)
             if held is None:
                 return
             ensure_room(workspace, size + extras_size, besides=upload.pk, written=True)
@@ -298,6 +303,48 @@ def _accept(upload: Upload, claim: Any, info: dict[str, Any], copy: Path, sha256
             store_discard(workspace=workspace, sha256=kept.extras_sha256)
         raise
     remove_files(upload)
+
+
+def _checkpoint(upload: Upload) -> Checkpoint:
+    """The checkpoint that a tokenizer is for. Raises Refused."""
+    found = Checkpoint.everything.select_related("project__workspace").filter(
+        pk=upload.form.get("checkpoint"), project=upload.project
+    )
+    checkpoint = found.first()
+    if checkpoint is None:
+        raise Refused("upload.checkpoint", "The checkpoint of this tokenizer is gone. Choose another one.")
+    return checkpoint
+
+
+def _attach(upload: Upload, claim: Any, copy: Path) -> None:
+    """Make a checked tokenizer a companion of its checkpoint; the companions that were there are let go."""
+    seen, joined = _checkpoint(upload), companions_path(copy)
+    changes = companions_joined(seen, copy, joined)
+    workspace, sha256, size = upload.project.workspace, changes["extras_sha256"], joined.stat().st_size
+    try:
+        with transaction.atomic():
+            Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+            held = _held(upload, claim)
+            if held is None:
+                return
+            ensure_room(workspace, size, besides=upload.pk, written=True)
+            store_put(workspace=workspace, source=joined, sha256=sha256, size_bytes=size)
+            made = tokenizer_attach(upload=upload, seen=seen, changes=changes)
+            held.state, held.result_id, held.finished_at = UploadState.READY, made.pk, timezone.now()
+            held.save(update_fields=["state", "result_id", "finished_at"])
+    except BaseException:
+        store_discard(workspace=workspace, sha256=sha256)
+        raise
+    contents_release(workspace=workspace, digests=[seen.extras_sha256])
+    remove_files(upload)
+
+
+def _held(upload: Upload, claim: Any) -> Upload | None:
+    """The upload under its lock; None when another checker has it meanwhile."""
+    waiting = Upload.objects.select_for_update().filter(
+        pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim
+    )
+    return waiting.first()
 
 
 def _make(upload: Upload, sha256: str, info: dict[str, Any], kept: KeptFiles) -> UUID:
@@ -324,14 +371,10 @@ def _refuse(upload: Upload, claim: Any, error: Refused) -> None:
     """The bytes go first, so that a refused upload never has any; the reason stays. Only where rows are bad
     among good ones do they wait for a day."""
     with transaction.atomic():
-        held = (
-            Upload.objects.select_for_update()
-            .filter(pk=upload.pk, state=UploadState.VERIFYING, verifying_since=claim)
-            .first()
-        )
+        held = _held(upload, claim)
         if held is None:
             return
-        rest = "others" in error.detail and upload.purpose != Purpose.CHECKPOINT
+        rest = "others" in error.detail and upload.purpose not in _NO_RECORDS
         held.kept_until = timezone.now() + KEPT if rest else None
         if rest:
             shutil.rmtree(scratch_path(upload.pk), ignore_errors=True)

@@ -16,7 +16,7 @@ from webapp.core.store import room_left
 from webapp.projects.models import Project
 from webapp.uploads import rest
 from webapp.uploads.models import Purpose, Upload
-from webapp.uploads.page import family_choices, family_fields, local_offered, recent_uploads
+from webapp.uploads.page import family_choices, family_fields, head_choices, local_offered, recent_uploads
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,6 +36,7 @@ def checkpoint_upload(request: MemberRequest, project_id: UUID) -> HttpResponse:
         "purpose": Purpose.CHECKPOINT.value,
         "families": family_choices(),
         "fields": family_fields(),
+        "heads": head_choices(),
         "local": local_offered(request),
         "recent": recent_uploads(project, Purpose.CHECKPOINT),
         "room": max(room_left(project.workspace), 0),

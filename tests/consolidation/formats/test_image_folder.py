@@ -13,6 +13,7 @@ import pytest
 from consolidation.errors import NocturneInputError
 from consolidation.formats.pictures import Wanted
 from consolidation.formats.records import convert_records
+from consolidation.formats.texts import TextOptions
 from consolidation.memory.store import Records
 from tests.consolidation.formats.archives import picture, tarred, zipped
 
@@ -182,10 +183,10 @@ def test_folders_that_are_numbers_are_the_labels(tmp_path: Path) -> None:
 
 def test_the_names_that_a_task_has_count(tmp_path: Path) -> None:
     path = zipped(tmp_path / "f.zip", {"dog/1.png": picture(GREY), "ant/1.png": picture(GREY)})
-    info, made = convert(path, label_names=["ant", "cat", "dog"])
+    info, made = convert(path, options=TextOptions(label_names=tuple(["ant", "cat", "dog"])))
     assert (made.y.tolist(), info["label_names"]) == ([0, 2], ["ant", "cat", "dog"])
     (tmp_path / "out").unlink()
-    error = refusal(path, label_names=["cat", "dog"])
+    error = refusal(path, options=TextOptions(label_names=tuple(["cat", "dog"])))
     assert error.code == "records.label_names"
     assert "“ant” is none of those that the task's other records have: cat, dog" in error.message
 

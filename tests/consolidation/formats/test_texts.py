@@ -1,8 +1,7 @@
-"""Texts in JSON Lines: read by the model's own tokenizer, line by line, or refused with the line's number."""
+"""Texts with labels in JSON Lines: read by the model's own tokenizer, or refused with the line's number."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,28 +9,13 @@ import pytest
 from consolidation.errors import NocturneInputError
 from consolidation.formats.records import convert_records
 from consolidation.formats.texts import TokenizerFile
-from consolidation.formats.tokenizer_json import tokenizer_json as written_anew
 from consolidation.memory.store import Records
 from tests.consolidation.formats.files import code_of
+from tests.consolidation.formats.text_files import convert, lines
 from tests.consolidation.text_helpers import WORDS, tokenizer_json
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def lines(*rows: Any) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def convert(
-    folder: Path, data: bytes, *, raw: bytes | None = None, longest: int = 8, vocabulary: int = len(WORDS)
-) -> dict[str, Any]:
-    """With the tokenizer somewhere in the middle of a file, as companions of a checkpoint lie."""
-    (folder / "f.jsonl").write_bytes(data)
-    raw = written_anew(tokenizer_json()) if raw is None else raw
-    (folder / "extras").write_bytes(b"{}\n" + raw + b"more")
-    file = TokenizerFile(folder / "extras", 3, len(raw), longest, vocabulary)
-    return convert_records(folder / "f.jsonl", task="t", out=folder / "out", tokenizer=file)
 
 
 def test_texts_become_ids_of_tokens_as_wide_as_the_longest_of_them(tmp_path: Path) -> None:
@@ -51,9 +35,10 @@ BAD: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"text": "good " * 7},
     ),
     "too many letters": ("records.token", "has 600 letters", {"text": "a" * 600}),
-    "no text": ("replay.schema", "must be a text", {"text": 3}),
-    "both": ("replay.schema", "needs", {"text": "good", "x": [1]}),
-    "neither": ("replay.schema", "needs", {}),
+    "no text": ("replay.schema", "is no text", {"text": 3}),
+    "both": ("replay.schema", "numbers .*beside texts", {"text": "good", "x": [1]}),
+    "neither": ("replay.schema", "has no “text”", {}),
+    "the padding": ("records.token", "names the token that fills up", {"text": "good [PAD] bad"}),
     "half a character": ("jsonl.encoding", "lone surrogate", {"text": "\ud800"}),
 }
 
@@ -70,7 +55,7 @@ def test_a_line_that_is_no_text_for_the_model_is_told_by_its_number(case: str, t
 
 def test_numbers_among_texts_are_refused(tmp_path: Path) -> None:
     data = lines({"text": "good", "y": 0}, {"x": [2, 4, 3, 0, 0, 0, 0, 0], "y": 0})
-    with pytest.raises(NocturneInputError, match="1 rows hold a text and 1 hold numbers") as caught:
+    with pytest.raises(NocturneInputError, match="Line 2: it holds numbers") as caught:
         convert(tmp_path, data)
     assert code_of(caught) == "replay.schema"
 
@@ -82,9 +67,11 @@ def test_ids_of_tokens_pass_where_a_tokenizer_is_at_hand(tmp_path: Path) -> None
 
 def test_without_a_tokenizer_texts_are_refused(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_bytes(lines({"text": "good", "y": 0}))
-    with pytest.raises(NocturneInputError, match="came without a tokenizer") as caught:
-        convert_records(tmp_path / "f.jsonl", task="t", out=tmp_path / "out")
-    assert code_of(caught) == "records.tokenizer"
+    file = TokenizerFile(None, 0, 0, 8, len(WORDS))
+    for says, model in (("came without a tokenizer", file), ("has no text model", None)):
+        with pytest.raises(NocturneInputError, match=says) as caught:
+            convert_records(tmp_path / "f.jsonl", task="t", out=tmp_path / "out", tokenizer=model)
+        assert code_of(caught) == "records.tokenizer"
 
 
 def test_a_tokenizer_of_another_model_is_told(tmp_path: Path) -> None:

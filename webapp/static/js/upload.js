@@ -2,6 +2,7 @@
 // The upload panel: choose or drop a file, see it go, hear what became of it.
 import { bytesText, integer } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
+import { Preview } from "./preview.js";
 import { isFolder, isGguf, isPyTorch, summarise } from "./tensors.js";
 import { Row } from "./upload-row.js";
 import { summary } from "./upload-words.js";
@@ -24,6 +25,8 @@ class Panel {
     /** @type {Row|null} */
     this.row = null;
     this.saidAt = 0;
+    const preview = form.querySelector("[data-preview]");
+    this.preview = preview instanceof HTMLElement ? new Preview(preview) : null;
     this.input = /** @type {HTMLInputElement} */ (this.part("input[type=file]"));
     this.sendButton = /** @type {HTMLButtonElement} */ (this.part("[data-send]"));
     this.input.addEventListener("change", () => this.choose(this.input.files?.[0] ?? null));
@@ -93,6 +96,8 @@ class Panel {
     this.part("[data-drop]").classList.toggle("drop--chosen", file !== null);
     this.sendButton.disabled = !file;
     if (file instanceof File && this.form.querySelector("[data-ask]")) void this.look(file);
+    if (file instanceof File) void this.preview?.show(file, () => file === this.file);
+    else this.preview?.clear();
   }
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */

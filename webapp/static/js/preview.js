@@ -1,0 +1,105 @@
+// @ts-check
+// What a file of records holds, before it is sent: its first rows, and which column is what.
+import { gettext as _, interpolate } from "./i18n.js";
+import { guess, tableHead } from "./table-head.js";
+
+/** @typedef {import("./table-head.js").Table} Table */
+
+const SHOWN = 12, LETTERS = 160;
+
+/** @param {unknown} value */
+function words(value) {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  return text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text;
+}
+
+/** As long, and nothing of it. @param {string} text */
+const hidden = (text) => text.replace(/\S/gu, "•");
+
+export class Preview {
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.box = box;
+    this.objective = box.dataset.objective ?? "";
+    this.tables = JSON.parse(box.dataset.guesses ?? "{}");
+    /** @type {Table|null} */
+    this.table = null;
+    this.redact = /** @type {HTMLInputElement} */ (box.querySelector("[data-redact]"));
+    this.redact.addEventListener("change", () => this.fill());
+  }
+
+  clear() {
+    this.table = null;
+    this.box.hidden = true;
+  }
+
+  /** @param {File} file @param {() => boolean} wanted whether it is still the chosen one */
+  async show(file, wanted) {
+    const table = await tableHead(file);
+    if (!wanted()) return;
+    this.table = table;
+    const parquet = /\.parquet$/i.test(file.name);
+    // Numbers have no columns to choose; of a table that only the server can open their names may be told.
+    const numbers = table !== null && "x" in (table.rows[0] ?? {});
+    this.box.hidden = !table && !(parquet && this.objective);
+    this.part("[data-preview-table]").hidden = !table;
+    this.part("[data-columns]").hidden = !this.objective || numbers;
+    this.part("[data-unread]").hidden = table !== null;
+    if (this.objective) this.choose(numbers ? null : (table?.columns ?? []));
+    this.fill();
+  }
+
+  /** @param {string} selector @returns {HTMLElement} */
+  part(selector) {
+    const found = this.box.querySelector(selector);
+    if (!(found instanceof HTMLElement)) throw new Error(`no ${selector}`);
+    return found;
+  }
+
+  /** The columns among which to choose; none: their names are typed. @param {string[]|null} columns */
+  choose(columns) {
+    const told = columns ? guess(columns, this.tables, this.objective) : {};
+    for (const field of this.box.querySelectorAll("[data-part]")) {
+      const select = field.querySelector("select"), input = field.querySelector("input");
+      if (!(field instanceof HTMLElement) || !select || !input) continue;
+      const part = field.dataset.part ?? "";
+      select.hidden = !columns?.length;
+      input.hidden = !select.hidden;
+      input.value = "";
+      const none = /** @type {HTMLOptionElement} */ (select.options[0]);
+      select.replaceChildren(none, ...(columns ?? []).map((name) => new Option(name, name)));
+      select.value = told[part] ?? "";
+      const label = field.querySelector("label");
+      if (label) label.htmlFor = select.hidden ? input.id : select.id;
+    }
+  }
+
+  fill() {
+    const table = this.part("table"), { columns, rows } = this.table ?? { columns: [], rows: [] };
+    const names = columns.slice(0, SHOWN);
+    const head = document.createElement("tr");
+    for (const name of names) head.append(cell("th", name));
+    const body = rows.map((row) => {
+      const line = document.createElement("tr");
+      for (const name of names) {
+        const text = name in row ? words(row[name]) : "";
+        line.append(cell("td", this.redact.checked ? hidden(text) : text));
+      }
+      return line;
+    });
+    table.tHead?.replaceChildren(head);
+    table.tBodies[0].replaceChildren(...body);
+    const more = columns.length - names.length;
+    const note = this.part("[data-more-columns]");
+    note.hidden = more < 1;
+    note.textContent = interpolate(_("%(n)s more columns are not shown."), { n: more });
+  }
+}
+
+/** @param {"th"|"td"} kind @param {string} text */
+function cell(kind, text) {
+  const made = document.createElement(kind);
+  if (made instanceof HTMLTableCellElement && kind === "th") made.scope = "col";
+  made.textContent = text;
+  return made;
+}

@@ -1,0 +1,119 @@
+// @ts-check
+// The first rows of a file of records, read in the browser before any byte is sent: JSON Lines or CSV, also as .gz.
+
+const MOST = 64 * 1024;
+export const ROWS = 5;
+
+/**
+ * @typedef {{columns: string[], rows: Record<string, unknown>[]}} Table
+ * @typedef {{parts: Record<string, string[]>, needed: Record<string, string[][]>, pairs: [string, string][],
+ *   names: Record<string, Record<string, string[]>>}} Guesses
+ */
+
+/** The beginning of a file as text, without the line that is cut in two. @param {File} file @returns {Promise<string>} */
+async function beginning(file) {
+  const magic = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  /** @type {ReadableStream<Uint8Array>} */
+  let stream = file.stream();
+  if (magic[0] === 0x1f && magic[1] === 0x8b) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+  const reader = stream.getReader(), decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "", size = 0, whole = false;
+  while (size < MOST) {
+    const { done, value } = await reader.read();
+    if (done) {
+      whole = true;
+      break;
+    }
+    const piece = value.subarray(0, MOST - size);
+    size += piece.length;
+    text += decoder.decode(piece, { stream: true });
+  }
+  reader.cancel().catch(() => {});
+  return whole ? text : text.slice(0, text.lastIndexOf("\n") + 1);
+}
+
+/** @param {string} text @returns {Table|null} */
+function jsonLines(text) {
+  const rows = [];
+  for (const line of text.split("\n")) {
+    if (rows.length === ROWS) break;
+    if (!line.trim()) continue;
+    try {
+      const row = JSON.parse(line);
+      if (typeof row === "object" && row !== null && !Array.isArray(row)) rows.push(row);
+    } catch {
+      // The server tells which line is bad.
+    }
+  }
+  return rows.length ? { columns: [...new Set(rows.flatMap((row) => Object.keys(row)))], rows } : null;
+}
+
+/** Fields of a table, quoted ones with line ends too (RFC 4180). @param {string} text @param {string} sign @param {number} most */
+function fields(text, sign, most) {
+  /** @type {string[][]} */
+  const rows = [];
+  let row = /** @type {string[]} */ ([]), field = "", quoted = false;
+  for (let at = 0; at < text.length && rows.length < most; at++) {
+    const c = text[at];
+    if (quoted) {
+      if (c !== '"') field += c;
+      else if (text[at + 1] === '"') field += text[++at];
+      else quoted = false;
+    } else if (c === '"' && field === "") quoted = true;
+    else if (c === sign || c === "\n") {
+      row.push(field.replace(/\r$/, ""));
+      field = "";
+      if (c === sign) continue;
+      if (row.length > 1 || row[0] !== "") rows.push(row);
+      row = [];
+    } else field += c;
+  }
+  if (field !== "" || row.length) rows.push([...row, field]);
+  return rows.slice(0, most);
+}
+
+/** @param {string} text @returns {Table|null} */
+function csv(text) {
+  const first = text.slice(0, text.indexOf("\n") + 1 || undefined);
+  const [sign] = [",", ";", "\t"].sort((a, b) => first.split(b).length - first.split(a).length);
+  const [head, ...rows] = fields(text, sign, ROWS + 1);
+  if (!head || head.length < 2) return null;
+  const columns = head.map((name) => name.trim());
+  return { columns, rows: rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at] ?? ""]))) };
+}
+
+/** The first rows; null where nobody can tell here. @param {File} file @returns {Promise<Table|null>} */
+export async function tableHead(file) {
+  const name = file.name.toLowerCase().replace(/\.gz$/, "");
+  if (!/\.(jsonl|ndjson|json|csv|tsv)$/.test(name)) return null;
+  try {
+    const text = (await beginning(file)).replace(/^\ufeff/, "");
+    return /\.[ct]sv$/.test(name) ? csv(text) : jsonLines(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Which column is what, by its name; empty when that is not all of a record: as `consolidation/formats/mapping.py` guesses. @param {string[]} columns @param {Guesses} tables
+ * @param {string} objective @returns {Record<string, string>} */
+export function guess(columns, tables, objective) {
+  /** @type {Map<string, string>} */
+  const known = new Map();
+  for (const column of columns) {
+    const name = column.trim().toLowerCase();
+    if (!known.has(name)) known.set(name, column);
+  }
+  /** @type {Record<string, string>} */
+  const found = {};
+  for (const [part, names] of Object.entries(tables.names[objective] ?? {})) {
+    const name = names.find((one) => known.has(one));
+    if (name !== undefined) found[part] = known.get(name) ?? "";
+  }
+  const pair = objective === "classification" && tables.pairs.find(([one, two]) => known.has(one) && known.has(two));
+  if (pair) Object.assign(found, { text: known.get(pair[0]), text2: known.get(pair[1]) });
+  for (const needed of tables.needed[objective] ?? []) {
+    if (!needed.every((part) => part in found)) continue;
+    return Object.fromEntries(Object.entries(found).filter(([part]) => part === "text2" || needed.includes(part)));
+  }
+  return {};
+}
