@@ -40,7 +40,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set, "texts":
-    {"mapping": {part: column}, "length": tokens of a block or None, "truncate": whether long ones are cut}}.
+    {"mapping": {part: column}, "length": tokens of a block or None, "truncate": whether long ones are cut,
+    "tokens": whether a tokenizer reads them}}.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -174,6 +175,7 @@ def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
         "mapping": clean,
         "length": None if length is None else int(length),
         "truncate": truncate is True or truncate == "yes",
+        "tokens": model is not None,
     }
 
 
