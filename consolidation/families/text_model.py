@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
-from consolidation.families.registry import FAMILIES, family_objective, family_spec, vocabulary
+from consolidation.families.registry import FAMILIES, family_objective, family_spec, reader, vocabulary
 from consolidation.memory.files import OBJECTIVES
 
 # How many values a label has that is no class.
@@ -37,8 +37,11 @@ class TextModel(TypedDict):
 
 
 def text_model(family: object, config: Mapping[str, Any]) -> TextModel | None:
-    """None for a model whose records are plain numbers."""
-    if not isinstance(family, str) or family not in FAMILIES or vocabulary(family, config) is None:
+    """None for a model whose records are plain numbers, and for an adapter whose base nobody has said."""
+    if not isinstance(family, str) or family not in FAMILIES:
+        return None
+    family, config = reader(family, config)
+    if not vocabulary(family, config):
         return None
     words, objective = int(config["vocab_size"]), family_objective(family, config)
     return {

@@ -46,8 +46,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
     "retention_days": after how many days the records expire, or None, "texts": {"mapping": {part: column},
-    "length": tokens of a block or None, "truncate": whether long ones are cut}}, and what `declared_import`
-    says.
+    "length": tokens of a block or None, "truncate": whether long ones are cut, "tokens": whether a tokenizer
+    reads them}}, and what `declared_import` says.
 
     Raises:
         InvalidInput: a field with a value that cannot be; NocturneError `field.read_only` (400): an unknown
@@ -191,6 +191,7 @@ def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
         "mapping": clean,
         "length": None if length is None else int(length),
         "truncate": truncate is True or truncate == "yes",
+        "tokens": model is not None,
     }
 
 
