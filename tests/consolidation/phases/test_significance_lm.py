@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ CPU = torch.device("cpu")
 
 def texts(seed: int, width: int) -> Records:
     x = token_records(4, width, seed).numpy().astype("u2")
-    return Records(task=f"texts {seed}", x=x, y=[0, 0, 2, 1], classes=65536, objective="language")
+    return Records(task=f"texts {seed}", x=x, y=np.array([0, 0, 2, 1]), classes=65536, objective="language")
 
 
 def loop(model: nn.Module, sets: Iterable[Records]) -> dict[str, Tensor]:
@@ -79,7 +80,9 @@ def test_it_equals_the_loop_over_single_questions() -> None:
     model = tiny_bert(head="question-answering", pooler=False, num_labels=2)
     x = text_records(0, 5, 1).x.astype("u2")
     x[:, 2:][x[:, 2:] > 0] += 40
-    records = Records(task="asked", x=x, y=[2 * 65536 + 3] * 5, classes=2**32, objective="extractive-qa")
+    records = Records(
+        task="asked", x=x, y=np.full(5, 2 * 65536 + 3), classes=2**32, objective="extractive-qa"
+    )
     found = estimate_fisher(
         model, records, samples=5, labels="true", generator=torch.Generator().manual_seed(0), device=CPU
     )
