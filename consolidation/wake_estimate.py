@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from consolidation.errors import NocturneInputError
 from consolidation.estimate import (
     FLOAT,
+    TEXT_FAMILIES,
     DryRun,
     Estimate,
+    answer_numbers,
     hidden_numbers,
     kept_each,
     optimizer_slots,
     runtime_bytes,
+    text_width,
 )
 from consolidation.families.registry import family_spec, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
@@ -60,7 +63,8 @@ def wake_estimate(
     parameters, largest, hidden = _sizes(family, config, width, dry_run)
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    width, outputs = width or spec.input_width(clean), spec.outputs(clean)
+    width = width or spec.input_width(clean)
+    outputs = answer_numbers(family, clean, width)
     words = vocabulary(family, clean)
     weights, slots = FLOAT * parameters, optimizer_slots(recipe)
     steps = math.ceil(recipe.epochs * rows / recipe.batch)
@@ -139,6 +143,8 @@ def widest_numbers(family: str, config: Mapping[str, Any], width: int | None = N
     wide = [width or family_spec(family).input_width(config)]
     if family == "encoder":
         wide.append(wide[0] * max(config["hidden_size"], config["intermediate_size"]))
+    elif family == "causal_lm":
+        wide.append(wide[0] * config["vocab_size"])
     elif family == "cnn":
         _, height, width = config["input"]
         for channels in config["convolutions"]:
@@ -164,6 +170,6 @@ def last_numbers(family: str, config: Mapping[str, Any]) -> int:
         return int(config["hidden"][-1])
     if family == "vision" and "width" in config:
         return int(config["width"]) * 8
-    if family == "encoder":
-        return int(config["hidden_size"])
+    if family in TEXT_FAMILIES:
+        return text_width(config)
     return max(family_spec(family).outputs(config), 0)

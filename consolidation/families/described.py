@@ -114,7 +114,7 @@ class Described(ABC):
     def check_tensors(  # noqa: B027 - most families have nothing to add
         self, config: Mapping[str, Any], shapes: Shapes
     ) -> None:
-        """What `expected_shapes` cannot say. Raises NocturneInputError."""
+        """What `expected_shapes` cannot say, or not as well. Raises NocturneInputError."""
 
     def home_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config.json that comes home: the checked fields, and those of `config` that are known and
