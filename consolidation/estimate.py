@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.registry import family_spec, reader
@@ -22,6 +22,7 @@ RUNTIME_BYTES = 250 * 10**6  # an idle process that has imported the engine
 # libraries' own buffers), found by running the families; the measured ones are in tests/bench (estimate).
 KEPT_EACH = 5.5
 # Of text models: the transformers library comes on top, and attention keeps less.
+TEXT_FAMILIES: Final = frozenset({"encoder", "causal_lm"})
 TEXT_RUNTIME_BYTES, TEXT_KEPT_EACH = 400 * 10**6, 3.0
 # Of the significance of a text model: records and layer outputs at once (phases.per_sample).
 SQUARED_RECORDS, SQUARED_NUMBERS = 256, 2**25
@@ -152,9 +153,10 @@ def estimate(
     output = weights + weights // 2  # the Fisher beside it, in half precision
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
     activations = int(FLOAT * kept_each(family) * at_once * hidden)
-    if family == "encoder":
+    if family in TEXT_FAMILIES:
         squared = min(recipe.fisher_samples, total, SQUARED_RECORDS) * hidden
-        activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * min(squared, SQUARED_NUMBERS)))
+        looked_at = min(squared, max(SQUARED_NUMBERS, hidden))
+        activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * looked_at))
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     resident += FLOAT * frozen
     spec = family_spec(family)
@@ -214,12 +216,12 @@ def model_sizes(family: str, config: Mapping[str, Any], width: int | None, dry_r
 
 def runtime_bytes(family: str) -> int:
     """What a process holds before it holds a model of this family."""
-    return TEXT_RUNTIME_BYTES if family == "encoder" else RUNTIME_BYTES
+    return TEXT_RUNTIME_BYTES if family in TEXT_FAMILIES else RUNTIME_BYTES
 
 
 def kept_each(family: str) -> float:
     """Numbers kept in a training step for each hidden number."""
-    return TEXT_KEPT_EACH if family == "encoder" else KEPT_EACH
+    return TEXT_KEPT_EACH if family in TEXT_FAMILIES else KEPT_EACH
 
 
 def optimizer_slots(recipe: SleepRecipe | WakeRecipe) -> int:
@@ -256,6 +258,8 @@ def hidden_numbers(family: str, config: Mapping[str, Any], width: int | None = N
     clean = spec.validate_config(config)
     if family == "encoder":
         return _encoder_hidden(clean, width or spec.input_width(clean))
+    if family == "causal_lm":
+        return (width or spec.input_width(clean)) * _token_hidden(clean)
     if family == "cnn":
         return _cnn_hidden(clean)
     if family == "vision":
@@ -277,7 +281,28 @@ def decoder_numbers(family: str, config: Mapping[str, Any]) -> int:
         widths = [clean["width"] << stage for stage in range(4) for _ in range(2)]
     elif family == "encoder":
         widths = [clean["hidden_size"]] * clean["num_hidden_layers"]
+    elif family == "causal_lm":
+        layers = clean["n_layer" if clean["model_type"] == "gpt2" else "num_hidden_layers"]
+        widths = [text_width(clean)] * layers
     return sum(width * width + width for width in widths)
+
+
+def text_width(config: Mapping[str, Any]) -> int:
+    """Numbers of one token's hidden state; `config` is that of a text model."""
+    return int(config["n_embd" if config["model_type"] == "gpt2" else "hidden_size"])
+
+
+def _token_hidden(config: Mapping[str, Any]) -> int:
+    """A token's: embeddings; in each layer the linear layers; and the words."""
+    width, words = text_width(config), config["vocab_size"]
+    if config["model_type"] == "gpt2":
+        layer = 3 * width + width + config["n_inner"] + width
+        return int(2 * width + config["n_layer"] * layer + words)
+    head = config["head_dim"]
+    layer = (config["num_attention_heads"] + 2 * config["num_key_value_heads"]) * head + width
+    layer += config.get("num_experts_per_tok", 1) * (2 * config["intermediate_size"] + width)
+    layer += config.get("num_local_experts", 0)
+    return int(width + config["num_hidden_layers"] * layer + words)
 
 
 def _encoder_hidden(config: Mapping[str, Any], length: int) -> int:

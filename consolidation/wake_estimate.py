@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.estimate import (
     FLOAT,
+    TEXT_FAMILIES,
+    DryRun,
     Estimate,
     kept_each,
     model_sizes,
     optimizer_slots,
     runtime_bytes,
+    text_width,
 )
 from consolidation.families.registry import family_spec, reader, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
@@ -124,6 +127,8 @@ def widest_numbers(family: str, config: Mapping[str, Any], width: int | None = N
     wide = [width or family_spec(family).input_width(config)]
     if family == "encoder":
         wide.append(wide[0] * max(config["hidden_size"], config["intermediate_size"]))
+    elif family == "causal_lm":
+        wide.append(wide[0] * config["vocab_size"])
     elif family == "cnn":
         _, height, width = config["input"]
         for channels in config["convolutions"]:
@@ -149,6 +154,6 @@ def last_numbers(family: str, config: Mapping[str, Any]) -> int:
         return int(config["hidden"][-1])
     if family == "vision" and "width" in config:
         return int(config["width"]) * 8
-    if family == "encoder":
-        return int(config["hidden_size"])
+    if family in TEXT_FAMILIES:
+        return text_width(config)
     return max(family_spec(family).outputs(config), 0)

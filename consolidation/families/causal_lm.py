@@ -1,4 +1,4 @@
-"""The `causal_lm` family in torch: Llama, Mistral, Qwen2 and GPT-2, as transformers builds them.
+"""The `causal_lm` family in torch: Llama, Mistral, Mixtral, Qwen2 and GPT-2, as transformers builds them.
 
 Records are token ids + 1 [n, length], filled up with 0 at the end. Nothing looks ahead, so what fills up
 changes no token before it, and no mask is needed. Dropout is off, awake too: the config's own rates are not
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from consolidation.families.causal_lm_spec import inner_prefix, words_name
+from consolidation.families.experts import SparseExperts
 from consolidation.families.registry import ensure_computable
 from consolidation.families.rope import new_spelling
 from consolidation.families.tokens import places
@@ -84,9 +85,11 @@ class CausalLm(nn.Module):
 
 
 def _net(config: Mapping[str, Any]) -> Any:
-    kind = config["model_type"]
+    kind = "mistral" if config["model_type"] == "mixtral" else config["model_type"]
     described, built, fields = _BUILT[kind]
     given = {name: config[name] for name in fields if name in config}
+    if config["model_type"] == "mixtral":
+        given["intermediate_size"] = 1  # its layers get experts in the place of what this is for
     if kind == "gpt2":
         given |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     else:
@@ -95,7 +98,11 @@ def _net(config: Mapping[str, Any]) -> Any:
         **given, pad_token_id=None, bos_token_id=None, eos_token_id=None, use_cache=False,
         attn_implementation="sdpa",
     )  # fmt: skip
-    return getattr(library(f"models.{kind}.modeling_{kind}"), built)(told)
+    net = getattr(library(f"models.{kind}.modeling_{kind}"), built)(told)
+    if config["model_type"] == "mixtral":
+        for layer in net.model.layers:
+            layer.mlp = SparseExperts(config, layer.mlp.act_fn, told.initializer_range)
+    return net
 
 
 def _tied(model: Any) -> bool:
@@ -119,9 +126,11 @@ def _twice(model: nn.Module, state: dict[str, Any], prefix: str, *_told: Any) ->
 
 def _other_names(model: nn.Module, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(parameter, tensor of the file) of those that the file calls otherwise."""
-    usual = inner_prefix(config["model_type"])
+    usual, experts = inner_prefix(config["model_type"]), config["model_type"] == "mixtral"
     for name in model.state_dict():
         told = config["prefix"] + name.removeprefix(usual) if name.startswith(usual) else name
+        if experts:
+            told = told.replace(".mlp.", ".block_sparse_moe.")
         if told != name:
             yield name, told
 
@@ -148,9 +157,12 @@ class CausalLmAdapter:
 
     @staticmethod
     def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-        """The matrices of the layers; no embeddings, norms or head."""
+        """The matrices of the layers; no embeddings, norms or head, and no gate that chooses experts."""
         wanted = {
-            id(weight) for layer in _layers(model) for weight in layer.parameters() if weight.dim() == 2
+            id(weight)
+            for layer in _layers(model)
+            for name, weight in layer.named_parameters()
+            if weight.dim() == 2 and name != "mlp.gate.weight"
         }
         return {name: weight for name, weight in model.named_parameters() if id(weight) in wanted}
 

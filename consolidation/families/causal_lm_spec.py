@@ -2,41 +2,50 @@
 
 config = the fields of config.json that say what is computed, e.g. {"model_type": "llama",
 "hidden_size": 2048, "num_hidden_layers": 16, ...}, and {"prefix": "model."}, what stands
-before the names of the inner model, or nothing. See `llama_shapes` and `gpt2_shapes`.
+before the names of the inner model, or nothing. See `llama_shapes`, `mixtral_shapes` and `gpt2_shapes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from consolidation.families import gpt2_shapes, llama_shapes
+from consolidation.families import gpt2_shapes, llama_shapes, mixtral_shapes
 from consolidation.families.described import Described, Shapes
 from consolidation.families.described_fields import choice
 from consolidation.families.rope import new_spelling
+
+_PARTS: Final[Mapping[str, Any]] = {
+    kind: part for part in (llama_shapes, gpt2_shapes, mixtral_shapes) for kind in part.MODEL_TYPES
+}
 
 
 class CausalLmSpec(Described):
     """See `registry.FamilySpec` and `described.Described`."""
 
     name = "causal_lm"
-    title = "Language model (Llama, Mistral, Qwen2, GPT-2)"
+    title = "Language model (Llama, Mistral, Mixtral, Qwen2, GPT-2)"
     adapter = "consolidation.families.causal_lm:CausalLmAdapter"
-    kept: tuple[str, ...] = (*llama_shapes.KEPT, *gpt2_shapes.KEPT)
+    kept: tuple[str, ...] = (*llama_shapes.KEPT, *mixtral_shapes.KEPT, *gpt2_shapes.KEPT)
 
     def known(self) -> tuple[str, ...]:
-        return (*llama_shapes.MODEL_TYPES, *gpt2_shapes.MODEL_TYPES)
+        return tuple(_PARTS)
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         kind = choice(config, "model_type", self.known())
         prefixes = (inner_prefix(kind), "")
-        clean = gpt2_shapes.read_config(config) if kind == "gpt2" else llama_shapes.read_config(config)
+        clean = _PARTS[kind].read_config(config)
         return {**clean, "prefix": choice(config, "prefix", prefixes, prefixes[0])}
 
     def expected_shapes(self, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         clean = self.validate_config(config)
-        of = gpt2_shapes.shapes if clean["model_type"] == "gpt2" else llama_shapes.shapes
-        return of(clean, clean["prefix"])
+        found: dict[str, tuple[int, ...]] = _PARTS[clean["model_type"]].shapes(clean, clean["prefix"])
+        return found
+
+    def check_tensors(self, config: Mapping[str, Any], shapes: Shapes) -> None:
+        """Raises NocturneInputError (`hf.experts`)."""
+        if config["model_type"] == "mixtral":
+            mixtral_shapes.check_experts(config, shapes)
 
     def input_width(self, config: Mapping[str, Any]) -> int:
         return int(config["n_positions" if config["model_type"] == "gpt2" else "max_position_embeddings"])

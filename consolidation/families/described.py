@@ -80,6 +80,10 @@ class Described(ABC):
         """How many tokens there are: a record is their ids, and 0 fills it up."""
         return int(config["vocab_size"])
 
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """What such a model is trained and scored by: "classification", "language" or "extractive-qa"."""
+        return "classification"
+
     def not_yet(self, config: Mapping[str, Any]) -> str:
         """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
         trained, scored and put to sleep."""
@@ -115,7 +119,7 @@ class Described(ABC):
     def check_tensors(  # noqa: B027 - most families have nothing to add
         self, config: Mapping[str, Any], shapes: Shapes
     ) -> None:
-        """What `expected_shapes` cannot say. Raises NocturneInputError."""
+        """What `expected_shapes` cannot say, or not as well. Raises NocturneInputError."""
 
     def home_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config.json that comes home: the checked fields, and those of `config` that are known and

@@ -18,6 +18,7 @@ MOST_HEADS: Final = 1024
 MOST_WORDS: Final = 4_000_000
 MOST_PLACES: Final = 2**24
 MOST_LABELS: Final = 65_536
+MOST_EXPERTS: Final = 1024
 ACTIVATIONS: Final = (
     "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "relu", "tanh",
     "quick_gelu",

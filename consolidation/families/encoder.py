@@ -54,7 +54,7 @@ class Bert(nn.Module):
         self.classifier: nn.Module = net.classifier
 
     def read(self, x: Tensor) -> tuple[Any, Tensor, Tensor]:
-        """What the encoder tells; bool [n, length], which tokens are real; and which of the second segment."""
+        """What the encoder tells, which tokens are real and which of the second segment, bool."""
         ids, words = token_ids(x), self.nocturne_config["vocab_size"]
         second = ids >= words
         # a row of places for each record, where the library would share one: squares are told by record

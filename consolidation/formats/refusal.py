@@ -57,6 +57,7 @@ CODES: Final[dict[str, str]] = {
     "hf.no_weights": "a folder without weights that are read, or with several to choose from",
     "hf.remote_code": "a model that wants code of its own to be run",
     "hf.config_range": "a value of the model's config that no model has",
+    "hf.experts": "a mixture of experts of which some are missing",
     "hf.json": "a JSON file of the folder that is damaged, or can be read in two ways",
     "hf.index_path": "an index that names a file outside of the folder",
     "hf.index_mismatch": "an index and its shards that do not fit together",

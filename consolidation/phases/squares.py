@@ -87,6 +87,12 @@ def linear(layer: nn.Linear, a: Tensor, g: Tensor, samples: int) -> dict[str, Te
     return found
 
 
+@rule("ExpertLayer")
+def expert_layer(layer: Any, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
+    """Raises ValueError: which tokens are of which sample, only the gate knows."""
+    raise ValueError("no rule for tokens that were handed out")
+
+
 @rule("Conv1D")
 def conv1d(layer: Any, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
     """GPT-2's: a Linear layer whose weight is [inputs, outputs]."""

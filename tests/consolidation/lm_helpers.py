@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "mistral": LLAMA | {"model_type": "mistral", "sliding_window": 4},
     "qwen2": LLAMA | {"model_type": "qwen2", "tie_word_embeddings": True},
     "gpt2": GPT2,
+    "mixtral": LLAMA | {"model_type": "mixtral", "num_local_experts": 3, "num_experts_per_tok": 2},
 }  # fmt: skip
 
 

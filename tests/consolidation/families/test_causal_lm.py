@@ -1,4 +1,4 @@
-"""The causal_lm family: Llama, Mistral, Qwen2 and GPT-2, as transformers has them."""
+"""The causal_lm family: Llama, Mistral, Mixtral, Qwen2 and GPT-2, as transformers has them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
 from consolidation.families.causal_lm import CausalLmAdapter
 from consolidation.families.registry import described_family, family_spec, parameter_count, vocabulary
@@ -98,7 +99,11 @@ def test_a_token_with_the_id_0_is_a_token() -> None:
     assert vocabulary("causal_lm", LLAMA) == 24
 
 
-@pytest.mark.parametrize("config", [KINDS["llama, tied, with offsets"], GPT2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize(
+    "config",
+    [KINDS["llama, tied, with offsets"], GPT2, KINDS["mixtral"]],
+    ids=["llama", "gpt2", "mixtral"],
+)
 @pytest.mark.parametrize("bare", [False, True])
 def test_tensors_go_home_under_the_names_and_in_the_numbers_that_they_came_in(
     bare: bool, config: dict[str, Any], tmp_path: Path
@@ -142,7 +147,7 @@ def test_a_seed_makes_one_model_and_leaves_the_others_random_numbers_alone() -> 
     assert bits(first) != bits(new_model("causal_lm", LLAMA, 4))
 
 
-@pytest.mark.parametrize(("kind", "matrices"), [("llama", 7), ("gpt2", 4)])
+@pytest.mark.parametrize(("kind", "matrices"), [("llama", 7), ("gpt2", 4), ("mixtral", 4 + 3 * 3)])
 def test_blocks_are_the_layers_and_only_their_matrices_are_pruned(kind: str, matrices: int) -> None:
     model = tiny_lm(KINDS[kind])
     adapter = adapter_of(model)
@@ -156,3 +161,26 @@ def test_blocks_are_the_layers_and_only_their_matrices_are_pruned(kind: str, mat
             assert outputs[f"{name}.weight"] == expected
     assert all(".layers." in name or ".h." in name for name in prunable)
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("gone", ["experts.2.w1", "experts.2."])
+def test_a_mixture_with_missing_experts_is_refused_in_a_sentence(gone: str, tmp_path: Path) -> None:
+    save_model(tiny_lm(KINDS["mixtral"]), tmp_path / "whole")
+    left = {
+        name: t
+        for name, t in load_file(tmp_path / "whole").items()
+        if f"layers.1.block_sparse_moe.{gone}" not in name
+    }
+    save_file(left, tmp_path / "part")
+    with pytest.raises(
+        NocturneInputError, match=r"2 whole experts in model.layers.1; its config says 3"
+    ) as caught:
+        load_model(tmp_path / "part", family="causal_lm", config=KINDS["mixtral"])
+    assert caught.value.code == "hf.experts"
+
+
+def test_a_mixture_whose_config_says_nonsense_is_refused() -> None:
+    for wrong in ({"num_local_experts": 0}, {"num_experts_per_tok": 4}, {"num_local_experts": 10**6}):
+        with pytest.raises(NocturneInputError) as caught:
+            SPEC.validate_config(KINDS["mixtral"] | wrong)
+        assert caught.value.code == "hf.config_range"

@@ -112,7 +112,7 @@ def test_an_unknown_architecture_is_told_those_that_are_known() -> None:
         described_family({"model_type": "mamba"})
     assert caught.value.code == "checkpoint.family_unknown"
     assert "mamba" in caught.value.message
-    assert "llama, mistral, qwen2, gpt2, bert, LORA" in caught.value.message
+    assert "llama, mistral, qwen2, gpt2, mixtral, bert, LORA" in caught.value.message
 
 
 def test_both_spellings_of_the_positions_mean_one_thing() -> None:

@@ -1,0 +1,51 @@
+"""What the arithmetic says of language models is what a real pass through them gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from consolidation.dry_run import dry_run
+from consolidation.estimate import answer_numbers, decoder_numbers, estimate, hidden_numbers
+from consolidation.families.adapter import adapter_of
+from consolidation.memory.store import Records
+from consolidation.phases.reconstructing import LinearDecoders
+from consolidation.recipe import preset
+from consolidation.wake_estimate import last_numbers, widest_numbers
+from tests.consolidation.lm_helpers import KINDS, tiny_lm, token_records
+
+# of a mixture the tokens of each expert depend on its gate
+STEADY = [kind for kind in KINDS if kind != "mixtral"]
+
+
+@pytest.mark.parametrize("kind", STEADY)
+def test_the_arithmetic_of_a_language_model_is_what_a_real_pass_gives(kind: str) -> None:
+    model = tiny_lm(KINDS[kind])
+    x = token_records(1, 9).repeat(6, 1).numpy().astype("u2")
+    records = Records(task="texts", x=x, y=np.zeros(6, int), classes=65536, objective="language")
+    recipe = preset("night", batch=2, passes=2.0, lr=0.01, fisher_samples=4)
+    ran = dry_run(model, [records], recipe)
+    clean: dict[str, Any] = model.nocturne_config  # type: ignore[assignment]
+    assert ran.hidden == hidden_numbers("causal_lm", clean, 9)
+    decoders = LinearDecoders(model, adapter_of(model).blocks(model), 16, torch.device("cpu"))
+    assert decoder_numbers("causal_lm", clean) == sum(w.numel() for w in decoders.weights.values())
+    assert widest_numbers("causal_lm", clean, 9) == 9 * 23
+    assert last_numbers("causal_lm", clean) == (8 if kind == "gpt2" else 16)
+
+
+def test_longer_texts_take_more_memory_and_stored_answers_are_few_of_the_words() -> None:
+    recipe = preset("night", batch=8, passes=1.0, lr=0.01)
+    small = KINDS["llama"] | {"vocab_size": 50_000, "hidden_size": 64, "max_position_embeddings": 1024}
+
+    def peak(width: int) -> int:
+        told = estimate(recipe, family="causal_lm", config=small, memories=[50], width=width)
+        return told.peak_memory_bytes
+
+    logits = 4 * 3 * 8 * 50_000  # of a batch, a position; themselves, their softmax and its gradient
+    assert peak(512) - peak(256) > 256 * logits
+    assert peak(512) - peak(256) < 2 * 256 * logits
+    assert answer_numbers("causal_lm", small, 10) == 10 * 64
+    assert hidden_numbers("causal_lm", KINDS["mixtral"], 5) > hidden_numbers("causal_lm", KINDS["mistral"], 5)
