@@ -91,10 +91,6 @@ class Described(ABC):
         name = min(lacks, key=len)[0]
         return f"a model of the family {self.name} with {name} = {shorten(config.get(name))}"
 
-    def objective(self, config: Mapping[str, Any]) -> str:
-        """What it is trained and scored by: "classification", "language" or "extractive-qa"."""
-        return "classification"
-
     @abstractmethod
     def outputs(self, config: Mapping[str, Any]) -> int:
         """Classes, or words."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.errors import NocturneInputError
-from consolidation.fit import io_widths, vocabulary_of
+from consolidation.fit import vocabulary_of
 from consolidation.memory.order import Walk
 from consolidation.memory.sampling import Batch, gather
 from consolidation.memory.store import Records
@@ -99,7 +99,7 @@ def _squares(
     total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
     if vocabulary_of(model) is not None:
         groups = _longest_first(sets, groups)
-    objective, outputs = objective_of(model), io_widths(model)[1]
+    objective, outputs = objective_of(model), max(one.classes for one in sets)
     if labels == "exact" and objective.name != "classification":
         raise NocturneInputError(
             "fisher.exact_labels",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from consolidation.memory.store import Records
 from consolidation.weights import new_model
 
 LLAMA: dict[str, Any] = {
@@ -45,3 +46,22 @@ def token_records(count: int, width: int, seed: int = 0, words: int = 23) -> Ten
     for row in x[1:]:
         row[rng.integers(3, width + 1) :] = 0
     return torch.from_numpy(x.astype(np.float32))
+
+
+def chain_records(task: int, count: int, seed: int, width: int = 12, prompt: int = 0) -> Records:
+    """Texts in which each word follows from the one before it, in each task in another way; most words are
+    one task's own, so that a text shows which it is of."""
+    rng = np.random.default_rng((task, seed))
+    own = np.arange(14) + 8 * task
+    after = dict(zip(own.tolist(), np.random.default_rng(task).permutation(own).tolist(), strict=True))
+    rows = np.empty((count, width), np.uint16)
+    word = rng.choice(own, count)
+    for place in range(width):
+        rows[:, place] = word + 1
+        word = np.where(
+            rng.random(count) < 0.9, [after[one] for one in word.tolist()], rng.choice(own, count)
+        )
+    for row in rows[1::3]:
+        row[rng.integers(4, width) :] = 0
+    y = np.full(count, prompt, np.int64)
+    return Records(task=f"chain {task}", x=rows, y=y, classes=2**16, objective="language")

@@ -132,3 +132,19 @@ def test_the_sign_test_is_the_exact_binomial(won: int, lost: int, p: float) -> N
     after[:won] = True
     before[won : won + lost] = True
     assert sign_test({"t": before}, {"t": after}) == pytest.approx(p)
+
+
+def test_graded_answers_are_weighed_by_how_much_they_changed() -> None:
+    """Half of them much better and half a little worse is a gain; the same shifted by nothing is none."""
+    rng = np.random.default_rng(1)
+    before = {"a": rng.random(60).astype(np.float32) * 0.2 + 0.4}
+    change = np.where(np.arange(60) % 2 == 0, 0.3, -0.02).astype(np.float32)
+    after = {"a": before["a"] + change}
+    gain, tasks = paired_gains(before, after, confidence=0.95, seed=1)
+    assert gain is not None
+    assert gain.value == pytest.approx(0.14, abs=1e-6)
+    assert 0.1 < gain.low < 0.14 < gain.high < 0.19
+    assert tasks["a"] == gain
+    assert sign_test(before, after) < 0.01
+    noise = {"a": before["a"] + rng.choice([-0.1, 0.1], 60).astype(np.float32)}
+    assert sign_test(before, noise) > 0.05

@@ -24,7 +24,8 @@ def outcome(cycle: Cycle) -> dict[str, Any] | None:
     Returns:
         sentence and tone ("good", "bad", "plain"); reasons; aliases: what became of those that follow;
         tasks: [{"name", "colour", "before", "after", "delta", "interval"}], fractions of 1, with the interval
-        of the gain where the report has one;
+        of the gain where the report has one, and the perplexity [before, after] of a language model;
+        scored_by: what a score is, where it is no accuracy;
         figures: the same for retention and its kin, with `good` ("up" or "down"); result: the checkpoint;
         branch: whether it was kept as one and still is.
     """
@@ -40,6 +41,7 @@ def outcome(cycle: Cycle) -> dict[str, Any] | None:
         "tasks": _tasks(cycle),
         "figures": _figures(cycle.report),
         "confidence": _confidence(cycle),
+        "scored_by": _scored_by(cycle),
         "result": result,
         "branch": result is not None and result.standing == Standing.BRANCH,
     }
@@ -165,6 +167,7 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
     report = cycle.report
     before, after = report.get("before") or {}, report.get("after") or {}
     gains = (report.get("gain") or {}).get("tasks") or {}
+    perplexity = report.get("perplexity") or {}
     names = [task.name for task in Task.objects.filter(project_id=cycle.project_id).order_by("position")]
     rows = []
     for place, name in enumerate(names):
@@ -180,9 +183,26 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
                 "after": last,
                 "delta": last - first if known else None,
                 "interval": _interval(gains.get(name)),
+                "perplexity": [perplexity.get(when, {}).get(name) for when in ("before", "after")],
             }
         )
     return rows
+
+
+def _scored_by(cycle: Cycle) -> str:
+    """What a score is, where it is not a share of right answers."""
+    match cycle.report.get("objective"):
+        case "language":
+            return _(
+                "A score is the chance that the model gives to the next token, a mean over each record's "
+                "tokens and over the records. Perplexity is about its inverse: lower is better."
+            )
+        case "extractive-qa":
+            return _(
+                "A score is how much of the right answer the model marks (F1 over tokens), 1 when it marks "
+                "exactly that."
+            )
+    return ""
 
 
 def _confidence(cycle: Cycle) -> str:
@@ -205,10 +225,11 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
     metrics = report.get("metrics") or {}
     mean = (report.get("gain") or {}).get("mean")
     before, after = metrics.get("before") or {}, metrics.get("after") or {}
+    graded = report.get("objective", "classification") != "classification"
     wanted = (
         ("retention", _("Retention"), "up"),
         ("worst_forgetting", _("Forgetting, worst"), "down"),
-        ("acc", _("Average accuracy"), "up"),
+        ("acc", _("Average score") if graded else _("Average accuracy"), "up"),
         ("newest", _("Newest task"), "up"),
     )
     rows = []

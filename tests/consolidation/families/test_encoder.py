@@ -132,7 +132,7 @@ def records(x: Any, y: Any = (0, 1), **more: Any) -> Records:
 
 MISFITS: dict[str, tuple[str, str, Records]] = {
     "longer than the context": ("records.width", "reads at most 16", records(np.ones((2, 17), "u1"))),
-    "an unknown token": ("records.token", "Record 1 .* has 40, which", records([[1, 2], [3, 40]])),
+    "an unknown token": ("records.token", "Record 1 .* has 90, which", records([[1, 2], [3, 90]])),
     "below zero": ("records.token", "Record 0 .* has -1", records([[-1, 2], [3, 4]])),
     "between two tokens": ("records.token", "has 2.5", records([[1, 2.5], [3, 4]])),
     "no token at all": ("records.token", "Record 1 .* no token at all", records([[1, 2], [0, 0]])),
