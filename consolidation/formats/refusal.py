@@ -64,6 +64,7 @@ CODES: Final[dict[str, str]] = {
     "hf.quantized": "weights in a packing of another library",
     "tokenizer.limit": "a tokenizer that is too large, too deep or could take for ever",
     "peft.pairs": "an adapter whose two halves do not fit each other",
+    "peft.base": "an adapter without the model that it was trained on, or over another one",
     "checkpoint.tied": "two tensors that should be one and differ",
     "checkpoint.family_not_yet": "a family that is kept and taken home, but not computed with",
     "npz.pickle_forbidden": "an array of Python objects; never unpickled",
