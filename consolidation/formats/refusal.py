@@ -66,6 +66,7 @@ CODES: Final[dict[str, str]] = {
     "tokenizer.limit": "a tokenizer that is too large, too deep or could take for ever",
     "tokenizer.vocabulary": "a tokenizer that makes tokens which the model does not know",
     "peft.pairs": "an adapter whose two halves do not fit each other",
+    "peft.base": "an adapter without the model that it was trained on, or over another one",
     "checkpoint.tied": "two tensors that should be one and differ",
     "checkpoint.family_not_yet": "a family that is kept and taken home, but not computed with",
     "npz.pickle_forbidden": "an array of Python objects; never unpickled",

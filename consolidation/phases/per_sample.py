@@ -59,16 +59,28 @@ def recorded_layers(layers: list[nn.Module]) -> Iterator[list[Pass]]:
             handle.remove()
 
 
+def output_gradients(seen: list[Pass], loss: Tensor) -> dict[int, Tensor | None]:
+    """{id of a pass's output: the loss's gradient by it}, all from one backward pass."""
+    outputs = [one.output for one in seen if one.output.requires_grad]
+    gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
+    return {id(output): g for output, g in zip(outputs, gradients, strict=True)}
+
+
 def squares_by_rules(
-    seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
+    seen: list[Pass],
+    loss: Tensor,
+    weights: Tensor | None,
+    samples: int,
+    gradients: Mapping[int, Tensor | None] | None = None,
 ) -> Iterator[tuple[nn.Parameter, Tensor]]:
     """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time.
 
     Only of parameters that the layer has: a norm may be without, a parametrised weight comes of others.
+
+    Args:
+        gradients: from `output_gradients`, where they are known.
     """
-    outputs = [one.output for one in seen if one.output.requires_grad]
-    gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
-    found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
+    found = output_gradients(seen, loss) if gradients is None else gradients
 
     def gradient(one: Pass) -> Tensor | None:
         g = found.get(id(one.output))
@@ -158,7 +170,7 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
         loss = objective.nll(narrowed(model(x), few.head), targets).sum()
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
-    ties = _ties(seen)
+    ties, gradients = _ties(seen), output_gradients(seen, loss)
     for one in seen:
         if not any(weight is not None for weight in one.layer._parameters.values()):
             continue  # the frozen base of an adapter: nothing asks for its squares
@@ -167,7 +179,8 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
         if words is one or _used_elsewhere(model, [each.layer for each in together], seen):
             continue
         try:
-            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules(together, loss, None, len(x))}
+            squares = squares_by_rules(together, loss, None, len(x), gradients)
+            mine = {names[id(p)]: _some(t) for p, t in squares}
         except (RuntimeError, ValueError, IndexError, AttributeError):  # the rule of another class
             continue
         found |= mine

@@ -18,6 +18,7 @@ from consolidation.families.registry import (
 )
 from consolidation.families.text_model import label_count
 from consolidation.recipe import recipe_from_json
+from webapp.checkpoints.bases import ADAPTER
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.trash import ensure_live
 from webapp.core.errors import Conflict, InvalidInput, cut
@@ -101,6 +102,11 @@ class Plan:
                 config = spec.validate_config(self.init.get("config") or {})
             except NocturneInputError as error:
                 raise InvalidInput(error.code, error.message, **error.detail) from None
+            if spec.name == ADAPTER:
+                raise InvalidInput(
+                    "peft.base",
+                    "A LoRA adapter is not built here: it lies over a base. Upload one that PEFT has made.",
+                )
             seed = self.init.get("seed", 0)
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
                 raise InvalidInput(

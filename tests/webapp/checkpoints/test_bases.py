@@ -221,6 +221,15 @@ def test_its_needs_are_those_of_the_frozen_base_and_of_what_learns(bob: User, pr
     assert over.disk_bytes < whole.disk_bytes / 10
 
 
+def test_a_wake_does_not_build_one_from_nothing(bob: User, project: Project) -> None:
+    base = llama(project)
+    data = rows.record_set(Task.objects.get(project=project), "training")
+    told = {"family": base.family, "config": base.config}
+    init = {"family": "lora", "config": {**LORA_CONFIG, "base": told}}
+    start = {"actor": bob, "project": project, "kind": "wake", "recipe": {}, "data": data, "init": init}
+    assert code_of(lambda: cycle_start(**start)) == "peft.base"  # type: ignore[arg-type]
+
+
 # ---------------------------------------------------------------- its page
 
 
