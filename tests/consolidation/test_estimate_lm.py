@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from consolidation.dry_run import dry_run
-from consolidation.estimate import answer_numbers, decoder_numbers, estimate, hidden_numbers
+from consolidation.estimate import decoder_numbers, estimate, hidden_numbers
 from consolidation.families.adapter import adapter_of
 from consolidation.memory.store import Records
 from consolidation.phases.reconstructing import LinearDecoders
 from consolidation.recipe import preset
+from consolidation.stored_size import answer_numbers
 from consolidation.wake_estimate import last_numbers, widest_numbers
 from tests.consolidation.lm_helpers import KINDS, tiny_lm, token_records
 
