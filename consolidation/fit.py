@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.families.registry import family_objective, family_spec, vocabulary
+from consolidation.families.registry import family_objective, family_spec, reader, vocabulary
 from consolidation.memory.store import live_sets
-from consolidation.token_fit import asked_at_once, check_tokens
+from consolidation.token_fit import asked_at_once, check_tokens, token_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from numpy.typing import NDArray
     from torch import nn
 
     from consolidation.memory.store import Records
@@ -65,7 +66,7 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
         if words is not None:
             check_tokens(records, words, width, what, gaps=records.objective != "language")
         if not classes:
-            _answered_inside(records, outputs, name, what)
+            _answered_inside(records, outputs, _one_text(model), name, what)
 
 
 def _same_objective(model: nn.Module, records: Records, name: str, what: str) -> None:
@@ -86,20 +87,19 @@ def _same_objective(model: nn.Module, records: Records, name: str, what: str) ->
         )
 
 
-def _answered_inside(records: Records, outputs: int, name: str, what: str) -> None:
+def _answered_inside(records: Records, outputs: int, words: int, name: str, what: str) -> None:
     """Raises NocturneInputError (`records.label_range`) where an answer lies outside of its record, or a
     stored one is none that the model can give."""
-    y = np.asarray(records.y)
-    if records.objective == "language":
-        wrong = y >= records.width
-    else:
-        wrong = (y >> 16 > y & 0xFFFF) | (y & 0xFFFF >= records.width)
-    if wrong.any():
-        raise NocturneInputError(
-            "records.label_range",
-            f"Record {int(wrong.argmax())} of the {what} of '{name}' has its answer outside of its "
-            f"{records.width:,} tokens. Correct it, or leave the record out.",
-        )
+    for place in range(0, len(records), CHUNK):
+        part = slice(place, place + CHUNK)
+        ids = np.asarray(records.raw(part)).reshape(-1, records.width)
+        wrong = ~_asks(records.objective, ids, np.asarray(records.y[part]), words)
+        if wrong.any():
+            raise NocturneInputError(
+                "records.label_range",
+                f"Record {place + int(wrong.argmax())} of the {what} of '{name}' has its answer outside of "
+                "its text. Correct it, or leave the record out.",
+            )
     if records.top is None:
         return
     most = outputs if records.objective == "language" else records.width
@@ -111,6 +111,26 @@ def _answered_inside(records: Records, outputs: int, name: str, what: str) -> No
                 f"The stored answers of the {what} of '{name}' are of another model: one is "
                 f"{int(top.max()):,}, and here there are {most:,}. Choose records made for this model.",
             )
+
+
+def _asks(objective: str, ids: NDArray[Any], y: NDArray[Any], words: int) -> NDArray[np.bool_]:
+    """bool [n]: whether a text goes on after its context, or an answer lies in the text that can hold it."""
+    lengths = token_lengths(ids)
+    if objective == "language":
+        return np.asarray(np.maximum(y, 1) < lengths)
+    start, end = y >> 16, y & 0xFFFF
+    inside = (start <= end) & (end < lengths)
+    # of two texts the second
+    least = np.where((ids >= words).any(1), words, 1)
+    ends = np.minimum(np.stack([start, end], 1), ids.shape[1] - 1)
+    return np.asarray(inside & (np.take_along_axis(ids, ends, 1) >= least[:, None]).all(1))
+
+
+def _one_text(model: nn.Module) -> int:
+    """From which number on an id is of the second of two texts."""
+    told = cast("Mapping[str, Any]", model.nocturne_config)
+    _, config = reader(str(model.nocturne_family), told)
+    return int(config["vocab_size"])
 
 
 def asked_of(model: nn.Module, most: int, width: int) -> int:

@@ -72,13 +72,14 @@ def by_length(records: Records, rows: NDArray[np.int64]) -> tuple[NDArray[np.int
     """These rows, the longest first, and the length of the first: records of nearly one length go through a
     model together."""
     lengths = np.concatenate([
-        _lengths(np.asarray(records.raw(rows[place : place + CHUNK]))) for place in range(0, len(rows), CHUNK)
+        token_lengths(np.asarray(records.raw(rows[place : place + CHUNK])))
+        for place in range(0, len(rows), CHUNK)
     ])  # fmt: skip
     order = np.argsort(-lengths, kind="stable")
     return rows[order], int(lengths.max())
 
 
-def _lengths(ids: NDArray[Any]) -> NDArray[np.int64]:
+def token_lengths(ids: NDArray[Any]) -> NDArray[np.int64]:
     """int64 [n]: how far the tokens of each record reach."""
     real = ids.reshape(len(ids), -1) != PADDING
     return np.where(real.any(1), real.shape[1] - real[:, ::-1].argmax(1), 0).astype(np.int64)

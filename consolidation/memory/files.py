@@ -110,7 +110,7 @@ def _one(path: Path, start: int, size: int, item: Any) -> Array:
 def read_meaning(meta: Mapping[str, Any]) -> dict[str, Any]:
     """{"objective", "head"} of a set. Raises `records.format`."""
     objective, head = meta.get("objective", "classification"), meta.get("head")
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise broken("it does not say what its labels mean")
     if head is None:
         return {"objective": objective, "head": None}

@@ -44,6 +44,14 @@ class Answers(NamedTuple):
             return records.with_logits(self.z[rows], self.z.shape[1])
         return records.with_top(self.top[rows], self.z[rows])
 
+    def as_of_all(self, records: Records) -> Records:
+        """The records as if the first of these answers were everybody's: a view, which takes no memory."""
+        n = len(records)
+        z = np.broadcast_to(self.z[:1], (n, *self.z.shape[1:]))
+        if self.top is None:
+            return records.with_logits(z, z.shape[1])
+        return records.with_top(np.broadcast_to(self.top[:1], z.shape), z)
+
 
 @torch.no_grad()
 def answers(
@@ -82,9 +90,11 @@ def answers(
         if hidden:
             features.append(_features(seen[-1] if seen else said, words, objective.name).cpu().numpy())
     model.train(training)
-    width = data.width if objective.name == "language" else None
+    # at every place of a record, or the likeliest of its places: however long these rows are
+    axis, size = (1, data.width) if objective.name == "language" else (2, min(objective.kept, data.width))
     return Answers(
-        _joined(zs, width), _joined(tops, width) if tops else None, np.concatenate(losses),
+        _joined(zs, axis, size) if tops else np.concatenate(zs),
+        _joined(tops, axis, size) if tops else None, np.concatenate(losses),
         np.concatenate(features) if hidden else None,
     )  # fmt: skip
 
@@ -93,14 +103,9 @@ def _narrow(top: NDArray[np.int32], choices: int) -> NDArray[np.uint16] | NDArra
     return top.astype(np.uint16) if choices <= 1 << 16 else top
 
 
-def _joined(parts: list[NDArray[Any]], width: int | None) -> NDArray[Any]:
-    """The parts as one; those of shorter texts filled up to `width` places."""
-    if width is None:
-        if parts[0].ndim == 3:  # choices among positions: short texts have fewer than are kept
-            most = max(part.shape[2] for part in parts)
-            parts = [_filled(part, 2, most) for part in parts]
-        return np.concatenate(parts)
-    return np.concatenate([_filled(part, 1, width) for part in parts])
+def _joined(parts: list[NDArray[Any]], axis: int, size: int) -> NDArray[Any]:
+    """The parts as one; those of shorter texts filled up."""
+    return np.concatenate([_filled(part, axis, size) for part in parts])
 
 
 def _filled(part: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
@@ -149,7 +154,7 @@ def remember(model: nn.Module, data: Records, recipe: WakeRecipe, device: torch.
     else:
         # the size of what is stored of an answer does not depend on its value, so one is enough to know it
         one = answers(model, data, np.zeros(1, np.int64), device, hidden=False)
-        sized = one.beside(data, np.zeros(len(data), np.int64))
+        sized = one.as_of_all(data)
         rows, kept = fit_rows(sized, recipe.memory_bytes, recipe.codec, pick, recipe.memories)
     if told:
         return told.beside(kept, rows)

@@ -78,6 +78,11 @@ def record_ids(x: Array, y: Array) -> NDArray[np.uint8]:
     return ids
 
 
+def _halves(z: Array) -> Array:
+    """As float16, and those that are already as they are: copies of many stored answers would be large."""
+    return z if z.dtype == np.float16 else np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16)
+
+
 class Records:
     """A set of examples of one task.
 
@@ -149,11 +154,18 @@ class Records:
         self.rights.check(self.task, n)
 
     def _stored_fit(self) -> bool:
-        """Whether the stored answers have one row a record, and their two parts one shape."""
+        """Whether the stored answers are those of the objective, one row a record: all logits, or the
+        likeliest at every place (language), or of a start and an end."""
         z, top = self.z, self.top
-        if top is None:
-            return z is None or z.shape == (len(self.y), self.classes)
-        return z is not None and z.ndim == 3 and z.shape == top.shape and len(z) == len(self.y)
+        if z is None:
+            return top is None
+        if self.objective == "classification":
+            return top is None and z.shape == (len(self.y), self.classes)
+        choices = self.width if self.objective == "language" else 2
+        wanted = (len(self.y), choices)
+        return (
+            top is not None and z.ndim == 3 and z.shape == top.shape and z.shape[:2] == wanted and z.size > 0
+        )
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -231,11 +243,11 @@ class Records:
 
     def with_logits(self, z: Array, classes: int) -> Records:
         """The same records with logits [N, classes]."""
-        return self._changed(z=np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16), classes=classes)
+        return self._changed(z=_halves(z), classes=classes)
 
     def with_top(self, top: Array, z: Array) -> Records:
         """The same records with the likeliest choices [N, S, k] and the logs of their chances [N, S, k]."""
-        return self._changed(top=top, z=np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16))
+        return self._changed(top=top, z=_halves(z))
 
     def with_rights(self, **changes: Any) -> Records:
         """The same records with some fields of `Rights` set."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from consolidation.objectives.objective import Objective
+from consolidation.objectives.objective import IGNORED, OUTSIDE, Objective
 
 SHIFT = 2**16
 LONGEST = 32  # tokens of an answer that the score looks for
@@ -23,6 +23,11 @@ class ExtractiveQa(Objective):
 
     def targets(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.stack([y // SHIFT, y % SHIFT], 1)
+
+    def reachable(self, out: Tensor, targets: Tensor) -> Tensor:
+        """Without what lies in this record's question, or where it is only filled up."""
+        at = out.gather(2, targets[..., None].clamp_min(0)).squeeze(2)
+        return targets.masked_fill(at <= OUTSIDE, IGNORED)
 
     def scores(self, out: Tensor, targets: Tensor) -> Tensor:
         start, end = best_spans(out)

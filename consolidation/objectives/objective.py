@@ -64,6 +64,10 @@ class Objective(ABC):
         """[n]: -log p(y|x) a choice."""
         return self.nll(out, targets) / self.asked(targets)
 
+    def reachable(self, out: Tensor, targets: Tensor) -> Tensor:
+        """Targets that may be of other records than the answers: without those that cannot be chosen here."""
+        return targets
+
     @torch.no_grad()
     def sampled(self, out: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         """Targets drawn from the model's own p(y|x), where any are asked for."""
@@ -104,9 +108,12 @@ class Objective(ABC):
         if stored.top is None:
             raise NotImplementedError("all logits are kept in classification only")
         top = stored.top.long()
-        inside = top < out.shape[-1]  # a longer batch had more positions to choose among
+        # a longer batch had more positions to choose among, and a shorter one was filled up
+        inside = (top < out.shape[-1]) & (stored.z > -HALF_MOST)
+        student = out.gather(-1, top.clamp_max(out.shape[-1] - 1))
+        inside &= student > OUTSIDE  # in a dream they are another record's
         teacher = stored.z.float().masked_fill(~inside, OUTSIDE)
-        student = out.gather(-1, top.clamp_max(out.shape[-1] - 1)).masked_fill(~inside, OUTSIDE)
+        student = student.masked_fill(~inside, OUTSIDE)
         mass, other = _just_under_0(teacher.logsumexp(-1)), _log_share(student, out)
         told = functional.log_softmax(teacher / temperature, -1)
         said = functional.log_softmax(student / temperature, -1)

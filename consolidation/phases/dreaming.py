@@ -90,7 +90,8 @@ class DreamLoss:
         targets = objective.targets(batch.x, batch.y)
         own, other = _narrowed(out, batch.head), _narrowed(out, batch.head, partner)
         label = share * objective.loss(own, targets)
-        label = label + (1 - share) * objective.loss(other, targets[partner])
+        its = objective.reachable(other, targets[partner])
+        label = label + (1 - share) * objective.loss(other, its)
         both = batch.stored & batch.stored[partner]
         weight = torch.where(both, recipe.ce, recipe.ce + recipe.distill)
         parts = {"ce": label.mean()}
@@ -111,7 +112,8 @@ class DreamLoss:
             return distance(out, targets, Stored(z, None), *told)
         other = batch.take(partner)
         mine = distance(out, targets, Stored(batch.z, batch.top), *told, batch.head)
-        its = distance(out, targets[partner], Stored(other.z, other.top), *told, other.head)
+        reached = self.run.objective.reachable(out, targets[partner])
+        its = distance(out, reached, Stored(other.z, other.top), *told, other.head)
         return share * mine + (1 - share) * its
 
 
