@@ -29,7 +29,7 @@ def _nothing_waits() -> Iterator[None]:
     yield
     folder = Path(settings.INCOMING_DIR)
     for path in folder.glob("*.part") if folder.is_dir() else ():
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture
