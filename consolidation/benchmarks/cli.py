@@ -64,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--tasks", type=int, help="how many tasks (default: the protocol's)")
     add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn (small)")
+    add("--examples", type=int, help="of text: training records a task (default: the protocol's)")
+    add("--layers", type=int, help="of text: only the last so many layers learn (default: the protocol's)")
     add("--epochs", type=int, help="passes over each task (default: the protocol's)")
     add("--task-ids", action="store_true", help="tell methods the task of each test example")
     add("--seeds", type=int, default=1, help="how many seeds (default 1)")
@@ -189,6 +191,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     base = RowSpec(
         benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
         tasks=arguments.tasks, model=arguments.model, epochs=arguments.epochs,
+        examples=arguments.examples, layers=arguments.layers,
         buffer=buffer, buffer_bytes=arguments.buffer_bytes,
         codec=arguments.codec, task_ids=arguments.task_ids, ratio=arguments.ratio,
         recipe=_recipe(arguments.set),
