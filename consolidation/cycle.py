@@ -184,7 +184,7 @@ def _morning(run: Run, recipe: SleepRecipe, rows: list[Row]) -> Report:
     before, after = run.answers("before"), run.answers("after")
     found = outcome(
         kind="sleep", history=rows, before=before, after=after, tasks=run.probes.tasks,
-        groups=run.probes.proof_groups(),
+        groups=run.probes.proof_groups(), objective=run.objective.name,
     )  # fmt: skip
     judged = judge_sleep(
         before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after, recipe=recipe,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe
     from consolidation.run import Run
 
-LOGITS = "day/z"
+LOGITS, TOP = "day/z", "day/top"
 
 
 def day_sample(
@@ -50,12 +50,18 @@ def day_sample(
 def remember_day(run: Run, day: Records) -> None:
     """Keeps the awake model's logits for the whole night, snapshots included."""
     told = answers(run.model, day, np.arange(len(day)), run.device, hidden=False)
-    run.kept[LOGITS] = torch.from_numpy(told.logits)
+    run.kept[LOGITS] = torch.from_numpy(told.z)
+    if told.top is not None:
+        run.kept[TOP] = torch.from_numpy(told.top.astype(np.int32))
 
 
 def night_sets(run: Run, memories: list[Records], day: Records | None) -> list[Records]:
     """The sets that this night replays: the day's sample in the place of its task's memories."""
     if day is None:
         return memories
-    fresh = day.with_logits(run.kept[LOGITS].cpu().numpy(), run.outputs)
+    z = run.kept[LOGITS].cpu().numpy()
+    if TOP in run.kept:
+        fresh = day.with_top(run.kept[TOP].cpu().numpy(), z)
+    else:
+        fresh = day.with_logits(z, run.outputs)
     return [*(records for records in memories if records.task != day.task), fresh]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.families.registry import family_spec, vocabulary
+from consolidation.families.registry import family_objective, family_spec, vocabulary
 from consolidation.memory.store import live_sets
-from consolidation.token_fit import check_tokens
+from consolidation.token_fit import asked_at_once, check_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from consolidation.recipe import SleepRecipe
 
 CHUNK = 4096
+_MEANT = {
+    "classification": "examples with a class each",
+    "language": "texts to go on with",
+    "extractive-qa": "questions with the place of their answer",
+}
+_DOES = {
+    "classification": "tells classes apart",
+    "language": "says the next word",
+    "extractive-qa": "finds answers in a text",
+}
 
 
 def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
     """Raises NocturneInputError when records do not fit the model.
 
-    Codes: `records.width`, `records.classes`, `records.non_finite`; of text, those of
-    `token_fit.check_tokens` too.
+    Codes: `records.width`, `records.objective`, `records.classes`, `records.label_range`,
+    `records.non_finite`; of text, those of `token_fit.check_tokens` too.
 
     Args:
         what: for the sentence: "memories", "probe records" or "training records".
@@ -42,8 +52,10 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
                 f"The {what} of '{name}' have {records.width} numbers each; the model takes {width}. "
                 "Choose records made for this model.",
             )
-        logits = outputs if records.z is None else records.z.shape[1]
-        if int(records.y.max()) >= outputs or logits != outputs:
+        _same_objective(model, records, name, what)
+        logits = outputs if records.z is None or records.top is not None else records.z.shape[1]
+        classes = records.objective == "classification"
+        if classes and (int(records.y.max()) >= outputs or logits != outputs):
             raise NocturneInputError(
                 "records.classes",
                 f"The {what} of '{name}' have {records.classes} classes; the model tells {outputs} apart. "
@@ -51,7 +63,67 @@ def check_fit(model: nn.Module, sets: Iterable[Records], what: str) -> None:
             )
         _finite(records, name, what)
         if words is not None:
-            check_tokens(records, words, width, what)
+            check_tokens(records, words, width, what, gaps=records.objective != "language")
+        if not classes:
+            _answered_inside(records, outputs, name, what)
+
+
+def _same_objective(model: nn.Module, records: Records, name: str, what: str) -> None:
+    """Raises NocturneInputError (`records.objective`, `records.classes`)."""
+    wanted = objective_name(model)
+    if records.objective != wanted:
+        raise NocturneInputError(
+            "records.objective",
+            f"The {what} of '{name}' are {_MEANT[records.objective]}; the model {_DOES[wanted]}. Choose "
+            f"records that are {_MEANT[wanted]}.",
+        )
+    head, outputs = records.head, io_widths(model)[1]
+    if head is not None and head[1] > outputs:
+        raise NocturneInputError(
+            "records.classes",
+            f"The {what} of '{name}' are for the columns {head[0]} to {head[1] - 1} of the model's head; it "
+            f"has {outputs}. Choose records made for this model.",
+        )
+
+
+def _answered_inside(records: Records, outputs: int, name: str, what: str) -> None:
+    """Raises NocturneInputError (`records.label_range`) where an answer lies outside of its record, or a
+    stored one is none that the model can give."""
+    y = np.asarray(records.y)
+    if records.objective == "language":
+        wrong = y >= records.width
+    else:
+        wrong = (y >> 16 > y & 0xFFFF) | (y & 0xFFFF >= records.width)
+    if wrong.any():
+        raise NocturneInputError(
+            "records.label_range",
+            f"Record {int(wrong.argmax())} of the {what} of '{name}' has its answer outside of its "
+            f"{records.width:,} tokens. Correct it, or leave the record out.",
+        )
+    if records.top is None:
+        return
+    most = outputs if records.objective == "language" else records.width
+    for place in range(0, len(records), CHUNK):
+        top = np.asarray(records.top[place : place + CHUNK])
+        if top.size and (int(top.min()) < 0 or int(top.max()) >= most):
+            raise NocturneInputError(
+                "records.classes",
+                f"The stored answers of the {what} of '{name}' are of another model: one is "
+                f"{int(top.max()):,}, and here there are {most:,}. Choose records made for this model.",
+            )
+
+
+def asked_of(model: nn.Module, most: int, width: int) -> int:
+    """Records of `width` numbers that go through this model at a time where it is only asked."""
+    words = io_widths(model)[1] if objective_name(model) == "language" else 1
+    return asked_at_once(most, width, vocabulary_of(model), words)
+
+
+def objective_name(model: nn.Module) -> str:
+    """ "classification", "language" or "extractive-qa"."""
+    family = getattr(model, "nocturne_family", None)
+    config = cast("dict[str, Any]", getattr(model, "nocturne_config", {}))
+    return "classification" if family is None else family_objective(family, config)
 
 
 def io_widths(model: nn.Module) -> tuple[int, int]:

@@ -6,18 +6,20 @@ The worst group is what an average hides (Sagawa et al. 2020); a sleep must not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from consolidation.answers import Answers
+
 LEAST_ANSWERS = 20  # under so many a group's score is mostly chance: it neither counts nor is shown
-Answers = Mapping[str, NDArray[np.bool_]]
 Groups = Mapping[str, NDArray[np.int64]]
 
 
 class GroupScore(TypedDict):
-    """Accuracy, a fraction of 1, and the answers that it is the mean of."""
+    """The mean score, a fraction of 1, and the answers that it is the mean of."""
 
     answers: int
     score: float
@@ -27,7 +29,7 @@ Scores = dict[str, dict[str, GroupScore]]
 
 
 class Gap(NamedTuple):
-    """The best and the worst group of a task, accuracies as fractions of 1."""
+    """The best and the worst group of a task, mean scores as fractions of 1."""
 
     best: str
     worst: str
@@ -45,11 +47,11 @@ class Gap(NamedTuple):
         )
 
 
-def group_scores(answers: Answers, groups: Groups) -> Scores:
+def group_scores(answers: Mapping[str, Answers], groups: Groups) -> Scores:
     """{task: {group: {answers, score}}} of the tasks whose records carry groups, groups in ascending order.
 
     Args:
-        answers: {task: bool [n]}; groups: {task: int64 [n]}, the group of each answer.
+        answers: {task: answers [n]}; groups: {task: int64 [n]}, the group of each answer.
     """
     found: Scores = {}
     for task, of in groups.items():

@@ -14,19 +14,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from consolidation.answers import Answers
 from consolidation.groups import Scores, gap_growth
 from consolidation.metrics import Row, learned_stages, summary
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from consolidation.recipe import SleepRecipe
 
 RESAMPLES = 4000
 # Under so many answers no change is called proven; over so many changed ones the exact test gives way.
 LEAST_ANSWERS = 20
 EXACT_MOST = 2000
-Answers = Mapping[str, NDArray[np.bool_]]
+DRAWN = 2**20  # answers resampled at a time
+All = Mapping[str, Answers]
 
 
 class Gain(NamedTuple):
@@ -57,21 +60,19 @@ class Judgement:
 
 
 def paired_gains(
-    before: Answers, after: Answers, *, confidence: float, seed: int
+    before: All, after: All, *, confidence: float, seed: int
 ) -> tuple[Gain | None, dict[str, Gain]]:
     """Gain of the mean over tasks, and of each task. No tasks: None.
 
-    An answer's difference is -1, 0 or 1, so a resample of a task is one multinomial draw of the three counts.
+    The difference of two answers that are right or wrong is -1, 0 or 1, so a resample of a task is one
+    multinomial draw of the three counts; graded ones are drawn one by one.
     """
     rng = np.random.default_rng(seed)
     edges = 100 * np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     gains, values, draws = {}, [], []
     for task in before:
-        difference = after[task].astype(np.int64) - before[task].astype(np.int64)
-        n = len(difference)
-        shares = np.array([(difference == d).sum() for d in (-1, 0, 1)]) / n
-        counts = rng.multinomial(n, shares, RESAMPLES)
-        drawn = (counts[:, 2] - counts[:, 0]) / n
+        difference = after[task].astype(np.float64) - before[task].astype(np.float64)
+        drawn = _resampled(difference, after[task].dtype == np.bool_, rng)
         value = float(difference.mean())
         gains[task] = Gain(value, *(float(edge) for edge in np.percentile(drawn, edges)))
         values.append(value)
@@ -82,13 +83,28 @@ def paired_gains(
     return Gain(sum(values) / len(values), float(low), float(high)), gains
 
 
-def sign_test(before: Answers, after: Answers) -> float:
-    """Two-sided p of the answers that changed, right to wrong or wrong to right, under even odds.
+def _resampled(difference: NDArray[np.float64], whole: bool, rng: np.random.Generator) -> NDArray[np.float64]:
+    """float64 [RESAMPLES]: means of differences drawn with replacement."""
+    n = len(difference)
+    if whole:
+        shares = np.array([(difference == d).sum() for d in (-1, 0, 1)]) / n
+        counts = rng.multinomial(n, shares, RESAMPLES)
+        return (counts[:, 2] - counts[:, 0]) / n
+    step = max(1, DRAWN // n)
+    parts = [
+        difference[rng.integers(0, n, (min(step, RESAMPLES - place), n))].mean(1)
+        for place in range(0, RESAMPLES, step)
+    ]
+    return np.concatenate(parts)
+
+
+def sign_test(before: All, after: All) -> float:
+    """Two-sided p of the answers that changed, for the better or for the worse, under even odds.
 
     The exact test of McNemar (1947). The bootstrap alone is too sure of itself when few answers changed.
     """
-    won = sum(int((after[task] & ~before[task]).sum()) for task in before)
-    lost = sum(int((before[task] & ~after[task]).sum()) for task in before)
+    won = sum(int((after[task] > before[task]).sum()) for task in before)
+    lost = sum(int((before[task] > after[task]).sum()) for task in before)
     changed = won + lost
     if changed > EXACT_MOST:  # the normal limit, where the exact sum costs more than it tells
         return math.erfc(abs(won - lost) / math.sqrt(2 * changed))
@@ -98,8 +114,8 @@ def sign_test(before: Answers, after: Answers) -> float:
 
 def judge_sleep(
     *,
-    before: Answers,
-    after: Answers,
+    before: All,
+    after: All,
     rows_before: Sequence[Row],
     rows_after: Sequence[Row],
     recipe: SleepRecipe,
@@ -178,7 +194,7 @@ def _retention(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def judge_wake(
-    *, task: str, before: Answers, after: Answers, confidence: float, seed: int, finite: bool
+    *, task: str, before: All, after: All, confidence: float, seed: int, finite: bool
 ) -> Judgement:
     """Verdict of a wake: did it learn its task? What it forgot is for the sleep to mend."""
     mean, gains = paired_gains(before, after, confidence=confidence, seed=seed)

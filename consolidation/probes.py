@@ -6,29 +6,30 @@ probe, at most 200 records. Proof is read in the evening and in the morning, nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from consolidation.errors import NocturneInputError, shorten
-from consolidation.fit import vocabulary_of
-from consolidation.objectives.classification import correct
-from consolidation.token_fit import asked_at_once
+from consolidation.fit import asked_of
+from consolidation.objectives import objective_of
+from consolidation.objectives.objective import narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from consolidation.answers import Answers
     from consolidation.memory.store import Records
 
 WATCH_MOST = 200
 WATCH_SHARE = 0.4
 BORROWED_MOST = 500  # in all: what is asked of memories is paid for, as replay is
 CHUNK = 256
-Bits = NDArray[np.bool_]
 
 
 def split(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,15 +89,15 @@ class Probes:
             each = max(1, BORROWED_MOST // len(stand_in))
             self._watch = [(records, lowest(records, each)) for records in stand_in]
 
-    def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Bits]:
-        """{task: bool [n]} correctness on watch; `weights` stand in for the model's own when given."""
-        found: dict[str, list[Bits]] = {}
+    def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Answers]:
+        """{task: answers [n]} on watch; `weights` stand in for the model's own when given."""
+        found: dict[str, list[Answers]] = {}
         for records, rows in self._watch:  # borrowed sets may be several to a task
             found.setdefault(records.task, []).append(self._answers(model, records, rows, weights))
-        return {task: np.concatenate(bits) for task, bits in found.items()}
+        return {task: _together(parts) for task, parts in found.items()}
 
-    def proof(self, model: nn.Module) -> dict[str, Bits]:
-        """{task: bool [n]} correctness on proof. Only for the first and the last stage."""
+    def proof(self, model: nn.Module) -> dict[str, Answers]:
+        """{task: answers [n]} on proof. Only for the first and the last stage."""
         return {
             records.task: self._answers(model, records, rows[1], None)
             for records, rows in zip(self._sets, self._rows, strict=True)
@@ -112,39 +113,28 @@ class Probes:
 
     def _answers(
         self, model: nn.Module, records: Records, rows: NDArray[np.int64], weights: dict[str, Tensor] | None
-    ) -> Bits:
+    ) -> Answers:
         training = model.training
         model.eval()
-        parts = []
+        parts: list[Answers] = []
         with torch.no_grad():
-            at_once = asked_at_once(CHUNK, records.width, vocabulary_of(model))
+            objective = objective_of(model)
+            at_once = asked_of(model, CHUNK, records.width)
             for place in range(0, len(rows), at_once):
                 part = rows[place : place + at_once]
                 x = torch.from_numpy(records.inputs(part)).to(self._device)
                 y = torch.from_numpy(np.asarray(records.y[part])).to(self._device)
-                logits = model(x) if weights is None else functional_call(model, weights, (x,))
-                parts.append(correct(logits, y).cpu().numpy())
+                out = model(x) if weights is None else functional_call(model, weights, (x,))
+                head = None if records.head is None else torch.tensor([records.head], device=x.device)
+                found = objective.scores(narrowed(out, head), objective.targets(x, y))
+                parts.append(found.cpu().numpy())
         model.train(training)
-        return np.concatenate(parts)
+        return _together(parts)
 
 
-def scores(answers: dict[str, Bits]) -> dict[str, float]:
-    """Accuracy of each task, a fraction of 1."""
-    return {task: float(bits.mean()) for task, bits in answers.items()}
+def _together(parts: list[Answers]) -> Answers:
+    return cast("Answers", np.concatenate(parts))
 
 
 def mean(values: dict[str, float]) -> float:
     return sum(values.values()) / len(values) if values else 0.0
-
-
-def pack(answers: dict[str, Bits]) -> dict[str, bytes]:
-    """Eight answers a byte, in proof order, the last byte filled up with zeros."""
-    return {task: np.packbits(bits).tobytes() for task, bits in answers.items()}
-
-
-def unpack(packed: dict[str, bytes], counts: dict[str, int]) -> dict[str, Bits]:
-    """The inverse of `pack`, given the number of answers of each task."""
-    return {
-        task: np.unpackbits(np.frombuffer(data, np.uint8), count=counts[task]).astype(np.bool_)
-        for task, data in packed.items()
-    }

@@ -6,14 +6,13 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from consolidation.answers import Answers, pack, perplexity, scores
 from consolidation.groups import Groups, Scores, group_scores
 from consolidation.metrics import Row, summary
-from consolidation.probes import pack, scores
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from consolidation.memory.store import Records
     from consolidation.weights import Fisher
 
@@ -24,11 +23,13 @@ class Report:
 
     Attributes:
         before, after: {task: score on proof}; a mere scoring has no before.
-        correct: {"before" | "after": {task: packed answers, eight a byte, in proof order}}; counts: {task:
-        answers}. metrics: {"before" | "after": metrics.summary(...)}.
+        correct: {"before" | "after": {task: answers as `answers.pack` packs them, in proof order}};
+        counts: {task: answers}. metrics: {"before" | "after": metrics.summary(...)}.
         gain: {"mean": {value, low, high} | None, "tasks": {...}}.
         groups: {"before" | "after": {task: {group: {answers, score}}}} on proof, of the tasks whose probes
         carry groups and the groups with answers enough (`groups.LEAST_ANSWERS`).
+        objective: what the scores are scores of, see `objectives`. perplexity: {"before" | "after": {task:
+        perplexity}} of a language model.
         matrix: the history and the rows of this run; `rows` of them are new.
         memories: records kept by a wake, with their logits. fisher: of a sleep's memories, for the next
         merging.
@@ -49,6 +50,8 @@ class Report:
     seconds: float
     steps: int
     groups: dict[str, Scores] = field(default_factory=dict)
+    objective: str = "classification"
+    perplexity: dict[str, dict[str, float]] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     memories: Records | None = None
     fisher: Fisher | None = None
@@ -70,6 +73,8 @@ class Report:
             "metrics": self.metrics,
             "gain": self.gain,
             "groups": self.groups,
+            "objective": self.objective,
+            "perplexity": self.perplexity,
             "matrix": [row.to_json() for row in self.matrix],
             "rows": self.rows,
             "tasks": self.tasks,
@@ -80,20 +85,25 @@ class Report:
         }
 
 
-Answers = dict[str, NDArray[np.bool_]]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The rows and metrics of a run, from its history and its proof answers."""
 
     rows_before: list[Row]
     rows_after: list[Row]
-    before: Answers
-    after: Answers
+    before: Mapping[str, Answers]
+    after: Mapping[str, Answers]
     tasks: list[str]
     history: int
     groups: Groups = field(default_factory=dict)
+    objective: str = "classification"
+
+    def perplexities(self) -> dict[str, dict[str, float]]:
+        """{"before" | "after": {task: perplexity}}; empty when the model says no words."""
+        if self.objective != "language":
+            return {}
+        both = {"before": self.before, "after": self.after} if self.before else {"after": self.after}
+        return {when: {task: perplexity(a) for task, a in all_.items()} for when, all_ in both.items()}
 
     def group_scores(self) -> dict[str, Scores]:
         """{"before" | "after": groups.group_scores(...)}; empty when no probe carries groups."""
@@ -119,6 +129,8 @@ class Outcome:
             "rows": len(self.rows_after) - self.history,
             "tasks": self.tasks,
             "groups": self.group_scores(),
+            "objective": self.objective,
+            "perplexity": self.perplexities(),
         }
 
 
@@ -146,16 +158,18 @@ def outcome(
     *,
     kind: str,
     history: list[Row],
-    before: Answers,
-    after: Answers,
+    before: Mapping[str, Answers],
+    after: Mapping[str, Answers],
     tasks: list[str],
     woke: str | None = None,
     groups: Groups | None = None,
+    objective: str = "classification",
 ) -> Outcome:
     """Adds this run's rows to the history: before (unless it ends with these very scores) and after.
 
     Args:
         groups: {task: int64 [n]}, the group of each proof answer, of the tasks that have any.
+        objective: of the model.
     """
     rows = list(history)
     evening: dict[str, float | None] = dict(scores(before))
@@ -170,4 +184,5 @@ def outcome(
         tasks=tasks,
         history=len(history),
         groups=groups or {},
+        objective=objective,
     )

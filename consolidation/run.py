@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from consolidation.answers import Answers, pack, scores, unpack
 from consolidation.changes import MICRO_BATCH, NO_CHANGES, Changes
 from consolidation.errors import NocturneInputError, Stopped
 from consolidation.events import Listener, Probe, SnapshotWritten, StageEnded, StageStarted, Stream
 from consolidation.families.adapter import adapter_of
 from consolidation.fit import io_widths
-from consolidation.probes import Bits, Probes, pack, scores, unpack
+from consolidation.objectives import objective_of
 from consolidation.randomness import OwnStream
 from consolidation.snapshot import environment, read_snapshot, unlike, write_snapshot
 
 if TYPE_CHECKING:
+    from consolidation.probes import Probes
     from consolidation.recipe import SleepRecipe, WakeRecipe
 
 Stop = Callable[[], str | None]
@@ -65,7 +67,7 @@ class Run:
         changes: Changes = NO_CHANGES,
     ) -> None:
         self.model, self.adapter = model, adapter_of(model)
-        self.outputs = io_widths(model)[1]
+        self.outputs, self.objective = io_widths(model)[1], objective_of(model)
         self.recipe, self.probes, self.plan, self.device = recipe, probes, plan, device
         self.stream = Stream(on_event, [entry.weight for entry in plan])
         self.facts: dict[str, Any] = {}
@@ -155,7 +157,7 @@ class Run:
             self.stream.emit(Probe, split="watch", when=when, scores=found)
         return found
 
-    def probe_proof(self, when: str) -> dict[str, Bits]:
+    def probe_proof(self, when: str) -> dict[str, Answers]:
         """Answers on proof, and the event; kept in `facts` under `when`."""
         answers = self.probes.proof(self.model)
         if answers:
@@ -163,7 +165,7 @@ class Run:
         self.facts[when] = {task: [len(answers[task]), data.hex()] for task, data in pack(answers).items()}
         return answers
 
-    def answers(self, when: str) -> dict[str, Bits]:
+    def answers(self, when: str) -> dict[str, Answers]:
         """Answers on proof that `probe_proof` kept."""
         kept: dict[str, list[Any]] = self.facts[when]
         packed = {task: bytes.fromhex(item[1]) for task, item in kept.items()}

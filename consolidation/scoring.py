@@ -70,6 +70,7 @@ def score(
         after=run.answers("after"),
         tasks=run.probes.tasks,
         groups=run.probes.proof_groups(),
+        objective=run.objective.name,
     )
     report = Report(
         kind="score",

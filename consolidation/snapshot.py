@@ -120,6 +120,10 @@ def fingerprint(kind: str, recipe: Mapping[str, Any], model: nn.Module, sets: It
             records.update(one.packed.codec.name.encode())
         if one.z is not None:
             records.update(one.z.tobytes())
+        if one.top is not None:
+            records.update(one.top.tobytes())
+        if one.head is not None or one.objective != "classification":
+            records.update(json.dumps([one.objective, one.head]).encode())
     lines = {
         "recipe": told.hexdigest(),
         "model": tensors_digest(model.state_dict()),

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 CHUNK = 4096
 TOKENS = 2**14  # through a model together where it is only asked
+LOGITS = 2**26  # of them together, 256 MB
 
 
-def check_tokens(records: Records, vocabulary: int, longest: int, what: str) -> None:
+def check_tokens(records: Records, vocabulary: int, longest: int, what: str, gaps: bool = True) -> None:
     """Raises NocturneInputError when these are not ids of tokens that the model knows.
 
     Codes: `records.width` (longer than the model reads), `records.transform`, `records.token`.
 
     Args:
         what: for the sentence: "memories", "probe records" or "training records".
+        gaps: whether what fills up may stand between tokens too.
     """
     name = shorten(records.task)
     if records.width > longest:
@@ -53,6 +55,9 @@ def check_tokens(records: Records, vocabulary: int, longest: int, what: str) -> 
         empty = (ids == PADDING).all(1)
         if empty.any():
             raise _unknown(place + empty.argmax(), what, name, "no token at all", vocabulary)
+        torn = ((ids[:, :-1] == PADDING) & (ids[:, 1:] != PADDING)).any(1)
+        if not gaps and torn.any():
+            raise _unknown(place + torn.argmax(), what, name, "a gap (0) before a token", vocabulary)
 
 
 def _unknown(row: Any, what: str, name: str, has: str, vocabulary: int) -> NocturneInputError:
@@ -79,7 +84,14 @@ def _lengths(ids: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(real.any(1), real.shape[1] - real[:, ::-1].argmax(1), 0).astype(np.int64)
 
 
-def asked_at_once(most: int, width: int, vocabulary: int | None) -> int:
+def asked_at_once(most: int, width: int, vocabulary: int | None, words: int = 1) -> int:
     """How many records of `width` numbers go through a model that is only asked: `most`, or so many that
-    there are not more than TOKENS tokens."""
-    return most if vocabulary is None else max(1, min(most, TOKENS // max(1, width)))
+    there are not more than TOKENS tokens, nor more than LOGITS logits.
+
+    Args:
+        words: logits of a token.
+    """
+    if vocabulary is None:
+        return most
+    tokens = min(TOKENS, max(1, LOGITS // words))
+    return max(1, min(most, tokens // max(1, width)))

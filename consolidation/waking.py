@@ -19,7 +19,7 @@ from consolidation.memory.remembering import remember
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
-from consolidation.objectives.classification import cross_entropy
+from consolidation.objectives.objective import narrowed
 from consolidation.phases.precision import passes
 from consolidation.phases.training import LoopPlan, Terms, Training
 from consolidation.probes import Probes
@@ -100,8 +100,9 @@ def wake(
 def _learn(run: Run, recipe: WakeRecipe, data: Records) -> None:
     def loss(batch: Batch) -> Terms:
         with passes(recipe.precision, run.device):
-            logits = run.model(batch.x)
-        value = cross_entropy(logits.float(), batch.y).mean()
+            out = run.model(batch.x)
+        targets = run.objective.targets(batch.x, batch.y)
+        value = run.objective.loss(narrowed(out.float(), batch.head), targets).mean()
         return Terms(value, {"ce": value})
 
     plan = LoopPlan(
@@ -122,7 +123,7 @@ def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Re
     before, after = run.answers("before"), run.answers("after")
     found = outcome(
         kind="wake", history=rows, before=before, after=after, tasks=run.probes.tasks, woke=data.task,
-        groups=run.probes.proof_groups(),
+        groups=run.probes.proof_groups(), objective=run.objective.name,
     )  # fmt: skip
     judged = judge_wake(
         task=data.task,

@@ -19,6 +19,9 @@ class Adapter(Protocol):
 
     A model whose parameters have other names than the tensors of its file carries `nocturne_names`,
     {parameter: tensor of the file}, of those that differ.
+
+    An adapter may add `output_dim(name) -> int`, the dimension of a prunable weight that counts its outputs;
+    without it that is the first.
     """
 
     @staticmethod
@@ -31,9 +34,10 @@ class Adapter(Protocol):
 
     @staticmethod
     def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-        """Weights [outputs, ...] that may be pruned and strengthened; no 1-D ones, norms, embeddings, heads.
+        """Weights that may be pruned and strengthened; no 1-D ones, norms, embeddings, heads.
 
-        The first dimension counts outputs: a Linear's [out, in], a convolution's [out, in, height, width].
+        The first dimension counts outputs: a Linear's [out, in], a convolution's [out, in, height, width];
+        where it is another, `output_dim` tells.
         """
 
 

@@ -21,6 +21,7 @@ class CausalLmSpec(Described):
 
     name = "causal_lm"
     title = "Language model (Llama, Mistral, Qwen2, GPT-2)"
+    adapter = "consolidation.families.causal_lm:CausalLmAdapter"
     kept: tuple[str, ...] = (*llama_shapes.KEPT, *gpt2_shapes.KEPT)
 
     def known(self) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ class CausalLmSpec(Described):
 
     def validate_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         kind = choice(config, "model_type", self.known())
-        prefixes = (_prefix(kind), "")
+        prefixes = (inner_prefix(kind), "")
         clean = gpt2_shapes.read_config(config) if kind == "gpt2" else llama_shapes.read_config(config)
         return {**clean, "prefix": choice(config, "prefix", prefixes, prefixes[0])}
 
@@ -40,11 +41,18 @@ class CausalLmSpec(Described):
     def input_width(self, config: Mapping[str, Any]) -> int:
         return int(config["n_positions" if config["model_type"] == "gpt2" else "max_position_embeddings"])
 
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """One more than there are tokens: a record is their ids + 1, so that 0 can fill it up."""
+        return int(config["vocab_size"]) + 1
+
+    def objective(self, config: Mapping[str, Any]) -> str:
+        return "language"
+
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size"])
 
     def layout(self, config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
-        usual = _prefix(config.get("model_type"))
+        usual = inner_prefix(config.get("model_type"))
         return {"prefix": usual if any(name.startswith(usual) for name in shapes) else ""}
 
     def left_out(self, name: str) -> str:
@@ -55,8 +63,7 @@ class CausalLmSpec(Described):
     def twins(self, config: Mapping[str, Any]) -> dict[str, str]:
         if not config["tie_word_embeddings"]:
             return {}
-        words = "wte" if config["model_type"] == "gpt2" else "embed_tokens"
-        return {"lm_head.weight": f"{config['prefix']}{words}.weight"}
+        return {"lm_head.weight": f"{config['prefix']}{words_name(config['model_type'])}"}
 
     def home_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         home = super().home_config(config)
@@ -69,5 +76,11 @@ class CausalLmSpec(Described):
         return dict(sorted(home.items()))
 
 
-def _prefix(kind: Any) -> str:
+def inner_prefix(kind: Any) -> str:
+    """What transformers puts before the names of all but the output layer."""
     return "transformer." if kind == "gpt2" else "model."
+
+
+def words_name(kind: Any) -> str:
+    """The embedding of the words, below that."""
+    return "wte.weight" if kind == "gpt2" else "embed_tokens.weight"

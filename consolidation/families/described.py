@@ -33,14 +33,14 @@ class Described(ABC):
     Attributes:
         kept: further fields of config.json that come home as they are.
         own: fields of the config that config.json does not have.
-        needs: what a config must say for the adapter to compute with it.
+        needs: what a config must say for the adapter to compute with it: one of these tables at least.
     """
 
     name: str
     title: str
     kept: tuple[str, ...] = ()
     own: tuple[str, ...] = ("prefix",)
-    needs: Mapping[str, Any] = MappingProxyType({})
+    needs: tuple[Mapping[str, Any], ...] = (MappingProxyType({}),)
     # None: kept, checked and taken home, and nothing computes with it yet.
     adapter: str | type[Any] | None = None
 
@@ -80,14 +80,24 @@ class Described(ABC):
         """How many tokens there are: a record is their ids, and 0 fills it up."""
         return int(config["vocab_size"])
 
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """What such a model is trained and scored by: "classification", "language" or "extractive-qa"."""
+        return "classification"
+
     def not_yet(self, config: Mapping[str, Any]) -> str:
         """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
         trained, scored and put to sleep."""
         if self.adapter is None:
             return f"a model of the family {self.name}"
-        lacks = [f"{name} = {shorten(config.get(name))}" for name, value in self.needs.items()
-                 if config.get(name) != value]  # fmt: skip
-        return f"a model of the family {self.name} with {lacks[0]}" if lacks else ""
+        lacks = [[name for name, value in each.items() if config.get(name) != value] for each in self.needs]
+        if not all(lacks):
+            return ""
+        name = min(lacks, key=len)[0]
+        return f"a model of the family {self.name} with {name} = {shorten(config.get(name))}"
+
+    def objective(self, config: Mapping[str, Any]) -> str:
+        """What it is trained and scored by: "classification", "language" or "extractive-qa"."""
+        return "classification"
 
     @abstractmethod
     def outputs(self, config: Mapping[str, Any]) -> int:

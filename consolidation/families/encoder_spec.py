@@ -42,7 +42,9 @@ class EncoderSpec(Described):
     name = "encoder"
     title = "Text encoder (BERT)"
     adapter = "consolidation.families.encoder:EncoderAdapter"
-    needs: Mapping[str, Any] = MappingProxyType({"head": "sequence-classification", "pooler": True})
+    needs: tuple[Mapping[str, Any], ...] = (
+        MappingProxyType({"head": "sequence-classification", "pooler": True}),
+    )
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
@@ -100,6 +102,13 @@ class EncoderSpec(Described):
 
     def input_width(self, config: Mapping[str, Any]) -> int:
         return int(config["max_position_embeddings"])
+
+    def objective(self, config: Mapping[str, Any]) -> str:
+        return "extractive-qa" if config["head"] == "question-answering" else "classification"
+
+    def vocabulary(self, config: Mapping[str, Any]) -> int:
+        """A token of the second segment is its id + vocab_size."""
+        return int(config["vocab_size"]) * min(2, int(config["type_vocab_size"]))
 
     def outputs(self, config: Mapping[str, Any]) -> int:
         return int(config["vocab_size" if config["head"] in _WORDS_HEADS else "num_labels"])

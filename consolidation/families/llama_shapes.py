@@ -26,9 +26,8 @@ from consolidation.families.rope import read_rope
 
 MODEL_TYPES: Final = ("llama", "mistral", "qwen2")
 _WINDOW: Final = 4096
-KEPT: Final = (
-    "attention_dropout", "pretraining_tp", "use_sliding_window", "max_window_layers", "layer_types",
-)  # fmt: skip
+_LOOKS: Final = ("full_attention", "sliding_attention")
+KEPT: Final = ("attention_dropout", "pretraining_tp")
 
 
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,8 +41,11 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
             f"The model's config says {heads} attention heads and {groups} key-value heads; the one must be "
             "a multiple of the other."
         )
-    if config.get("head_dim") is None and hidden % heads:
+    if (config.get("head_dim") is None or kind == "llama") and hidden % heads:
         raise refuse(f"A width of {hidden} cannot be shared by {heads} attention heads.")
+    head = whole(config, "head_dim", 1, MOST_WIDTH, hidden // heads)
+    if head % 2:
+        raise refuse(f"The positions turn a head's numbers in pairs, and its heads have {head}.")
     # Not there is not the same as null: Transformers then takes the first Mistral's window.
     window = config.get("sliding_window", _WINDOW if kind == "mistral" else None)
     return {
@@ -54,18 +56,37 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_hidden_layers": whole(config, "num_hidden_layers", 1, MOST_LAYERS),
         "num_attention_heads": heads,
         "num_key_value_heads": groups,
-        "head_dim": whole(config, "head_dim", 1, MOST_WIDTH, hidden // heads),
+        "head_dim": head,
         "hidden_act": choice(config, "hidden_act", ACTIVATIONS, "silu"),
         "max_position_embeddings": whole(config, "max_position_embeddings", 1, MOST_PLACES, 2048),
         "rms_norm_eps": number(config, "rms_norm_eps", 0.0, 1.0, 1e-6),
-        **read_rope(config),
-        "attention_bias": flag(config, "attention_bias", False),
-        "mlp_bias": flag(config, "mlp_bias", False),
+        **read_rope(config, head),
+        # The others have theirs always or never, whatever is said.
+        "attention_bias": kind == "llama" and flag(config, "attention_bias", False),
+        "mlp_bias": kind == "llama" and flag(config, "mlp_bias", False),
         "tie_word_embeddings": flag(config, "tie_word_embeddings", False),
         "sliding_window": (
             None if window is None else whole({"sliding_window": window}, "sliding_window", 1, MOST_PLACES)
         ),
+        **(_qwen2_windows(config) if kind == "qwen2" else {}),
     }
+
+
+def _qwen2_windows(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether its window is used, and in which layers: from a number on, or as a list says."""
+    found: dict[str, Any] = {
+        "use_sliding_window": flag(config, "use_sliding_window", False),
+        "max_window_layers": whole(config, "max_window_layers", 0, MOST_LAYERS, 28),
+    }
+    given, layers = config.get("layer_types"), config["num_hidden_layers"]
+    if given is None:
+        return found
+    if not isinstance(given, list) or len(given) != layers or not all(one in _LOOKS for one in given):
+        raise refuse(
+            f"The model's config says layer_types; it must be a list of {layers}, each one of "
+            f"{', '.join(_LOOKS)}."
+        )
+    return {**found, "layer_types": list(given)}
 
 
 def shapes(clean: Mapping[str, Any], prefix: str) -> dict[str, tuple[int, ...]]:

@@ -126,13 +126,14 @@ def computable(family: object, config: Mapping[str, Any]) -> bool:
     return known and not _not_yet(family_spec(family), config)
 
 
-def computable_kinds() -> dict[str, dict[str, Any]]:
-    """{family: fields that a config must have} of the checkpoints that something is computed with."""
-    return {
-        name: dict(spec.needs) if isinstance(spec, Described) else {}
+def computable_kinds() -> list[tuple[str, dict[str, Any]]]:
+    """(family, fields that a config must have) of the checkpoints that something is computed with."""
+    return [
+        (name, dict(needs))
         for name, spec in FAMILIES.items()
         if spec.adapter is not None
-    }
+        for needs in (spec.needs if isinstance(spec, Described) else ({},))
+    ]
 
 
 def ensure_computable(family: object, config: Mapping[str, Any]) -> None:
@@ -156,6 +157,12 @@ def vocabulary(family: object, config: Mapping[str, Any]) -> int | None:
     """How many tokens a model knows whose records are ids of tokens; None when they are plain numbers."""
     spec = family_spec(family)
     return spec.vocabulary(config) if isinstance(spec, Described) else None
+
+
+def family_objective(family: object, config: Mapping[str, Any]) -> str:
+    """What a model is trained and scored by: "classification", "language" or "extractive-qa"."""
+    spec = family_spec(family)
+    return spec.objective(config) if isinstance(spec, Described) else "classification"
 
 
 def takes_width(family: object, config: Mapping[str, Any], width: int) -> bool:

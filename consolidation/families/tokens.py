@@ -20,3 +20,12 @@ def token_ids(x: Tensor) -> Tensor:
     used = (ids != PADDING).any(0).nonzero()
     length = int(used[-1]) + 1 if len(used) else 1
     return ids[:, :length]
+
+
+def places(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(ids, real), int64 and bool [n, length], of records that hold ids + 1, so that 0 can be a token.
+
+    Cut like `token_ids`; where a record is only filled up, `real` is false and the id is 0.
+    """
+    shifted = token_ids(x)
+    return (shifted - 1).clamp_min(0), shifted != PADDING

@@ -2,8 +2,9 @@
 
 Version 1 (the form that `formats/records.py` writes): x, y int64, id, perhaps z. Version 2: packed inputs as
 x.data u1, x.offsets u4 or u8, x.table u1; y in the narrowest type; columns of `Rights`; `gone` uint8 [M, 16],
-the ids of records that were deleted. Metadata "nocturne.records": {"version", "task", "classes", "transform"}
-and, in version 2, "codec", "shape", "dtype", "block", "words".
+the ids of records that were deleted. Either may have top [N, S, k] beside z [N, S, k]. Metadata
+"nocturne.records": {"version", "task", "classes", "transform"}, "objective" and "head" where they are not the
+usual, and, in version 2, "codec", "shape", "dtype", "block", "words".
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 KEY = "nocturne.records"
+# What a label can be: of classification as many as the set says, else a position, or two of them.
+OBJECTIVES = {"classification": None, "language": 2**16, "extractive-qa": 2**32}
 MAX_HEADER = 1 << 20
 MOST_TENSORS = 32  # every map holds a file open
 DTYPES = {
@@ -102,6 +105,19 @@ def _one(path: Path, start: int, size: int, item: Any) -> Array:
     if count == 0:
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, "r", start + begin, shape)
+
+
+def read_meaning(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """{"objective", "head"} of a set. Raises `records.format`."""
+    objective, head = meta.get("objective", "classification"), meta.get("head")
+    if objective not in OBJECTIVES:
+        raise broken("it does not say what its labels mean")
+    if head is None:
+        return {"objective": objective, "head": None}
+    whole = isinstance(head, list) and len(head) == 2 and all(type(edge) is int for edge in head)
+    if not whole or objective != "classification" or not 0 <= head[0] < head[1] <= meta["classes"]:
+        raise broken("its task's head is not described as it must be")
+    return {"objective": objective, "head": (head[0], head[1])}
 
 
 # ------------------------------------------------------------ version 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,10 @@ from torch import Tensor
 from consolidation.memory.order import RESIDENT_BYTES, LossWeights, Rows, Shares
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from consolidation.memory.store import Records
 
 MODES = ("task-balanced", "uniform", "loss-weighted", "group-balanced")
@@ -21,13 +26,40 @@ CHUNK = 4096  # records turned into floats at a time, which takes several copies
 class Batch(NamedTuple):
     """x float32 [n, width], width that of the widest set and narrower records filled up with 0; y int64 [n];
     z float32 [n, classes], rows of zeros where `stored` [n] is false; task int64 [n], the position of each
-    record's set."""
+    record's set. Where only the likeliest choices are stored, `top` int32 [n, S, k] says which they are and z
+    is [n, S, k]. `head` int64 [n, 2]: the columns of each record's own head, when tasks have any."""
 
     x: Tensor
     y: Tensor
     z: Tensor
     stored: Tensor
     task: Tensor
+    top: Tensor | None = None
+    head: Tensor | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor) -> Batch:
+        """Records of one set without stored answers."""
+        n, device = len(y), y.device
+        nothing = torch.zeros(n, 0, device=device)
+        return cls(x, y, nothing, torch.zeros(n, dtype=torch.bool, device=device), torch.zeros_like(y))
+
+    def part(self, rows: slice) -> Batch:
+        """Some records of it."""
+        return self._mapped(lambda each: each[rows])
+
+    def take(self, rows: Tensor) -> Batch:
+        """Its records in another order."""
+        return self._mapped(lambda each: each.index_select(0, rows))
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device."""
+        return self._mapped(lambda each: each.to(device))
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        must = (change(each) for each in (self.x, self.y, self.z, self.stored, self.task))
+        may = (None if each is None else change(each) for each in (self.top, self.head))
+        return Batch(*must, *may)
 
 
 class Sampler:
@@ -81,17 +113,19 @@ class Sampler:
     def next(self, outputs: int, device: torch.device) -> Batch:
         """The next batch as tensors; `outputs` is the width of the model's logits."""
         flat = self.flat()
-        size = 4 * int(self.starts[-1]) * (max(records.width for records in self.sets) + outputs)
+        numbers = max(records.width for records in self.sets)
+        numbers += math.prod(_stored_shape(self.sets, outputs)) * (2 if _some_top(self.sets) else 1)
+        size = 4 * int(self.starts[-1]) * numbers
         if size > RESIDENT_BYTES or self.drawn <= FIRST:
             order = np.argsort(flat, kind="stable")
             batch = gather(self.sets, self._grouped(flat[order]), outputs, device)
             back = torch.from_numpy(np.argsort(order)).to(device)
-            return Batch(*(part.index_select(0, back) for part in batch))
-        if self._resident is None or self._resident.z.shape[1] != outputs:
+            return batch.take(back)
+        if self._resident is None or self._resident.z.shape[1:] != _stored_shape(self.sets, outputs):
             groups = [(i, np.arange(len(records))) for i, records in enumerate(self.sets)]
             self._resident = gather(self.sets, groups, outputs, device)
         rows = torch.from_numpy(flat).to(device)
-        return Batch(*(part.index_select(0, rows) for part in self._resident))
+        return self._resident.take(rows)
 
     def observe(self, losses: Tensor) -> None:
         """Tells the loss of each record of the batch drawn last, [batch]; only "loss-weighted" listens."""
@@ -119,6 +153,31 @@ def _groups(records: Records) -> Rows:
     return np.full(len(records), -1, np.int64) if group is None else np.asarray(group, np.int64)
 
 
+def _some_top(sets: list[Records]) -> bool:
+    return any(records.top is not None for records in sets)
+
+
+def _stored_shape(sets: list[Records], outputs: int) -> tuple[int, ...]:
+    """Of one record's part of `Batch.z`: the same whichever sets a batch is drawn from."""
+    if all(records.objective == "classification" for records in sets):
+        return (outputs,)
+    tops = [records.top.shape[1:] for records in sets if records.top is not None]
+    if not tops:
+        return (0,)
+    choices = max(shape[0] for shape in tops)
+    if sets[0].objective == "language":  # one at every place, and a batch is as wide as its widest record
+        choices = max(choices, *(records.width for records in sets))
+    return choices, min(shape[1] for shape in tops)
+
+
+def _heads(sets: list[Records], task: NDArray[np.int64], outputs: int) -> Tensor | None:
+    """int64 [n, 2]: of a task without a head of its own all columns; None when no task has one."""
+    if all(records.head is None for records in sets):
+        return None
+    edges = np.array([records.head or (0, outputs) for records in sets], np.int64)
+    return torch.from_numpy(edges[task])
+
+
 def gather(sets: list[Records], groups: list[tuple[int, Rows]], outputs: int, device: torch.device) -> Batch:
     """The named rows of the named sets as one batch on `device`."""
     widths = {sets[i].width for i, _ in groups}
@@ -133,13 +192,24 @@ def gather(sets: list[Records], groups: list[tuple[int, Rows]], outputs: int, de
             place += len(part)
     y = np.concatenate([np.asarray(sets[i].y[rows]) for i, rows in groups])
     task = np.concatenate([np.full(len(rows), i, np.int64) for i, rows in groups])
-    z = np.zeros((len(y), outputs), np.float32)
+    shape = _stored_shape(sets, outputs)
+    z = np.zeros((len(y), *shape), np.float32)
+    top = np.zeros((len(y), *shape), np.int32) if _some_top(sets) else None
     stored = np.zeros(len(y), np.bool_)
     place = 0
     for i, rows in groups:
-        logits = sets[i].z
+        logits, likeliest, here = sets[i].z, sets[i].top, slice(place, place + len(rows))
         if logits is not None:
-            z[place : place + len(rows)] = logits[rows]
-            stored[place : place + len(rows)] = True
+            if top is None or likeliest is None:
+                z[here] = logits[rows]
+            else:
+                # they come in order, the likeliest first
+                z[here, : logits.shape[1]] = logits[rows][..., : shape[1]]
+                top[here, : logits.shape[1]] = likeliest[rows][..., : shape[1]]
+            stored[here] = True
         place += len(rows)
-    return Batch(*(torch.from_numpy(part).to(device) for part in (x, y, z, stored, task)))
+    batch = Batch(*(torch.from_numpy(part) for part in (x, y, z, stored, task)))
+    batch = batch._replace(
+        top=None if top is None else torch.from_numpy(top), head=_heads(sets, task, outputs)
+    )
+    return batch.to(device)

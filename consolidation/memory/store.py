@@ -1,8 +1,9 @@
 """Records: examples of one task in one safetensors file, memory-mapped. Torch-free (numpy only).
 
 x [N, ...] in its source's own precision or packed by a codec, y [N], z float16 [N, C] (stored logits,
-optional), id uint8 [N, 16], and what is known of each record besides (`rights.py`). The file's form is in
-`files.py`. The model is given (x * scale - mean) / sd.
+optional; of objectives with many choices `top` and z [N, S, k], the k likeliest of each), id uint8 [N, 16],
+and what is known of each record besides (`rights.py`). The file's form is in `files.py`. The model is given
+(x * scale - mean) / sd.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from consolidation.memory.files import (
     broken,
     map_tensors,
     packed_tensors,
+    read_meaning,
     read_packed,
     read_rights,
     rights_tensors,
@@ -81,10 +83,14 @@ class Records:
 
     Attributes:
         y: int64 [N]; z: float16 [N, classes] or None; ids: uint8 [N, 16]. Read-only when opened.
+        top: uint16 or int32 [N, S, k], the choices that z float16 [N, S, k] are the log-chances of; None in
+        classification.
         packed: the inputs in a codec, or None when they lie as they are.
         rights: owner, licence, purpose, source, group, expiry and tombstone of the records.
         gone: uint8 [M, 16], ids of records that were deleted and whose content is no longer here.
-        task, classes, transform: of the whole set.
+        task, classes, transform: of the whole set. objective: what y means, see `objectives`.
+        head: (first, last), the columns of the model's logits that are this task's own head, last excluded;
+        None: all are.
     """
 
     def __init__(
@@ -95,16 +101,20 @@ class Records:
         y: Array,
         classes: int,
         z: Array | None = None,
+        top: Array | None = None,
         ids: NDArray[np.uint8] | None = None,
         transform: Transform | None = None,
         rights: Rights | None = None,
         gone: NDArray[np.uint8] | None = None,
+        objective: str = "classification",
+        head: tuple[int, int] | None = None,
     ) -> None:
         self.task, self.classes = task, int(classes)
         self.packed = x if isinstance(x, Packed) else None
         self._x: Array | None = None if isinstance(x, Packed) else x
         self.shape = x.shape
-        self.y, self.z = y, z
+        self.y, self.z, self.top = y, z, top
+        self.objective, self.head = objective, head
         self.transform = transform or Transform()
         self.rights = rights or Rights()
         self.gone = np.zeros((0, 16), np.uint8) if gone is None else gone
@@ -115,7 +125,7 @@ class Records:
         name, n = shorten(self.task), self.shape[0]
         if n == 0:
             raise NocturneInputError("records.empty", f"The set '{name}' has no records; add some.")
-        if self.y.shape != (n,) or (self.z is not None and self.z.shape != (n, self.classes)):
+        if self.y.shape != (n,) or not self._stored_fit():
             raise NocturneInputError(
                 "records.shape",
                 f"The records of '{name}' do not line up: {n} inputs need {n} labels and, if any, {n} x "
@@ -129,7 +139,21 @@ class Records:
                 f"The records of '{name}' hold label {wrong}; with {self.classes} classes labels run 0 to "
                 f"{self.classes - 1}.",
             )
+        if self.head is not None and (low < self.head[0] or high >= self.head[1]):
+            wrong = low if low < self.head[0] else high
+            raise NocturneInputError(
+                "records.head",
+                f"The records of '{name}' hold label {wrong}; the head of their task has the classes "
+                f"{self.head[0]} to {self.head[1] - 1}.",
+            )
         self.rights.check(self.task, n)
+
+    def _stored_fit(self) -> bool:
+        """Whether the stored answers have one row a record, and their two parts one shape."""
+        z, top = self.z, self.top
+        if top is None:
+            return z is None or z.shape == (len(self.y), self.classes)
+        return z is not None and z.ndim == 3 and z.shape == top.shape and len(z) == len(self.y)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -173,7 +197,7 @@ class Records:
         table = 0 if self.packed is None else self.packed.table.nbytes + self.packed.offsets.nbytes
         x = self.packed.nbytes if self.packed is not None else n * self.width * self.dtype.itemsize
         y = n * smallest_label_dtype(self.classes).itemsize
-        z = 0 if self.z is None else 2 * self.z.size
+        z = (0 if self.z is None else 2 * self.z.size) + (0 if self.top is None else self.top.nbytes)
         return {"x": x, "y": y, "z": z, "table": table, "total": x + y + z + table}
 
     # ------------------------------------------------------------ other sets from this one
@@ -181,8 +205,8 @@ class Records:
     def _changed(self, **changes: Any) -> Records:
         now: dict[str, Any] = {
             "task": self.task, "x": self.packed if self._x is None else self._x, "y": self.y, "z": self.z,
-            "ids": self.ids, "classes": self.classes, "transform": self.transform, "rights": self.rights,
-            "gone": self.gone,
+            "top": self.top, "ids": self.ids, "classes": self.classes, "transform": self.transform,
+            "rights": self.rights, "gone": self.gone, "objective": self.objective, "head": self.head,
         }  # fmt: skip
         return Records(**(now | changes))
 
@@ -192,6 +216,7 @@ class Records:
             x=np.ascontiguousarray(self.raw(rows)),
             y=np.ascontiguousarray(self.y[rows]),
             z=None if self.z is None else np.ascontiguousarray(self.z[rows]),
+            top=None if self.top is None else np.ascontiguousarray(self.top[rows]),
             ids=np.ascontiguousarray(self.ids[rows]),
             rights=self.rights.take(rows),
         )
@@ -207,6 +232,10 @@ class Records:
     def with_logits(self, z: Array, classes: int) -> Records:
         """The same records with logits [N, classes]."""
         return self._changed(z=np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16), classes=classes)
+
+    def with_top(self, top: Array, z: Array) -> Records:
+        """The same records with the likeliest choices [N, S, k] and the logs of their chances [N, S, k]."""
+        return self._changed(top=top, z=np.clip(z, -HALF_MOST, HALF_MOST).astype(np.float16))
 
     def with_rights(self, **changes: Any) -> Records:
         """The same records with some fields of `Rights` set."""
@@ -276,13 +305,16 @@ class Records:
         gone = tensors.get("gone")
         if gone is not None and (gone.dtype != np.uint8 or gone.ndim != 2 or gone.shape[1] != 16):
             raise broken("its ids do not line up")
-        z = tensors.get("z")
+        z, top = tensors.get("z"), tensors.get("top")
         if z is not None and z.dtype != np.float16:
             raise broken("its logits have a wrong type")
+        if top is not None and top.dtype not in (np.uint16, np.int32):
+            raise broken("its likeliest choices have a wrong type")
         return cls(
             task=meta["task"], classes=meta["classes"], transform=Transform.from_json(meta.get("transform")),
-            x=x, y=y if y.dtype == np.int64 else y.astype(np.int64), z=z, ids=ids,
+            x=x, y=y if y.dtype == np.int64 else y.astype(np.int64), z=z, top=top, ids=ids,
             rights=read_rights(tensors, meta) if version == 2 else None, gone=gone,
+            **read_meaning(meta),
         )  # fmt: skip
 
     @staticmethod
@@ -295,19 +327,30 @@ class Records:
         classes: int,
         z: Array | None = None,
         transform: Transform | None = None,
+        objective: str = "classification",
+        head: tuple[int, int] | None = None,
     ) -> Records:
         """Writes a record file, whole or not at all, and opens it."""
-        made = Records(task=task, x=x, y=y.astype(np.int64), z=z, classes=classes, transform=transform)
+        made = Records(
+            task=task, x=x, y=y.astype(np.int64), z=z, classes=classes, transform=transform,
+            objective=objective, head=head,
+        )  # fmt: skip
         return made.save(path)
 
     def save(self, path: str | os.PathLike[str]) -> Records:
         """Writes this set to `path` without its deleted records, whole or not at all, and opens it."""
         this = self.compact()
-        meta = {"task": this.task, "classes": this.classes, "transform": this.transform.to_json()}
+        meta: dict[str, Any] = {
+            "task": this.task, "classes": this.classes, "transform": this.transform.to_json()
+        }  # fmt: skip
+        meta |= {"objective": this.objective} if this.objective != "classification" else {}
+        meta |= {"head": list(this.head)} if this.head is not None else {}
         columns, words = rights_tensors(this.rights)
         tensors: dict[str, Array] = {"id": this.ids, **columns}
         if this.z is not None:
             tensors["z"] = np.clip(this.z, -HALF_MOST, HALF_MOST).astype(np.float16)
+        if this.top is not None:
+            tensors["top"] = this.top
         if len(this.gone):
             tensors["gone"] = this.gone
         if this.packed is None and this.rights.empty and not len(this.gone):

@@ -6,6 +6,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from consolidation.objectives.objective import Objective, Stored, narrowed
+
+
+class Classification(Objective):
+    """One choice a record: its label."""
+
+    name = "classification"
+    graded = False
+
+    def targets(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
+    def scores(self, out: Tensor, targets: Tensor) -> Tensor:
+        return correct(out, targets)
+
+    def asked(self, targets: Tensor) -> Tensor:
+        return torch.ones_like(targets)
+
+    def loss(self, out: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(out, targets)
+
+    def distance(
+        self,
+        out: Tensor,
+        targets: Tensor,
+        stored: Stored,
+        loss: str,
+        temperature: float,
+        head: Tensor | None = None,
+    ) -> Tensor:
+        """As `distillation`; of a task with a head of its own among its columns only."""
+        if head is None:
+            return distillation(out, stored.z, loss, temperature)
+        apart = distillation(narrowed(out, head), narrowed(stored.z, head), loss, temperature)
+        # the mean was over all columns, of which only the head's are not equal
+        return apart * out.shape[1] / (head[:, 1] - head[:, 0]) if loss == "mse" else apart
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """[n]: -log p(y|x)."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from consolidation.run import Run
 
 
+LOGITS = 2**25  # 128 MB; the loss holds about three times as much
+
+
 class Terms(NamedTuple):
     """The loss to descend, its parts before weighting for the charts, and, for samplers that ask for it,
     each record's own label loss [n] (detached)."""
@@ -45,7 +48,7 @@ def backward(loss: Callable[[Batch], Terms], batch: Batch, micro: int) -> Terms:
     parts: dict[str, Tensor] = {}
     each: list[Tensor] = []
     for start in range(0, n, micro):
-        piece = type(batch)(*(part[start : start + micro] for part in batch))
+        piece = batch.part(slice(start, start + micro))
         share = len(piece.y) / n
         terms = loss(piece)
         (terms.loss * share).backward()  # type: ignore[no-untyped-call]
@@ -71,13 +74,13 @@ def descend(
     while True:
         clear_gradients(weights)
         try:
-            return backward(loss, batch, micro_of(run, asked))
+            return backward(loss, batch, at_once(run, asked, batch))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
         # outside of the handler: the error's traceback holds the tensors that there was no room for
         clear_gradients(weights)
-        halve(run, asked, len(batch.y), run.entry.stage)
+        halve(run, at_once(run, asked, batch), len(batch.y), run.entry.stage)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -90,6 +93,16 @@ def out_of_memory(error: BaseException) -> bool:
 def micro_of(run: Run, asked: int) -> int:
     """Records at a time: what the recipe asks, or what is left of it after this night ran out of memory."""
     return int(run.facts.get(MICRO_BATCH, asked))
+
+
+def at_once(run: Run, asked: int, batch: Batch) -> int:
+    """As `micro_of`; a language model answers with a logit for each word at each place, and no more than
+    LOGITS of them are made together."""
+    micro = micro_of(run, asked)
+    if run.objective.name != "language":
+        return micro
+    most = max(1, LOGITS // (batch.x.shape[1] * run.outputs))
+    return most if most < (micro or len(batch.y)) else micro
 
 
 def halve(run: Run, asked: int, batch: int, stage: str) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from consolidation.estimate import dream_steps, inversion_budget
 from consolidation.fit import vocabulary_of
 from consolidation.memory.sampling import Batch, Sampler
-from consolidation.objectives.classification import cross_entropy, distillation
+from consolidation.objectives.objective import Stored, narrowed
 from consolidation.phases.gate import decide, propose
 from consolidation.phases.inverting import inverted_dreams
 from consolidation.phases.precision import passes
@@ -86,18 +86,38 @@ class DreamLoss:
             else:
                 with mixed(self.blocks[depth - 1], partner, share):
                     logits = self.run.model(batch.x)
-        logits = logits.float()
-        label = share * cross_entropy(logits, batch.y) + (1 - share) * cross_entropy(logits, batch.y[partner])
+        out, objective = logits.float(), self.run.objective
+        targets = objective.targets(batch.x, batch.y)
+        own, other = _narrowed(out, batch.head), _narrowed(out, batch.head, partner)
+        label = share * objective.loss(own, targets)
+        label = label + (1 - share) * objective.loss(other, targets[partner])
         both = batch.stored & batch.stored[partner]
         weight = torch.where(both, recipe.ce, recipe.ce + recipe.distill)
         parts = {"ce": label.mean()}
         loss = (weight * label).mean()
         if recipe.distill > 0 and bool(both.any()):
-            z = share * batch.z + (1 - share) * batch.z[partner]
-            apart = distillation(logits[both], z[both], recipe.distill_loss, recipe.temperature)
-            parts["distill"] = apart.sum() / len(batch.y)
+            apart = self._apart(out, targets, batch, partner, share)
+            parts["distill"] = apart[both].sum() / len(batch.y)
             loss = loss + recipe.distill * parts["distill"]
         return Terms(loss, parts)
+
+    def _apart(self, out: Tensor, targets: Tensor, batch: Batch, partner: Tensor, share: float) -> Tensor:
+        """[n]: from the blended logits; where only the likeliest are stored, or heads differ, the blend of
+        the distances."""
+        recipe, distance = self.recipe, self.run.objective.distance
+        told = (recipe.distill_loss, recipe.temperature)
+        if batch.top is None and batch.head is None:
+            z = share * batch.z + (1 - share) * batch.z[partner]
+            return distance(out, targets, Stored(z, None), *told)
+        other = batch.take(partner)
+        mine = distance(out, targets, Stored(batch.z, batch.top), *told, batch.head)
+        its = distance(out, targets[partner], Stored(other.z, other.top), *told, other.head)
+        return share * mine + (1 - share) * its
+
+
+def _narrowed(out: Tensor, head: Tensor | None, rows: Tensor | None = None) -> Tensor:
+    """As `narrowed`, by the heads of other rows of the batch when `rows` says so."""
+    return narrowed(out, head if head is None or rows is None else head[rows])
 
 
 class InvertedLoss:
@@ -109,7 +129,7 @@ class InvertedLoss:
     def __call__(self, batch: Batch) -> Terms:
         with passes(self.recipe.precision, self.run.device):
             logits = self.run.model(batch.x)
-        return rehearsal(logits.float(), batch, self.recipe, stored=True)
+        return rehearsal(self.run.objective, logits.float(), batch, self.recipe, stored=True)
 
 
 def dreaming(run: Run, recipe: SleepRecipe, memories: list[Records], reference: nn.Module | None) -> None:

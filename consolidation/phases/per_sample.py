@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
+from consolidation.objectives.objective import Objective, narrowed
 from consolidation.phases.squares import rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from consolidation.memory.sampling import Batch
 
 GRADIENTS = 2**24  # numbers of per-sample gradients held at once
 ACTIVATIONS = 2**25  # numbers of layer outputs held at once
@@ -81,25 +83,36 @@ def squares_by_rules(
 
 
 def add_plainly(
-    model: nn.Module, total: Mapping[str, Tensor], x: Tensor, targets: Tensor, weights: Tensor | None
+    model: nn.Module,
+    total: Mapping[str, Tensor],
+    batch: Batch,
+    targets: Tensor,
+    weights: Tensor | None,
+    objective: Objective,
 ) -> None:
     """Adds sum_n w_n (d loss_n / d theta)^2 to `total` {parameter: tensor}, whatever the model does."""
     own = {name: p.detach() for name, p in model.named_parameters()}
     some = {name: own[name] for name in total}
     rest = {name: p for name, p in own.items() if name not in total} | dict(model.named_buffers())
 
-    def loss(chosen: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
-        logits = functional_call(model, {**rest, **chosen}, (one[None],))
-        return functional.cross_entropy(logits, target[None])
+    x, heads = batch.x, batch.head
+    if heads is None:  # vmap wants a tensor
+        heads = torch.zeros(len(x), 0, device=x.device)
+
+    def loss(chosen: dict[str, Tensor], one: Tensor, target: Tensor, head: Tensor) -> Tensor:
+        out = functional_call(model, {**rest, **chosen}, (one[None],))
+        out = narrowed(out, head[None] if head.numel() else None)
+        return objective.nll(out, target[None])[0]
 
     factors = torch.ones(len(x), device=x.device) if weights is None else weights
     step = max(1, min(CHUNK, GRADIENTS // max(1, sum(p.numel() for p in some.values()))))
     for place in range(0, len(x), step):
         part = slice(place, place + step)
         try:
-            found = vmap(grad(loss), in_dims=(None, 0, 0))(some, x[part], targets[part])
+            found = vmap(grad(loss), in_dims=(None, 0, 0, 0))(some, x[part], targets[part], heads[part])
         except (RuntimeError, NotImplementedError):  # control flow by values, or an operator vmap cannot do
-            each = [grad(loss)(some, one, t) for one, t in zip(x[part], targets[part], strict=True)]
+            rows = zip(x[part], targets[part], heads[part], strict=True)
+            each = [grad(loss)(some, *one) for one in rows]
             found = {name: torch.stack([one[name] for one in each]) for name in some}
         for name, gradient in found.items():
             total[name] += torch.tensordot(factors[part], gradient.float().square(), 1)
@@ -114,14 +127,15 @@ class Ways(NamedTuple):
     chunk: int
 
 
-def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
+def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
     """Tries the rules on these few samples, and believes them only where plain autograd agrees.
 
     Up to LOOKED_AT squares of each parameter are compared, so that extra memory is one sample's gradient.
     """
     names = {id(p): name for name, p in model.named_parameters()}
+    x, targets = few.x, objective.targets(few.x, few.y)
     with recorded_layers([layer for layer in model.modules() if rule_of(layer)]) as seen:
-        loss = functional.cross_entropy(model(x), y, reduction="sum")
+        loss = objective.nll(narrowed(model(x), few.head), targets).sum()
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
     for one in seen:
@@ -133,7 +147,7 @@ def choose_ways(model: nn.Module, x: Tensor, y: Tensor) -> Ways:
             continue
         found |= mine
         believed.append(one.layer)
-    expected = _by_loop(model, x, y)
+    expected = _by_loop(model, few, targets, objective)
     # Gradients that are zero but for rounding (a key's bias in attention) differ in every order of sums.
     rounding = ROUNDING * max(
         (float(squares.max()) for squares in expected.values() if len(squares)), default=0
@@ -153,11 +167,12 @@ def _used_elsewhere(model: nn.Module, layer: nn.Module, seen: list[Pass]) -> boo
     return shared or sum(one.layer is layer for one in seen) > 1
 
 
-def _by_loop(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _by_loop(model: nn.Module, few: Batch, targets: Tensor, objective: Objective) -> dict[str, Tensor]:
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(_some(p)) for name, p in model.named_parameters()}
-    for one, target in zip(x, y, strict=True):
-        value = functional.cross_entropy(model(one[None]), target[None])
+    for row in range(len(targets)):
+        one = few.part(slice(row, row + 1))
+        value = objective.nll(narrowed(model(one.x), one.head), targets[row : row + 1]).sum()
         gradients = torch.autograd.grad(value, list(wanted.values()), allow_unused=True)
         for name, gradient in zip(wanted, gradients, strict=True):
             if gradient is not None:

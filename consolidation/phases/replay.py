@@ -17,7 +17,7 @@ from consolidation.estimate import replay_budget
 from consolidation.events import Decision
 from consolidation.fit import io_widths
 from consolidation.memory.sampling import Batch, Sampler
-from consolidation.objectives.classification import cross_entropy, distillation
+from consolidation.objectives.objective import Objective, Stored, narrowed
 from consolidation.phases.accumulating import Terms
 from consolidation.phases.noise import noisy, recorded
 from consolidation.phases.optimizers import clear_gradients
@@ -35,21 +35,27 @@ if TYPE_CHECKING:
     from consolidation.run import Run
 
 
-def rehearsal(logits: Tensor, batch: Batch, recipe: SleepRecipe, stored: bool | None = None) -> Terms:
-    """The label and logit terms, means over the batch. One without logits puts both weights on its label.
+def rehearsal(
+    objective: Objective, out: Tensor, batch: Batch, recipe: SleepRecipe, stored: bool | None = None
+) -> Terms:
+    """The terms of labels and of stored answers, means over the batch. A record without stored answers puts
+    both weights on its label.
 
     Args:
-        stored: whether all records have logits, or none has; None: the batch is asked.
+        out: [n, *S, C].
+        stored: whether all records have stored answers, or none has; None: the batch is asked.
     """
     if stored is None:
         known = bool(batch.stored.all())
         stored = known if known or not bool(batch.stored.any()) else None
-    label = cross_entropy(logits, batch.y)
+    targets = objective.targets(batch.x, batch.y)
+    label = objective.loss(narrowed(out, batch.head), targets)
     ce = label.mean()
     parts = {"ce": ce}
     if recipe.distill == 0 or stored is False:
         return Terms(ce * (recipe.ce + recipe.distill), parts, label.detach())
-    apart = distillation(logits, batch.z, recipe.distill_loss, recipe.temperature)
+    kept = Stored(batch.z, batch.top)
+    apart = objective.distance(out, targets, kept, recipe.distill_loss, recipe.temperature, batch.head)
     if stored:
         parts["distill"] = apart.mean()
         return Terms(recipe.ce * ce + recipe.distill * parts["distill"], parts, label.detach())
@@ -100,13 +106,13 @@ class ReplayLoss:
         if not self.denoise:
             with passes(recipe.precision, run.device), self._noisy():
                 logits = model(batch.x)
-            terms = rehearsal(logits.float(), batch, recipe, self.stored)
+            terms = rehearsal(run.objective, logits.float(), batch, recipe, self.stored)
         else:
             with passes(recipe.precision, run.device), torch.no_grad(), recorded(self.blocks) as clean:
                 model(batch.x)
             with passes(recipe.precision, run.device), self._noisy(), recorded(self.blocks) as noised:
                 logits = model(batch.x)
-            terms = rehearsal(logits.float(), batch, recipe, self.stored)
+            terms = rehearsal(run.objective, logits.float(), batch, recipe, self.stored)
             clean, noised = [h.float() for h in clean], [h.float() for h in noised]
             apart = consistency(clean, self.decoders(noised) if self.decoders else noised)
             terms.parts["reconstruct"] = apart

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.errors import NocturneInputError
-from consolidation.fit import vocabulary_of
+from consolidation.fit import io_widths, vocabulary_of
 from consolidation.memory.order import Walk
-from consolidation.memory.sampling import gather
+from consolidation.memory.sampling import Batch, gather
 from consolidation.memory.store import Records
+from consolidation.objectives import objective_of
+from consolidation.objectives.objective import Objective, narrowed
 from consolidation.phases.per_sample import add_plainly, choose_ways, recorded_layers, squares_by_rules
 from consolidation.token_fit import by_length
 from consolidation.weights import Fisher
@@ -48,13 +50,14 @@ def estimate_fisher(
     Args:
         sets: memories, one set or several, or the awake data before it is discarded.
         labels: "sampled" from the model's own p(y|x), "true" (empirical Fisher), or "exact" (all classes,
-            weighted).
+            weighted; classification only).
         generator: of the sampled labels.
         seed: of the choice of records.
         before_chunk: called before each chunk (to ask for a stop).
 
     Raises:
-        NocturneInputError: `fisher.non_finite`, when the model's answers or their gradients overflow.
+        NocturneInputError: `fisher.non_finite`, when the model's answers or their gradients overflow;
+            `fisher.exact_labels`.
     """
     sets = [sets] if isinstance(sets, Records) else sets
     groups = _choose(sets, samples, seed)
@@ -96,27 +99,34 @@ def _squares(
     total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
     if vocabulary_of(model) is not None:
         groups = _longest_first(sets, groups)
+    objective, outputs = objective_of(model), io_widths(model)[1]
+    if labels == "exact" and objective.name != "classification":
+        raise NocturneInputError(
+            "fisher.exact_labels",
+            "Significance over all labels (fisher_labels exact) is for classification; here a record has "
+            "more answers than can be gone through. Choose sampled or true.",
+        )
     first, rows = groups[0]
-    few = gather(sets, [(first, rows[:TRIED])], sets[first].classes, device)
-    ways = choose_ways(model, few.x, few.y)
+    few = gather(sets, [(first, rows[:TRIED])], outputs, device)
+    ways = choose_ways(model, few, objective)
     plain = {name: total[name] for name in ways.plain}
     by_rules = {id(p): total[name] for name, p in parameters.items() if name not in plain}
     for index, rows in groups:
         for place in range(0, len(rows), ways.chunk):
             if before_chunk:
                 before_chunk()
-            batch = gather(sets, [(index, rows[place : place + ways.chunk])], sets[index].classes, device)
+            batch = gather(sets, [(index, rows[place : place + ways.chunk])], outputs, device)
             with recorded_layers(ways.layers) as seen:
-                logits = model(batch.x)
-            if not bool(torch.isfinite(logits).all()):
+                out = narrowed(model(batch.x), batch.head)
+            if not bool(torch.isfinite(out).all()):
                 raise _overflow("the answers are")
-            for targets, weights in _targets(logits.detach(), batch.y, labels, generator):
-                loss = functional.cross_entropy(logits, targets, reduction="sum")
+            for targets, weights in _targets(objective, out.detach(), batch, labels, generator):
+                loss = objective.nll(out, targets).sum()
                 for parameter, squares in squares_by_rules(seen, loss, weights, len(targets)):
                     if id(parameter) in by_rules:
                         by_rules[id(parameter)] += squares
                 if plain:
-                    add_plainly(model, plain, batch.x, targets, weights)
+                    add_plainly(model, plain, batch, targets, weights, objective)
     return total
 
 
@@ -139,15 +149,16 @@ def _longest_first(sets: list[Records], groups: list[tuple[int, Any]]) -> list[t
 
 
 def _targets(
-    logits: Tensor, truth: Tensor, labels: str, generator: torch.Generator
+    objective: Objective, out: Tensor, batch: Batch, labels: str, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """(labels [n], weight of each [n] or None) pairs whose squared gradients are added up."""
+    """(targets [n, *S], weight of each record [n] or None) pairs whose squared gradients are added up."""
+    truth = objective.targets(batch.x, batch.y)
     if labels == "true":
         yield truth, None
         return
-    p = functional.softmax(logits, 1)
     if labels == "sampled":
-        yield torch.multinomial(p, 1, generator=generator).squeeze(1), None
+        yield objective.sampled(out, truth, generator), None
         return
-    for label in range(logits.shape[1]):
+    p = functional.softmax(out, 1)
+    for label in range(out.shape[1]):
         yield torch.full_like(truth, label), p[:, label]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from consolidation.answers import unpack
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
 from consolidation.events import STAGES_SLEEP, Event
 from consolidation.guard import paired_gains
 from consolidation.memory.store import Records
-from consolidation.probes import split, unpack
+from consolidation.probes import split
 from consolidation.scoring import score
 from consolidation.waking import wake
 from consolidation.weights import new_model

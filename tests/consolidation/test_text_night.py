@@ -111,7 +111,7 @@ def test_memories_of_texts_are_chosen_by_what_the_model_makes_of_them(selection:
     told = answers(model, kept, np.arange(9), torch.device("cpu"), hidden=True)
     assert told.features is not None
     assert told.features.shape == (9, 8)
-    assert abs(told.logits - kept.z).max() < 0.01
+    assert abs(told.z - kept.z).max() < 0.01
 
 
 def test_steps_and_bytes_of_a_night_on_texts_are_foretold(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from consolidation.demo import digits
 from consolidation.waking import wake
 from consolidation.weights import load_model, save_model
 from tests.consolidation.formats.files import family_file
-from tests.consolidation.formats.folders import LLAMA, packed
+from tests.consolidation.formats.folders import BERT, packed
 from tests.consolidation.formats.folders import model as hf_folder
 from tests.workers.test_text_whole import folder as bert_folder
 from tests.workers.test_text_whole import texts
@@ -88,9 +88,9 @@ def refused(night: dict[str, Path], code: str, *more: str) -> str:
 
 
 def test_a_family_that_is_only_kept_is_refused_before_the_night(night: dict[str, Path]) -> None:
-    night["model"].write_bytes(packed(hf_folder(LLAMA)))
+    night["model"].write_bytes(packed(hf_folder(BERT)))
     sentence = refused(night, "checkpoint.family_not_yet")
-    assert "causal_lm" in sentence
+    assert "encoder" in sentence
 
 
 def test_a_night_from_files_to_files(night: dict[str, Path]) -> None:

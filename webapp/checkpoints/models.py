@@ -143,7 +143,7 @@ class VisibleThroughCheckpoint(VisibleQuerySet["Score"]):
 class Score(Row):
     """One cell of the retention matrix: a checkpoint's score on one task's proof probe.
 
-    `value` is a fraction of 1; `correct` keeps one bit an example (numpy packbits, proof order), so that
+    `value` is a fraction of 1; `correct` keeps each answer (`consolidation.answers`, proof order), so that
     every metric and interval can be computed again. A `typed` one was measured elsewhere and has neither.
     """
 

@@ -1,6 +1,6 @@
 """Two cycles answer by answer: the same proof questions put to both models, from the answers that were kept.
 
-Only the scores keep single answers, one bit each in proof order. Two of them are paired when each was written
+Only the scores keep single answers, in proof order. Two of them are paired when each was written
 by the cycle that stands in the column and both were proved on the same probe; else the page says why not.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from django.utils.translation import gettext as _
 
+from consolidation.answers import unpack_one
 from consolidation.guard import LEAST_ANSWERS, paired_gains, sign_test
 from webapp.checkpoints.models import Score
 from webapp.cycles.choices import TERMINAL, Kind
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from numpy.typing import NDArray
-
-    Bits = NDArray[np.bool_]
+    from consolidation.answers import Answers
 
 CONFIDENCE: Final = 0.95
 SEED: Final = 0
@@ -32,8 +30,8 @@ SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The second model's score minus the first's, over `answers` shared answers of which `won` are right only
-    in the second and `lost` only in the first. `clear`: the interval leaves out 0, an exact sign test of the
+    """The second model's score minus the first's, over `answers` shared answers of which `won` are better
+    in the second and `lost` in the first. `clear`: the interval leaves out 0, an exact sign test of the
     changed answers agrees, and there are enough of them: what a verdict asks for too."""
 
     interval: Interval
@@ -78,20 +76,19 @@ def probes_of(cycles: Sequence[Cycle]) -> list[dict[str, str]]:
     return [found[cycle.pk] for cycle in cycles]
 
 
-def answers_of(cycles: Sequence[Cycle]) -> list[dict[str, Bits]]:
-    """For each cycle {task: right or wrong, in proof order} of the model that it left. One query.
+def answers_of(cycles: Sequence[Cycle]) -> list[dict[str, Answers]]:
+    """For each cycle {task: answers in proof order} of the model that it left. One query.
 
     Scores that another cycle wrote, or that keep no answers, are left out.
     """
     left = [_left(cycle) for cycle in cycles]
-    kept: dict[tuple[Any, Any], dict[str, Bits]] = {}
+    kept: dict[tuple[Any, Any], dict[str, Answers]] = {}
     rows = Score.objects.filter(checkpoint__in=[pk for pk in left if pk], cycle__in=[c.pk for c in cycles])
     for place, cycle, task, examples, packed in rows.values_list(
         "checkpoint_id", "cycle_id", "task__name", "examples", "correct"
     ):
-        bits = np.frombuffer(bytes(packed), np.uint8)
-        if examples and len(bits) == (examples + 7) // 8:
-            kept.setdefault((place, cycle), {})[task] = np.unpackbits(bits, count=examples).astype(np.bool_)
+        if examples and len(packed) in ((examples + 7) // 8, 4 * examples):
+            kept.setdefault((place, cycle), {})[task] = unpack_one(bytes(packed), examples)
     return [kept.get((pk, cycle.pk), {}) for pk, cycle in zip(left, cycles, strict=True)]
 
 
@@ -109,7 +106,7 @@ def against(
     *,
     cycles: Sequence[Cycle],
     tasks: Sequence[str],
-    answers: Sequence[Mapping[str, Bits]],
+    answers: Sequence[Mapping[str, Answers]],
     probes: Sequence[Mapping[str, str]],
 ) -> Against:
     """Cycle `second` against cycle `first`, by their places in the sequences."""
@@ -128,7 +125,7 @@ def _refusal(
     task: str,
     places: tuple[int, int],
     cycles: Sequence[Cycle],
-    answers: Sequence[Mapping[str, Bits]],
+    answers: Sequence[Mapping[str, Answers]],
     probes: Sequence[Mapping[str, str]],
 ) -> Unpaired | None:
     first, second = places
@@ -151,10 +148,12 @@ def _refusal(
     return None
 
 
-def _pair(gain: tuple[float, float, float], before: Mapping[str, Bits], after: Mapping[str, Bits]) -> Pair:
+def _pair(
+    gain: tuple[float, float, float], before: Mapping[str, Answers], after: Mapping[str, Answers]
+) -> Pair:
     value, low, high = gain
-    won = sum(int((after[task] & ~before[task]).sum()) for task in before)
-    lost = sum(int((before[task] & ~after[task]).sum()) for task in before)
+    won = sum(int((after[task] > before[task]).sum()) for task in before)
+    lost = sum(int((before[task] > after[task]).sum()) for task in before)
     answers = sum(len(bits) for bits in before.values())
     proven = answers >= LEAST_ANSWERS and sign_test(before, after) <= 1 - CONFIDENCE
     return Pair(Interval(value, low, high), answers, won, lost, proven and (low > 0 or high < 0))

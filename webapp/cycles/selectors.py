@@ -126,7 +126,7 @@ def active_cycle(project: Project) -> Cycle | None:
 def unscored(project: Project) -> QuerySet[Checkpoint]:
     """Checkpoints without any score that can be scored and are not about to be, oldest first."""
     waiting = Cycle.objects.filter(project=project, kind=Kind.SCORE, state__in=UNFINISHED)
-    kinds = [Q(family=name, config__contains=needs) for name, needs in computable_kinds().items()]
+    kinds = [Q(family=name, config__contains=needs) for name, needs in computable_kinds()]
     rows = Checkpoint.objects.filter(
         reduce(or_, kinds), project=project, non_finite=False, scores__isnull=True
     )

@@ -78,6 +78,15 @@ RANGES: dict[str, dict[str, Any]] = {
     "A40-groups": LLAMA | {"num_key_value_heads": 3},
     "A40-activation": LLAMA | {"hidden_act": "os.system"},
     "A40-rope": LLAMA | {"rope_scaling": {"rope_type": "llama3", "code": "x"}},
+    "A40-rope-short": LLAMA | {"rope_scaling": {"type": "longrope", "short_factor": [1.0],
+                                                "long_factor": [1.0]}},
+    "A40-rope-bare": LLAMA | {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+    "A40-rope-zero": LLAMA | {"rope_scaling": {"rope_type": "linear", "factor": 0.0}},
+    "A40-rope-equal": LLAMA | {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0,
+                                                "high_freq_factor": 4.0}},
+    "A40-rope-dynamic": LLAMA | {"head_dim": 2, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+    "A40-odd-head": LLAMA | {"head_dim": 5},
+    "A40-layer-types": LLAMA | {"model_type": "qwen2", "layer_types": ["full_attention"]},
     "A40-rope-list": LLAMA | {"rope_parameters": [1]},
     "A40-long-list": LLAMA | {"rope_scaling": {"type": "longrope", "short_factor": [1.0] * 10**5}},
     "A40-prefix": LLAMA | {"prefix": "../"},
@@ -191,12 +200,19 @@ def test_a_module_that_was_saved_whole_and_a_rank_of_its_own_are_known() -> None
     check_shapes(spec_of(config), spec_of(config).validate_config(config), shapes)
 
 
-@pytest.mark.parametrize("config", [LLAMA, GPT2, LORA], ids=["llama", "gpt2", "lora"])
-def test_they_are_kept_and_nothing_computes_with_them(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_language_models_are_computed_with(config: dict[str, Any]) -> None:
     spec = spec_of(config)
-    assert not computable(spec.name, spec.validate_config(config))
-    assert computable("mlp", {})
+    clean = spec.validate_config(config)
+    assert computable(spec.name, clean)
+    assert spec.objective(clean) == "language"
     assert spec.infer_config({"lm_head.weight": (2, 2)}) is None
+
+
+def test_an_adapter_alone_is_kept_and_nothing_computes_with_it() -> None:
+    spec = spec_of(LORA)
+    assert not computable(spec.name, spec.validate_config(LORA))
+    assert computable("mlp", {})
     with pytest.raises(NocturneInputError) as caught:
         adapter_class(spec.name)
     assert caught.value.code == "checkpoint.family_not_yet"

@@ -14,6 +14,8 @@ from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
 from consolidation.families.registry import FAMILIES, parameter_count
 from consolidation.families.timm_models import library
+from consolidation.memory.sampling import Batch
+from consolidation.objectives.classification import Classification
 from consolidation.phases.per_sample import choose_ways
 from consolidation.recipe import preset
 from consolidation.weights import load_model, new_model, save_model
@@ -159,7 +161,7 @@ def test_the_fisher_of_a_vision_transformer_leaves_only_bare_parameters_to_the_p
     needs_timm()
     model = new_model("vision", timm_config("test_vit"), 3).eval()
     x, y = torch.randn(2, 3072), torch.tensor([0, 3])
-    assert choose_ways(model, x, y).plain == ["cls_token", "pos_embed"]
+    assert choose_ways(model, Batch.of(x, y), Classification()).plain == ["cls_token", "pos_embed"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch.nn import functional
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
 from consolidation.memory.sampling import Batch
+from consolidation.objectives.classification import Classification
 from consolidation.phases.accumulating import out_of_memory
 from consolidation.phases.reconstructing import LinearDecoders, consistency
 from consolidation.phases.replay import elastic, rehearsal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from consolidation.events import Event
     from tests.consolidation.helpers import World
 
+OBJECTIVE = Classification()
 G = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 4, generator=G)
 Z = torch.randn(6, 4, generator=G)
@@ -38,14 +40,14 @@ def batch(stored: list[bool]) -> Batch:
 def test_it_equals_dark_experience_replay_with_labels() -> None:
     recipe = preset("night", ce=0.7, distill=0.4)
     expected = 0.7 * functional.cross_entropy(LOGITS, Y) + 0.4 * functional.mse_loss(LOGITS, Z)
-    assert torch.allclose(rehearsal(LOGITS, batch([True] * 6), recipe).loss, expected)
+    assert torch.allclose(rehearsal(OBJECTIVE, LOGITS, batch([True] * 6), recipe).loss, expected)
 
 
 def test_kl_is_scaled_by_the_square_of_the_temperature() -> None:
     recipe = preset("night", ce=0, distill=1, distill_loss="kl", temperature=3)
     teacher, student = (Z / 3).softmax(1), (LOGITS / 3).softmax(1)
     expected = 9 * (teacher * (teacher / student).log()).sum(1).mean()
-    assert torch.allclose(rehearsal(LOGITS, batch([True] * 6), recipe).loss, expected)
+    assert torch.allclose(rehearsal(OBJECTIVE, LOGITS, batch([True] * 6), recipe).loss, expected)
 
 
 def test_memories_without_logits_put_both_weights_on_the_label() -> None:
@@ -55,8 +57,10 @@ def test_memories_without_logits_put_both_weights_on_the_label() -> None:
     for i, has in enumerate(stored):
         ce = float(functional.cross_entropy(LOGITS[i : i + 1], Y[i : i + 1]))
         total += 0.5 * ce + 0.5 * float((LOGITS[i] - Z[i]).square().mean()) if has else ce
-    assert float(rehearsal(LOGITS, batch(stored), recipe).loss) == pytest.approx(total / 6, rel=1e-5)
-    none = rehearsal(LOGITS, batch([False] * 6), recipe)
+    assert float(rehearsal(OBJECTIVE, LOGITS, batch(stored), recipe).loss) == pytest.approx(
+        total / 6, rel=1e-5
+    )
+    none = rehearsal(OBJECTIVE, LOGITS, batch([False] * 6), recipe)
     assert "distill" not in none.parts
     assert torch.allclose(none.loss, functional.cross_entropy(LOGITS, Y))
 

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from consolidation.errors import NocturneInputError
 from consolidation.memory.order import Walk
+from consolidation.memory.sampling import Batch
+from consolidation.objectives.classification import Classification
 from consolidation.phases.per_sample import add_plainly, choose_ways
 from consolidation.phases.significance import estimate_fisher
 from consolidation.weights import Fisher, load_fisher, save_fisher
@@ -61,7 +63,7 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 def plain_ones(model: nn.Module) -> list[str]:
     x, y = batch_of(RECORDS)
-    return choose_ways(model.eval(), x[:2], y[:2]).plain
+    return choose_ways(model.eval(), Batch.of(x[:2], y[:2]), Classification()).plain
 
 
 @pytest.mark.parametrize("mode", ["sampled", "true", "exact"])
@@ -234,7 +236,7 @@ def test_a_model_that_branches_on_values_goes_sample_by_sample() -> None:
     model = Choosy().eval()
     x, y = batch_of(RECORDS)
     total = {"first.weight": torch.zeros(8, 192)}
-    add_plainly(model, total, x, y, None)
+    add_plainly(model, total, Batch.of(x, y), y, None, Classification())
     assert_equal(
         {"first.weight": total["first.weight"] / 9},
         {"first.weight": brute_force(model, "true")["first.weight"]},
@@ -247,7 +249,9 @@ def test_memories_in_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("PIECE", "WINDOWS"):
         monkeypatch.setattr(f"consolidation.phases.squares.{name}", 64)
     monkeypatch.setattr("consolidation.phases.per_sample.ACTIVATIONS", 1)
-    assert choose_ways(model, *(part[:2] for part in batch_of(RECORDS))).chunk == 1
+    assert (
+        choose_ways(model, Batch.of(*(part[:2] for part in batch_of(RECORDS))), Classification()).chunk == 1
+    )
     assert_equal(fisher(model, "true").tensors, whole)
 
 

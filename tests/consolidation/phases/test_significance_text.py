@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from consolidation.memory.sampling import Batch
+from consolidation.objectives.classification import Classification
 from consolidation.phases.per_sample import choose_ways
 from consolidation.phases.significance import estimate_fisher
 from tests.consolidation.helpers import hooks
@@ -49,5 +51,9 @@ def test_it_equals_the_loop_over_single_texts(labels: str) -> None:
 def test_no_parameter_of_a_bert_needs_the_plain_way() -> None:
     model = tiny_bert()
     records = text_records(0, 2, 1)
-    ways = choose_ways(model, torch.from_numpy(records.inputs()), torch.from_numpy(records.y))
+    ways = choose_ways(
+        model,
+        Batch.of(torch.from_numpy(records.inputs()), torch.from_numpy(records.y)),
+        Classification(),
+    )
     assert ways.plain == []

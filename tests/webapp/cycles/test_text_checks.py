@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consolidation.families.registry import family_spec
-from tests.consolidation.formats.folders import BERT, LLAMA
+from tests.consolidation.formats.folders import BERT
 from tests.webapp.cycles.test_services import checkpoint, refused
 from tests.webapp.memories.test_services import info
 from webapp.core.errors import InvalidInput
@@ -49,10 +49,7 @@ def test_sets_from_before_the_model_that_are_too_long_for_it_are_refused_at_the_
     assert refused(lab) == "records.width"
 
 
-@pytest.mark.parametrize(("family", "config"), [("encoder", BERT), ("causal_lm", LLAMA)])
-def test_what_nothing_computes_with_yet_is_refused_before_it_is_queued(
-    family: str, config: dict[str, Any], lab: Lab
-) -> None:
+def test_what_nothing_computes_with_yet_is_refused_before_it_is_queued(lab: Lab) -> None:
     texts(lab, 9)
-    described(lab, family, config)
+    described(lab, "encoder", BERT)
     assert refused(lab) == "cycle.family_not_yet"

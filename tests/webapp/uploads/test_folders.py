@@ -12,6 +12,7 @@ from django.urls import reverse
 from safetensors.numpy import load_file
 
 from tests.consolidation.formats.folders import (
+    BERT,
     LLAMA,
     TOKENIZER,
     Files,
@@ -45,6 +46,8 @@ FILES: Files = {
     "tokenizer.json": js(TOKENIZER),
     "run.py": b"import os",
 }
+# without a head, nothing can be computed with it
+KEPT: Files = FILES | {"config.json": js(BERT), **sharded(numbers(BERT))}
 
 
 def uploaded(project: Project, alice: User, data: bytes) -> Checkpoint:
@@ -96,7 +99,7 @@ def test_a_refused_folder_leaves_nothing_of_what_was_unpacked(project: Project, 
 def test_nothing_computes_with_it_yet_and_that_is_said_before_anything_is_queued(
     kind: str, project: Project, alice: User
 ) -> None:
-    uploaded(project, alice, packed(adapter() if kind == "score" else FILES))
+    uploaded(project, alice, packed(adapter() if kind == "score" else KEPT))
     task = Task.objects.get(project=project)
     data = record_set(task, "training")
     record_set(task, "memories")
@@ -109,7 +112,7 @@ def test_nothing_computes_with_it_yet_and_that_is_said_before_anything_is_queued
 
 
 def test_its_pages_say_so_up_front(project: Project, alice: User) -> None:
-    made = uploaded(project, alice, packed(FILES))
+    made = uploaded(project, alice, packed(KEPT))
     browser = logged_in(alice)
     page = browser.get(reverse("checkpoint_detail", args=[made.pk])).content.decode()
     for words in ("Hugging Face folder", "tokenizer.json", "never run: run.py", "cycle.family_not_yet"):
@@ -127,7 +130,7 @@ def test_its_pages_say_so_up_front(project: Project, alice: User) -> None:
 
 
 def test_scoring_all_leaves_it_out(project: Project, alice: User) -> None:
-    uploaded(project, alice, packed(FILES))
+    uploaded(project, alice, packed(KEPT))
     record_set(Task.objects.get(project=project), "probe")
     page = logged_in(alice).post(reverse("scores_create", args=[project.pk]), follow=True).content.decode()
     assert "Every checkpoint is scored." in page
