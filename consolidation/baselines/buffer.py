@@ -35,8 +35,8 @@ class ReplayBuffer:
     An item is counted once, however many epochs show it again: only the first epoch is offered.
 
     Args:
-        logits: whether they are stored. likeliest: the model's objective; where it keeps the likeliest choices
-            instead of all logits (`Objective.stored`), so does the buffer.
+        logits: whether they are stored. likeliest: the model's objective; where it keeps the likeliest
+            choices instead of all logits (`Objective.stored`), so does the buffer.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ class DarkReplay(Learner):
     def replay_terms(self, dark: Memories, labelled: Memories) -> Tensor:
         """alpha MSE(f(x'), z') + beta CE(f(x''), y''), two forward passes as in the paper."""
         self.cost.fb += len(dark.y) + len(labelled.y)
-        apart = self.apart(self.model(dark.x), dark)
-        label = self.label_loss(self.model(labelled.x), labelled.x, labelled.y, labelled.head)
+        apart = self.apart(self.out(dark.x), dark)
+        label = self.label_loss(self.out(labelled.x), labelled.x, labelled.y, labelled.head)
         return self.hyper.alpha * apart + self.hyper.beta * label
 
     def apart(self, out: Tensor, dark: Memories) -> Tensor:
@@ -57,7 +57,7 @@ class DarkReplay(Learner):
     def learn(self, task: int, data: TaskData) -> None:
         left, size = len(data), self.setting.replay_batch
         for rows, x, y in self.batches(data):
-            logits = self.model(x)
+            logits = self.out(x)
             loss = self.label_loss(logits, x, y, heads(data, len(y)))
             self.cost.fb += len(y)
             if self.replays():

@@ -44,7 +44,7 @@ class ExperienceReplay(Learner):
         for rows, x, y in self.batches(data):
             both_x, both_y, both_head = self.joined(x, y, heads(data, len(y)))
             self.cost.fb += len(both_y)
-            self.descend(self.label_loss(self.model(both_x), both_x, both_y, both_head))
+            self.descend(self.label_loss(self.out(both_x), both_x, both_y, both_head))
             if left > 0:
                 self.buffer.offer(data, rows)
                 left -= len(rows)

@@ -51,7 +51,7 @@ class OnlineEwc(Learner):
     def learn(self, task: int, data: TaskData) -> None:
         for _, x, y in self.batches(data):
             self.cost.fb += len(y)
-            loss = self.label_loss(self.model(x), x, y, heads(data, len(y)))
+            loss = self.label_loss(self.out(x), x, y, heads(data, len(y)))
             if self.fisher:
                 loss = loss + self.hyper.weight * self.penalty()
             self.descend(loss)

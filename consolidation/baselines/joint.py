@@ -42,7 +42,7 @@ class Joint(Learner):
             for items in torch.split(order, self.setting.batch):
                 x, y, head = self._gather(owner[items], place[items])
                 self.cost.fb += len(y)
-                self.descend(self.label_loss(self.model(x), x, y, head))
+                self.descend(self.label_loss(self.out(x), x, y, head))
         self.scored = True
 
     def _gather(self, owner: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

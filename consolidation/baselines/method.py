@@ -13,6 +13,7 @@ from consolidation.errors import NocturneInputError, shorten
 from consolidation.objectives import objective_of
 from consolidation.objectives.objective import narrowed
 from consolidation.phases.optimizers import clip_gradients, gradient_norm, make_optimizer
+from consolidation.phases.precision import passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,8 @@ class Learner:
         return make_optimizer(self.moved, name, self.setting.hyper(self.name, 1).lr, 0.0)
 
     def logits(self, x: Tensor, task: int) -> Tensor:
-        return in_chunks(self.model, x, 1024)
+        with passes(self.setting.precision, x.device):
+            return in_chunks(self.model, x, 1024).float()
 
     def batches(self, data: TaskData) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(rows, x float32 [b, width], y [b]) through all epochs, shuffled anew in each."""
@@ -126,7 +128,13 @@ class Learner:
     def learn(self, task: int, data: TaskData) -> None:
         for _, x, y in self.batches(data):
             self.cost.fb += len(y)
-            self.descend(self.label_loss(self.model(x), x, y, heads(data, len(y))))
+            self.descend(self.label_loss(self.out(x), x, y, heads(data, len(y))))
+
+    def out(self, x: Tensor) -> Tensor:
+        """float32 [n, *S, C]: one pass forward, in the setting's precision."""
+        with passes(self.setting.precision, x.device):
+            found: Tensor = self.model(x)
+        return found.float()
 
     def label_loss(self, out: Tensor, x: Tensor, y: Tensor, head: Tensor | None) -> Tensor:
         """The mean over records of -log p(y|x) a choice, among the columns of each record's own head."""

@@ -63,6 +63,7 @@ class Setting:
         build: a fresh model from a seed. outputs: its logits, or what its records' y can be where that is no
             label. tasks: how many will come.
         optimizer, clip: how all methods move weights, see `phases.optimizers`; each task begins anew.
+        precision: of the passes, "fp32" or "bf16" (weights stay in float32), see `phases.precision`.
         answers: numbers that are stored of what a model says of one record; None: `outputs`.
         hyper: (method, records in the buffer) -> Hyper.
         buffer: memories in records, or `buffer_bytes` in bytes: exactly one of them.
@@ -90,6 +91,7 @@ class Setting:
     recipe: dict[str, object] | None = None
     optimizer: str = "sgd"
     clip: float = 0.0
+    precision: str = "fp32"
     answers: int | None = None
 
     def __post_init__(self) -> None:

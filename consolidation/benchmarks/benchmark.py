@@ -23,6 +23,8 @@ PROTOCOLS = {
     "permuted-digits": "consolidation.benchmarks.permuted_digits:make",
     "split-cifar": "consolidation.benchmarks.split_cifar:make",
     "glue5": "consolidation.benchmarks.glue5:make",
+    "lm5": "consolidation.benchmarks.lm5:make",
+    "qa5": "consolidation.benchmarks.qa5:make",
 }
 
 
@@ -50,10 +52,10 @@ class Benchmark:
     """A protocol, its data loaded.
 
     Attributes:
-        scenario: "domain-incremental", "class-incremental" or "task-incremental", where a task has a head of its
-            own and is known when it is scored. model, data: what they are, for people.
+        scenario: "domain-incremental", "class-incremental" or "task-incremental", where a task has a head of
+            its own and is known when it is scored. model, data: what they are, for people.
         train: task index -> TaskData. test: task index -> inputs and labels.
-        optimizer, clip, answers: see `Setting`.
+        optimizer, clip, precision, answers: see `Setting`.
         objective: what scores are told by; None: whether the likeliest class is the right one.
         at_once: test records that go through a model together; None: as many as the method likes.
         night: what the protocol's night has otherwise than the preset.
@@ -75,6 +77,7 @@ class Benchmark:
     data: str
     optimizer: str = "sgd"
     clip: float = 0.0
+    precision: str = "fp32"
     answers: int | None = None
     objective: Objective | None = None
     at_once: int | None = None

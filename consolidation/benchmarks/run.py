@@ -73,8 +73,9 @@ def run_row(
     Returns:
         method, seed, acc, forgetting, bwt (percent points), compute_ratio, bytes, steps, seconds (learning
         only, not scoring), parameters (at first and at last), settings, matrix (fractions of 1, [task
-        learned][task scored], null where not scored). Of language: perplexity and rise. Class-incremental: acc_task_il, forgetting_task_il and
-        matrix_task_il too. What cannot be told is null, and `reasons` says why.
+        learned][task scored], null where not scored). Of language: perplexity and rise. Class-incremental:
+        acc_task_il, forgetting_task_il and matrix_task_il too. What cannot be told is null, and `reasons`
+        says why.
 
     Raises:
         NocturneInputError: of the benchmark, its data, the method or a recipe.
@@ -137,7 +138,7 @@ def _setting(benchmark: Benchmark, spec: RowSpec) -> Setting:
         hyper=benchmark.hyper, sample=first.raw(rows), buffer=spec.buffer, buffer_bytes=spec.buffer_bytes,
         codec=spec.codec, task_ids=spec.task_ids or benchmark.class_incremental, seed=spec.seed,
         ratio=spec.ratio, recipe=dict(benchmark.night) | spec.recipe, optimizer=benchmark.optimizer,
-        clip=benchmark.clip, answers=benchmark.answers,
+        clip=benchmark.clip, precision=benchmark.precision, answers=benchmark.answers,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Texts from a folder, and the models that read them: from the folder too, or from a package that is installed."""
+"""Texts from a folder, and the models that read them: from there too, or from an installed package."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_rows(folder: Path | None, what: str, path: str, fields: Sequence[str]) 
         if not isinstance(row, dict) or not all(name in row for name in fields):
             raise NocturneInputError(
                 "benchmark.data",
-                f"Line {number} of {path} is no JSON object with {', '.join(fields)}. Put the file there again.",
+                f"Line {number} of {path} is no JSON object with {', '.join(fields)}. Put it there again.",
             )
         found.append(row)
     return found
@@ -82,27 +82,44 @@ def model_folder(folder: Path | None, name: str, package: str, inside: str, want
 
 
 def tokenizer_of(path: Path) -> Any:
+    """The tokenizer in a file, see `tokenizer_of_text`."""
+    try:
+        return tokenizer_of_text(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise NocturneInputError(
+            "benchmark.data", f"{shorten(path.name)} cannot be read. Put it there again."
+        ) from error
+
+
+def tokenizer_of_text(text: str) -> Any:
     """The tokenizer of a tokenizer.json, without what that says of filling up and of cutting.
 
     Raises:
         NocturneInputError: `benchmark.data`; `family.extra` when the library is missing.
     """
     try:
-        library: Any = import_module("tokenizers")
+        found = tokenizers().Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing more narrow
+        if isinstance(error, NocturneInputError):
+            raise
+        raise NocturneInputError(
+            "benchmark.data", "The tokenizer.json of the model is no tokenizer. Put the model there again."
+        ) from error
+    found.no_padding()
+    found.no_truncation()
+    return found
+
+
+def tokenizers() -> Any:
+    """The library. Raises NocturneInputError (`family.extra`) when it is missing."""
+    try:
+        return import_module("tokenizers")
     except ImportError as error:
         raise NocturneInputError(
             "family.extra",
             "Texts need the tokenizers library, which is not installed here. Install it with: "
             "pip install 'nocturne[llm]'.",
         ) from error
-    try:
-        found = library.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more narrow
-        raise NocturneInputError(
-            "benchmark.data", f"{shorten(path.name)} is no tokenizer that can be read. Put it there again."
-        ) from error
-    found.no_padding()
-    return found
 
 
 def filled(rows: Sequence[Sequence[int]], width: int) -> Tensor:
