@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from consolidation.objectives.objective import Objective, narrowed
-from consolidation.phases.squares import rule_of
+from consolidation.phases.squares import rule_of, tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,17 +69,37 @@ def squares_by_rules(
     outputs = [one.output for one in seen if one.output.requires_grad]
     gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
     found = {id(output): g for output, g in zip(outputs, gradients, strict=True)}
+
+    def gradient(one: Pass) -> Tensor | None:
+        g = found.get(id(one.output))
+        if g is None or weights is None:
+            return g
+        # a square of sqrt(w) g is w g^2
+        return (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
+
+    ties = _ties(seen)
     for one in seen:
-        g, squares = found.get(id(one.output)), rule_of(one.layer)
-        if g is None or squares is None:
+        g, squares, words = gradient(one), rule_of(one.layer), ties.get(id(one.layer))
+        if words is one or g is None or squares is None:
             continue
-        if weights is not None:
-            # a square of sqrt(w) g is w g^2
-            g = (g.reshape(samples, -1) * weights.sqrt()[:, None]).reshape(g.shape)
-        for name, tensor in squares(one.layer, one.a, g, samples).items():
+        if words is None:
+            told = squares(one.layer, one.a, g, samples)
+        elif (scattered := gradient(words)) is not None:
+            told = tied(words.layer, words.a, scattered, one.layer, one.a, g, samples)
+        else:
+            continue
+        for name, tensor in told.items():
             parameter = one.layer._parameters.get(name)
             if parameter is not None:
                 yield parameter, tensor
+
+
+def _ties(seen: list[Pass]) -> dict[int, Pass]:
+    """{layer: the embedding's pass} of each embedding and Linear layer that are one matrix."""
+    words = {id(one.layer.weight): one for one in seen if isinstance(one.layer, nn.Embedding)}
+    heads = [one.layer for one in seen if isinstance(one.layer, nn.Linear) and id(one.layer.weight) in words]
+    found = {id(head): words[id(head.weight)] for head in heads}
+    return found | {id(one.layer): one for one in found.values()}
 
 
 def add_plainly(
@@ -138,15 +158,18 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
         loss = objective.nll(narrowed(model(x), few.head), targets).sum()
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
+    ties = _ties(seen)
     for one in seen:
-        if _used_elsewhere(model, one.layer, seen):
+        words = ties.get(id(one.layer))
+        together = [one] if words is None else [words, one]
+        if words is one or _used_elsewhere(model, [each.layer for each in together], seen):
             continue
         try:
-            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules([one], loss, None, len(x))}
-        except (RuntimeError, ValueError, IndexError):  # the rule of a class above, which does not fit
+            mine = {names[id(p)]: _some(t) for p, t in squares_by_rules(together, loss, None, len(x))}
+        except (RuntimeError, ValueError, IndexError, AttributeError):  # the rule of another class
             continue
         found |= mine
-        believed.append(one.layer)
+        believed += [each.layer for each in together]
     expected = _by_loop(model, few, targets, objective)
     # Gradients that are zero but for rounding (a key's bias in attention) differ in every order of sums.
     rounding = ROUNDING * max(
@@ -158,13 +181,13 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
     return Ways(believed, [name for name in expected if name not in right], chunk)
 
 
-def _used_elsewhere(model: nn.Module, layer: nn.Module, seen: list[Pass]) -> bool:
-    """Whether a pass is only one of several uses of the layer or of one of its parameters."""
-    own = {id(p) for p in layer._parameters.values() if p is not None}
-    shared = any(
-        id(p) in own for other in model.modules() if other is not layer for p in other._parameters.values()
-    )
-    return shared or sum(one.layer is layer for one in seen) > 1
+def _used_elsewhere(model: nn.Module, layers: list[nn.Module], seen: list[Pass]) -> bool:
+    """Whether one pass through each is not all that is done with these layers and their parameters."""
+    own = {id(p) for layer in layers for p in layer._parameters.values() if p is not None}
+    known = {id(layer) for layer in layers}
+    others = [module for module in model.modules() if id(module) not in known]
+    shared = any(id(p) in own for other in others for p in other._parameters.values())
+    return shared or sum(id(one.layer) in known for one in seen) > len(layers)
 
 
 def _by_loop(model: nn.Module, few: Batch, targets: Tensor, objective: Objective) -> dict[str, Tensor]:

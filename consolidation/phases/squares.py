@@ -5,8 +5,9 @@ product (Goodfellow 2015, arXiv 1510.01799). With several positions the gradient
 formed before it is squared; a convolution is that over its unfolded windows. Extra memory is bounded by PIECE
 and WINDOWS, or one sample's windows of one layer.
 
-A new kind of layer is one function with `@rule(Layer)`. A rule that does not fit a subclass does no harm:
-`significance` compares every rule with plain autograd on a few samples before it believes it.
+A new kind of layer is one function with `@rule(Layer)`; a layer of a library that may not be installed is
+known by the name of its class. A rule that does not fit a subclass, or another class of that name, does no
+harm: `significance` compares every rule with plain autograd on a few samples before it believes it.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ PIECE = 2**18  # numbers of per-sample gradients held at once: they stay in a co
 WINDOWS = 2**20  # numbers of unfolded input held at once
 
 Rule: TypeAlias = "Callable[[Any, Tensor, Tensor, int], dict[str, Tensor]]"
-_RULES: dict[type[nn.Module], Rule] = {}
+_RULES: dict[type[nn.Module] | str, Rule] = {}
 
 
-def rule(*kinds: type[nn.Module]) -> Callable[[Rule], Rule]:
-    """Registers f(layer, input, output gradient, samples) -> {parameter's own name: sum of squares}."""
+def rule(*kinds: type[nn.Module] | str) -> Callable[[Rule], Rule]:
+    """Registers f(layer, input, output gradient, samples) -> {parameter's own name: sum of squares}.
+
+    Args:
+        kinds: classes of layers, or their names.
+    """
 
     def add(made: Rule) -> Rule:
         for kind in kinds:
@@ -40,7 +45,8 @@ def rule(*kinds: type[nn.Module]) -> Callable[[Rule], Rule]:
 
 def rule_of(layer: nn.Module) -> Rule | None:
     """The rule of the layer's class or of the nearest class above it."""
-    return next((_RULES[kind] for kind in type(layer).__mro__ if kind in _RULES), None)
+    kinds = (key for kind in type(layer).__mro__ for key in (kind, kind.__name__))
+    return next((_RULES[key] for key in kinds if key in _RULES), None)
 
 
 def outer_squares(g: Tensor, a: Tensor) -> Tensor:
@@ -79,6 +85,14 @@ def linear(layer: nn.Linear, a: Tensor, g: Tensor, samples: int) -> dict[str, Te
     if layer.bias is not None:
         found["bias"] = g.sum(1).square().sum(0)
     return found
+
+
+@rule("Conv1D")
+def conv1d(layer: Any, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
+    """GPT-2's: a Linear layer whose weight is [inputs, outputs]."""
+    g, a = _positions(g, samples), _positions(a, samples)
+    weight = outer_squares(a.transpose(1, 2), g.transpose(1, 2))
+    return {"weight": weight, "bias": g.sum(1).square().sum(0)}
 
 
 @rule(nn.Conv2d)
@@ -126,7 +140,7 @@ def _windows(layer: nn.Conv2d, a: Tensor, places: torch.Size) -> Tensor:
 
 def _affine(layer: Any, normal: Tensor, g: Tensor, summed: list[int]) -> dict[str, Tensor]:
     found = {"weight": (g * normal).sum(summed) if summed else g * normal}
-    if layer.bias is not None:
+    if getattr(layer, "bias", None) is not None:
         found["bias"] = g.sum(summed) if summed else g
     return {name: gradient.square().sum(0) for name, gradient in found.items()}
 
@@ -157,11 +171,25 @@ def layer_norm(layer: nn.LayerNorm, a: Tensor, g: Tensor, samples: int) -> dict[
     return _affine(layer, normal, g, [1])
 
 
+@rule(nn.RMSNorm)
+def rms_norm(layer: nn.RMSNorm, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
+    """Weights over the last dimensions, summed over a sample's positions."""
+    shape = tuple(layer.normalized_shape)
+    normal = functional.rms_norm(a, shape, None, layer.eps)
+    return _affine(layer, normal.reshape(samples, -1, *shape), g.reshape(samples, -1, *shape), [1])
+
+
+@rule("LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "MixtralRMSNorm")
+def llama_norm(layer: Any, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
+    """The same under the names that transformers has for it."""
+    normal = functional.rms_norm(a, a.shape[-1:], None, layer.variance_epsilon)
+    return _affine(layer, _positions(normal, samples), _positions(g, samples), [1])
+
+
 @rule(nn.Embedding)
 def embedding(layer: nn.Embedding, a: Tensor, g: Tensor, samples: int) -> dict[str, Tensor]:
     """A row met twice in a sample gets the square of its summed gradient. Raises ValueError if scaled."""
-    if layer.scale_grad_by_freq:
-        raise ValueError("no rule for gradients scaled by frequency")
+    _ensure_unscaled(layer)
     rows, g = a.reshape(samples, -1), g.reshape(-1, g.shape[-1])
     owner = torch.arange(samples, device=a.device).unsqueeze(1)
     keys, where = torch.unique((owner * layer.num_embeddings + rows).flatten(), return_inverse=True)
@@ -170,3 +198,42 @@ def embedding(layer: nn.Embedding, a: Tensor, g: Tensor, samples: int) -> dict[s
     if layer.padding_idx is not None:
         summed[row == layer.padding_idx] = 0
     return {"weight": torch.zeros_like(layer.weight, dtype=g.dtype).index_add_(0, row, summed.square())}
+
+
+def tied(
+    words: Any, ids: Tensor, g_words: Tensor, head: Any, a: Tensor, g: Tensor, samples: int
+) -> dict[str, Tensor]:
+    """Of a Linear layer whose weight [V, D] is an embedding too, as a language model's output layer often is.
+
+    A sample's gradient is what its tokens scatter over their rows, and g^T a of the layer; both are formed
+    together, some rows at a time. Raises ValueError if scaled by frequency.
+
+    Args:
+        words, ids, g_words: the Embedding, its input, and its output's gradient.
+        head, a, g: the same of the Linear layer.
+    """
+    _ensure_unscaled(words)
+    a, g, g_words = (_positions(each, samples) for each in (a, g, g_words))
+    ids, order = ids.reshape(samples, -1).sort(1)
+    g_words = g_words.gather(1, order[..., None].expand_as(g_words))
+    if words.padding_idx is not None:
+        g_words = g_words.masked_fill((ids == words.padding_idx)[..., None], 0.0)
+    total = torch.zeros_like(words.weight, dtype=a.dtype)
+    rows = max(1, PIECE // total.shape[1])
+    starts = torch.arange(0, len(total) + rows, rows, device=ids.device)
+    bounds = torch.searchsorted(ids, starts.expand(samples, -1).contiguous()).tolist()
+    room = a.new_empty(min(rows, len(total)), total.shape[1])
+    for piece, place in enumerate(range(0, len(total), rows)):
+        part = total[place : place + rows]
+        gradient = room[: len(part)]
+        for sample in range(samples):
+            torch.mm(g[sample, :, place : place + rows].T, a[sample], out=gradient)
+            met = slice(*bounds[sample][piece : piece + 2])
+            gradient.index_add_(0, ids[sample, met] - place, g_words[sample, met])
+            part.addcmul_(gradient, gradient)
+    return {"weight": total} | ({} if head.bias is None else {"bias": g.sum(1).square().sum(0)})
+
+
+def _ensure_unscaled(layer: nn.Embedding) -> None:
+    if layer.scale_grad_by_freq:
+        raise ValueError("no rule for gradients scaled by frequency")
