@@ -181,14 +181,18 @@ def _accuracy(logits: Tensor, y: Tensor) -> float:
 
 
 def _words(benchmark: Benchmark, matrix: Matrix) -> dict[str, Any]:
-    """Of language: `perplexity` after the last task, the geometric mean over tasks, and `rise`, the mean over
-    the old tasks of how far the log of the perplexity ends above its lowest, in percent (100 times nats)."""
+    """Of language: `perplexity` after the last task, the geometric mean over tasks, its log, and `rise`,
+    the mean over the old tasks of how far the log of the perplexity ends above its lowest; logs times 100."""
     logs: Matrix = [[None if score is None else math.log(score) for score in scores] for scores in matrix]
     found = _figures(benchmark, logs, "")
     last = [log for log in logs[-1] if log is not None]
     if found["acc"] is None or not last:
-        return {"perplexity": None, "rise": None}
-    return {"perplexity": round(math.exp(-sum(last) / len(last)), 3), "rise": found["forgetting"]}
+        return {"perplexity": None, "log_perplexity": None, "rise": None}
+    mean = -sum(last) / len(last)
+    return {
+        "perplexity": round(math.exp(mean), 3), "log_perplexity": round(100 * mean, 3),
+        "rise": found["forgetting"],
+    }  # fmt: skip
 
 
 def _figures(benchmark: Benchmark, matrix: Matrix, suffix: str) -> dict[str, Any]:
