@@ -80,10 +80,6 @@ class Described(ABC):
         """How many tokens there are: a record is their ids, and 0 fills it up."""
         return int(config["vocab_size"])
 
-    def objective(self, config: Mapping[str, Any]) -> str:
-        """What such a model is trained and scored by: "classification", "language" or "extractive-qa"."""
-        return "classification"
-
     def not_yet(self, config: Mapping[str, Any]) -> str:
         """What such checkpoints are that nothing computes with yet, for a sentence; "" for one that can be
         trained, scored and put to sleep."""

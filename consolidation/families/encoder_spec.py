@@ -44,6 +44,7 @@ class EncoderSpec(Described):
     adapter = "consolidation.families.encoder:EncoderAdapter"
     needs: tuple[Mapping[str, Any], ...] = (
         MappingProxyType({"head": "sequence-classification", "pooler": True}),
+        MappingProxyType({"head": "question-answering", "num_labels": 2}),
     )
     own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
     kept: tuple[str, ...] = (

@@ -13,7 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
-from consolidation.families.registry import FAMILIES, computable, described_family, parameter_count
+from consolidation.families.registry import (
+    FAMILIES,
+    computable,
+    described_family,
+    parameter_count,
+    vocabulary,
+)
 from consolidation.families.transformers_library import library
 from consolidation.fit import check_fit, without_probes
 from consolidation.memory.sampling import Sampler
@@ -42,6 +48,56 @@ def test_the_answers_are_those_of_transformers_on_the_same_file(tmp_path: Path) 
         found = model(x)
     assert float(found.std()) > 0.05
     assert torch.allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, whether of the second segment, and the records of both: the second begins at the fourth token."""
+    ids = torch.from_numpy(text_records(0, 9, 4).inputs()).long()
+    second = (torch.arange(ids.shape[1]) >= 3) & (ids != 0)
+    return ids, second, (ids + 40 * second).float()
+
+
+@pytest.mark.parametrize("head", ["sequence-classification", "question-answering"])
+def test_the_answers_to_pairs_are_those_of_transformers_on_the_same_file(head: str, tmp_path: Path) -> None:
+    asked = head == "question-answering"
+    model = tiny_bert(head=head, pooler=not asked, num_labels=2)
+    save_model(model, tmp_path / "model.safetensors")
+    home = described_family(BERT).home_config({**BERT, "num_labels": 2, "id2label": {"0": "a", "1": "b"}})
+    (tmp_path / "config.json").write_text(json.dumps(home))
+    name = "BertForQuestionAnswering" if asked else "BertForSequenceClassification"
+    theirs = getattr(library("models.bert.modeling_bert"), name).from_pretrained(tmp_path).eval()
+    ids, second, x = pairs()
+    with torch.no_grad():
+        told = theirs(input_ids=ids, attention_mask=(ids != 0).long(), token_type_ids=second.long())
+        found, first_only = model(x), model(ids.float())
+    assert float((found - first_only).abs().max()) > 0.05
+    if not asked:
+        assert torch.allclose(found, told.logits, rtol=0, atol=1e-5)
+        return
+    expected = torch.stack([told.start_logits, told.end_logits], 1)
+    inside = second[:, None].expand_as(expected)
+    assert found.shape == expected.shape
+    assert torch.allclose(found[inside], expected[inside], rtol=0, atol=1e-5)
+    assert bool((found[~inside] == -1e4).all())
+    # a record of one segment is a text altogether
+    assert torch.equal(first_only == -1e4, (ids == 0)[:, None].expand_as(expected))
+
+
+def test_a_pooler_that_nothing_asks_goes_home_as_it_came(tmp_path: Path) -> None:
+    model = tiny_bert(head="question-answering", pooler=True, num_labels=2)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [
+        "bert.pooler.dense.weight", "bert.pooler.dense.bias"
+    ]  # fmt: skip
+    save_model(model, tmp_path / "m")
+    assert bits(load_model(tmp_path / "m")) == bits(model)
+
+
+def test_the_vocabulary_has_every_token_of_both_segments() -> None:
+    assert vocabulary("encoder", SPEC.validate_config(BERT)) == 80
+    one = SPEC.validate_config(BERT | {"type_vocab_size": 1})
+    assert vocabulary("encoder", one) == 40
+    with pytest.raises(NocturneInputError, match="has 40, which is no token"):
+        check_fit(tiny_bert(type_vocab_size=1), [records([[1, 2], [3, 40]])], "memories")
 
 
 def test_what_fills_a_record_up_changes_nothing() -> None:
@@ -99,7 +155,7 @@ def test_blocks_are_the_layers_and_only_their_matrices_are_pruned() -> None:
     assert hooks(model) == 0
 
 
-@pytest.mark.parametrize("head", ["none", "question-answering", "masked-lm", "token-classification"])
+@pytest.mark.parametrize("head", ["none", "masked-lm", "token-classification"])
 def test_other_heads_are_kept_and_not_computed_with(head: str, tmp_path: Path) -> None:
     config = SPEC.validate_config(BERT | {"head": head, "pooler": head == "none"})
     assert not computable("encoder", config)
@@ -132,7 +188,7 @@ def records(x: Any, y: Any = (0, 1), **more: Any) -> Records:
 
 MISFITS: dict[str, tuple[str, str, Records]] = {
     "longer than the context": ("records.width", "reads at most 16", records(np.ones((2, 17), "u1"))),
-    "an unknown token": ("records.token", "Record 1 .* has 40, which", records([[1, 2], [3, 40]])),
+    "an unknown token": ("records.token", "Record 1 .* has 80, which", records([[1, 2], [3, 80]])),
     "below zero": ("records.token", "Record 0 .* has -1", records([[-1, 2], [3, 4]])),
     "between two tokens": ("records.token", "has 2.5", records([[1, 2.5], [3, 4]])),
     "no token at all": ("records.token", "Record 1 .* no token at all", records([[1, 2], [0, 0]])),
