@@ -132,7 +132,7 @@ def test_what_is_stored_of_a_model_is_no_distance_from_it(small: None, name: str
         for weight in method.parameters:
             weight.add_(0.3 * torch.randn_like(weight))
         other = float(method.apart(method.model(old.x), old))  # type: ignore[attr-defined]
-    assert same == pytest.approx(0, abs=1e-4) and other > 20 * max(same, 1e-4)
+    assert same == pytest.approx(0, abs=1e-3) and other > 10 * max(same, 1e-4)
 
 
 def test_a_second_text_has_ids_of_its_own(folder: Path) -> None:
@@ -221,7 +221,8 @@ def test_a_text_of_less_than_a_block_is_refused(small: None, folder: Path) -> No
 def test_differences_of_language_are_of_the_log_of_the_perplexity() -> None:
     def row(method: str, seed: int, perplexity: float, rise: float) -> dict[str, Any]:
         logs = 100 * math.log(perplexity)
-        return {"method": method, "seed": seed, "perplexity": perplexity, "log_perplexity": logs, "rise": rise,
+        figures = {"perplexity": perplexity, "log_perplexity": logs, "rise": rise}
+        return {"method": method, "seed": seed, **figures,
                 "seconds": 1.0, "compute_ratio": 1.0, "steps": 1, "bytes": 1, "settings": {}}  # fmt: skip
 
     groups = {
