@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DOMAINS = ("wikipedia", "electronics", "restaurants", "grocery", "tripadvisor")
-LENGTH, EXAMPLES, PROBES, EPOCHS, LR = 128, 160, 80, 3, 2e-4
+LENGTH, EXAMPLES, PROBES, EPOCHS, LR, LAYERS = 128, 160, 80, 3, 3e-4, 2
 NIGHT: dict[str, Any] = {
-    "optimizer": "adamw", "clip": 1.0, "lr_share": 1.0, "batch": 16, "precision": "bf16", "fresh": 64,
+    "optimizer": "adamw", "clip": 1.0, "lr_share": 1.0, "batch": 16, "fresh": 64,
     "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 16, "temperature": 1.0,
 }  # fmt: skip
 
@@ -97,11 +97,12 @@ def make(options: Options, seed: int) -> Benchmark:
         return x.float(), y
 
     objective = ExtractiveQa()
-    about = "MiniLM-L6" if options.layers is None else f"MiniLM-L6, the last {options.layers} layers"
+    learning = LAYERS if options.layers is None else options.layers
     return Benchmark(
         name="qa5", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
-        build=minilm.builder("question-answering", 2, options.layers), outputs=2**32,
+        build=minilm.builder("question-answering", 2, learning), outputs=2**32,
         epochs=options.epochs or EPOCHS, batch=16, replay_batch=16, transform=Transform(), hyper=hyper,
-        model=about, data=f"SubjQA and XQuAD, {count} questions a domain", optimizer="adamw", clip=1.0,
-        precision="bf16", answers=2 * 2 * objective.kept, objective=objective, at_once=40, night=NIGHT,
+        model=f"MiniLM-L6, of which the last {learning} layers learn",
+        data=f"SubjQA and XQuAD, {count} questions a domain", optimizer="adamw", clip=1.0,
+        answers=2 * 2 * objective.kept, objective=objective, at_once=40, night=NIGHT,
     )  # fmt: skip
