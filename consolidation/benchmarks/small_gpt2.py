@@ -28,8 +28,8 @@ CONFIG: dict[str, Any] = {
     "model_type": "gpt2", "vocab_size": 8192, "n_positions": lm5.LENGTH, "n_embd": 256, "n_layer": 6,
     "n_head": 8,
 }  # fmt: skip
-EPOCHS, BATCH, RATE = 1, 8, 1e-3
-EXAMPLES, PROBES, LEARNING_EPOCHS, LR = 64, 40, 2, 5e-4
+EPOCHS, BATCH, RATE = 1, 8, 2e-3
+EXAMPLES, PROBES, LEARNING_EPOCHS, LR = 64, 32, 2, 1e-3
 
 
 def small_gpt2(folder: Path | None, layers: int | None) -> lm5.Model:
@@ -68,7 +68,7 @@ def _tokenizer(folder: Path | None) -> Any:
 
 @lru_cache(maxsize=1)
 def _trained(folder: Path | None) -> nn.Module:
-    """AdamW at 1e-3, falling to 0 in a straight line."""
+    """AdamW at 2e-3, falling to 0 in a straight line."""
     x = lm5.blocks(
         _tokenizer(folder), lm5.texts(folder, lm5.DOMAINS[0], "train"), 10**9, np.random.default_rng(0)
     ).float()

@@ -17,6 +17,7 @@ from consolidation.baselines.method import Learner, heads, make_method
 from consolidation.benchmarks import glue5, lm5, qa5, small_gpt2, table
 from consolidation.benchmarks.benchmark import Benchmark, Options, open_benchmark
 from consolidation.benchmarks.cli import main
+from consolidation.benchmarks.minilm import minilm_in
 from consolidation.benchmarks.run import RowSpec, _setting
 from consolidation.benchmarks.smollm2 import Below, LastLayers
 from consolidation.errors import NocturneInputError
@@ -200,6 +201,7 @@ def test_rows_that_are_none_a_model_that_is_cut_and_a_codec_for_images_are_refus
     write(tmp_path / "glue" / "sst2" / "train.jsonl.gz", [{"text": "the room"}])
     with pytest.raises(NocturneInputError, match="Line 1 of glue/sst2"):
         open_benchmark("glue5", Options(data=tmp_path), 0)
+    minilm_in.cache_clear()
     (tmp_path / "minilm").unlink()
     (tmp_path / "minilm").mkdir()
     for name in ("config.json", "tokenizer.json"):
