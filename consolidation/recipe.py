@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Final, Literal, overload
 
 from consolidation.errors import NocturneInputError, shorten
 
@@ -205,6 +205,28 @@ PRESETS: dict[str, SleepRecipe] = {
         reconstruct="consistency", average=0.0, merge=0.0, prune=0.05, eta=0.05, pass_cap=0.0, min_gain=0.0,
     ),
 }  # fmt: skip
+
+
+# What nets that read texts are trained by, where a recipe leaves it open: with plain SGD they hardly learn.
+TEXT_HABITS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "sleep": {"optimizer": "adamw", "lr_share": 1.0, "clip": 1.0, "batch": 16},
+    "wake": {"optimizer": "adamw", "lr": 1e-4, "clip": 1.0, "batch": 16},
+}
+
+
+def habits(kind: str, *, text: bool) -> dict[str, Any]:
+    """Fields of a "sleep" or a "wake" that such a model wants otherwise than the usual ones.
+
+    Args:
+        text: whether its records are tokens.
+    """
+    return dict(TEXT_HABITS.get(kind, {})) if text else {}
+
+
+def presets(*, text: bool) -> dict[str, SleepRecipe]:
+    """Every preset by its name, as such a model sleeps by it."""
+    changes = habits("sleep", text=text)
+    return {name: dataclasses.replace(recipe, **changes) for name, recipe in PRESETS.items()}
 
 
 def preset(name: str, **overrides: Any) -> SleepRecipe:

@@ -18,7 +18,7 @@ from consolidation.families.text_model import text_model
 from consolidation.formats.checkpoint import extras_path, inspect_checkpoint
 from consolidation.formats.records import convert_records
 from consolidation.formats.texts import LENGTH, TOKENIZER, TextOptions, TokenizerFile
-from consolidation.recipe import PRESETS, SleepRecipe, preset, recipe_from_json
+from consolidation.recipe import PRESETS, SleepRecipe, presets, recipe_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
     Raises:
         NocturneInputError: something given cannot be used; nothing was written.
     """
-    recipe = _recipe(request.recipe)
+    _recipe(request.recipe, text=False)  # refused before anything is read
     _check_out(request)
     _check_device(request.device)
     sets = _files(request.memories, what="memories")
@@ -83,6 +83,7 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
         reference_path = None
         if request.reference:
             reference_path, _ = _checkpoint(request.reference, request, scratch / "reference.safetensors")
+        recipe = _recipe(request.recipe, text=text_model(facts["family"], facts["config"]) is not None)
         return _night(
             request, recipe, model_path, reference_path, sets, proofs, awake, scratch, on_event,
             tokenizer=_tokenizer(facts, extras_path(model_path)),
@@ -194,14 +195,15 @@ def _check_device(name: str) -> None:
         ) from error
 
 
-def _recipe(text: str) -> SleepRecipe:
-    if text in PRESETS:
-        return preset(text)
-    path = Path(text)
+def _recipe(given: str, *, text: bool) -> SleepRecipe:
+    """A preset as such a model sleeps by it, or a file, which says all that is not usual."""
+    if given in PRESETS:
+        return presets(text=text)[given]
+    path = Path(given)
     if not path.is_file():
         raise NocturneInputError(
             "cycle.recipe_missing",
-            f"{shorten(text)!r} is neither a preset ({', '.join(PRESETS)}) nor a file. Name one of them.",
+            f"{shorten(given)!r} is neither a preset ({', '.join(PRESETS)}) nor a file. Name one of them.",
         )
     try:
         values = json.loads(path.read_bytes())

@@ -12,10 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from consolidation.baselines.buffer import ReplayBuffer
-from consolidation.baselines.method import Learner
+from consolidation.baselines.method import Learner, heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,21 +29,22 @@ class ExperienceReplay(Learner):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.buffer = ReplayBuffer(setting, self.capacity, logits=False)
+        self.buffer = ReplayBuffer(setting, self.capacity, logits=False, likeliest=self.objective)
 
-    def joined(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def joined(self, x: Tensor, y: Tensor, head: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """The stream's batch, then the memories."""
         if not len(self.buffer):
-            return x, y
+            return x, y, head
         old = self.buffer.draw(self.setting.replay_batch)
-        return torch.cat([x, old.x]), torch.cat([y, old.y])
+        both = None if head is None or old.head is None else torch.cat([head, old.head])
+        return torch.cat([x, old.x]), torch.cat([y, old.y]), both
 
     def learn(self, task: int, data: TaskData) -> None:
         left = len(data)
         for rows, x, y in self.batches(data):
-            both_x, both_y = self.joined(x, y)
+            both_x, both_y, both_head = self.joined(x, y, heads(data, len(y)))
             self.cost.fb += len(both_y)
-            self.descend(functional.cross_entropy(self.model(both_x), both_y))
+            self.descend(self.label_loss(self.out(both_x), both_x, both_y, both_head))
             if left > 0:
                 self.buffer.offer(data, rows)
                 left -= len(rows)

@@ -16,9 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
-from consolidation.baselines.method import Learner
+from consolidation.baselines.method import Learner, heads
 from consolidation.memory.store import Records
 from consolidation.phases.significance import estimate_fisher
 
@@ -52,7 +51,7 @@ class OnlineEwc(Learner):
     def learn(self, task: int, data: TaskData) -> None:
         for _, x, y in self.batches(data):
             self.cost.fb += len(y)
-            loss = functional.cross_entropy(self.model(x), y)
+            loss = self.label_loss(self.out(x), x, y, heads(data, len(y)))
             if self.fisher:
                 loss = loss + self.hyper.weight * self.penalty()
             self.descend(loss)
@@ -63,14 +62,15 @@ class OnlineEwc(Learner):
         rows = torch.randperm(len(data), generator=self.labels)[:SAMPLES]
         records = Records(
             task=data.name, x=data.raw(rows).numpy(), y=data.y.index_select(0, rows).numpy(),
-            classes=self.setting.outputs, transform=self.setting.transform,
+            classes=self.setting.outputs, transform=self.setting.transform, objective=self.objective.name,
+            head=data.head,
         )  # fmt: skip
         found = estimate_fisher(
             self.model, [records], samples=len(rows), labels="sampled", generator=self.labels,
             device=torch.device("cpu"), seed=self.setting.seed + task,
         )  # fmt: skip
         self.cost.fb += found.samples
-        new = [found.tensors[name] for name, _ in self.model.named_parameters()]
+        new = [found.tensors[name] for name in self.moved]
         old = self.fisher or [torch.zeros_like(tensor) for tensor in new]
         self.fisher = [self.hyper.gamma * before + now for before, now in zip(old, new, strict=True)]
         self.anchor = [parameter.detach().clone() for parameter in self.parameters]

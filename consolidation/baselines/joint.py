@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
-from consolidation.baselines.method import Learner
+from consolidation.baselines.method import Learner, heads
+from consolidation.baselines.storage import RAW, Storage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,24 +33,27 @@ class Joint(Learner):
         self.seen.append(data)
         if len(self.seen) < self.setting.tasks:
             return
-        self.model.train()
+        self.begin()
         sizes = torch.tensor([len(part) for part in self.seen])
         owner = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.cat([torch.arange(int(size)) for size in sizes])
         for _ in range(self.setting.epochs):
             order = torch.randperm(len(owner), generator=self.shuffles)
             for items in torch.split(order, self.setting.batch):
-                x, y = self._gather(owner[items], place[items])
+                x, y, head = self._gather(owner[items], place[items])
                 self.cost.fb += len(y)
-                self.descend(functional.cross_entropy(self.model(x), y))
+                self.descend(self.label_loss(self.out(x), x, y, head))
         self.scored = True
 
-    def _gather(self, owner: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather(self, owner: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         groups = [(part, place[owner == index]) for index, part in enumerate(self.seen)]
-        raw = torch.cat([part.raw(rows) for part, rows in groups if len(rows)])
-        y = torch.cat([part.y.index_select(0, rows) for part, rows in groups if len(rows)])
-        return self.setting.inputs(raw), y
+        groups = [(part, rows) for part, rows in groups if len(rows)]
+        raw = torch.cat([part.raw(rows) for part, rows in groups])
+        y = torch.cat([part.y.index_select(0, rows) for part, rows in groups])
+        own = [head for part, rows in groups if (head := heads(part, len(rows))) is not None]
+        return self.setting.inputs(raw), y, torch.cat(own) if own else None
 
     def stored_bytes(self) -> int:
         """Every example in its source's precision, with a label of the narrowest type."""
-        return sum(part.x.numel() + len(part) for part in self.seen)
+        own = Storage(RAW, self.setting.outputs)
+        return sum(own.set_bytes(part.x, logits=False) for part in self.seen)

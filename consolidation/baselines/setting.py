@@ -22,8 +22,10 @@ class TaskData:
     """One task's training set, in its source's precision.
 
     Attributes:
-        x: uint8 [n, width], shared between tasks; `columns` int64 [width] says how this task orders it.
+        x: uint8 [n, width], or int32 ids of tokens, shared between tasks; `columns` int64 [width] says how
+            this task orders it.
         y: int64 [n]. classes: the labels that occur in this task.
+        head: (first, last), the columns of the logits that are this task's own head, last excluded.
     """
 
     name: str
@@ -31,12 +33,13 @@ class TaskData:
     y: Tensor
     classes: tuple[int, ...]
     columns: Tensor | None = None
+    head: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def raw(self, rows: Tensor | None = None) -> Tensor:
-        """uint8 [m, width]."""
+        """[m, width], of the type of x."""
         chosen = self.x if rows is None else self.x.index_select(0, rows)
         return chosen if self.columns is None else chosen.index_select(1, self.columns)
 
@@ -57,11 +60,15 @@ class Setting:
     """Everything a method may know.
 
     Attributes:
-        build: a fresh model from a seed. outputs: its logits. tasks: how many will come.
+        build: a fresh model from a seed. outputs: its logits, or what its records' y can be where that is no
+            label. tasks: how many will come.
+        optimizer, clip: how all methods move weights, see `phases.optimizers`; each task begins anew.
+        precision: of the passes, "fp32" or "bf16" (weights stay in float32), see `phases.precision`.
+        answers: numbers that are stored of what a model says of one record; None: `outputs`.
         hyper: (method, records in the buffer) -> Hyper.
         buffer: memories in records, or `buffer_bytes` in bytes: exactly one of them.
         codec: how memories are stored, see `storage`.
-        sample: uint8 [m, width] records to tell the size of a packed one by.
+        sample: [m, width] records to tell the size of a packed one by.
         task_ids: whether methods are told which task a test example is of.
         ratio: compute that `derpp-thin` may spend. recipe: changes to the night's preset.
     """
@@ -82,9 +89,13 @@ class Setting:
     seed: int = 0
     ratio: float = 1.15
     recipe: dict[str, object] | None = None
+    optimizer: str = "sgd"
+    clip: float = 0.0
+    precision: str = "fp32"
+    answers: int | None = None
 
     def __post_init__(self) -> None:
-        Storage(self.codec, self.outputs)  # refuses an unknown codec
+        self.storage.check(self.sample)  # refuses a codec that there is not, or not for these records
         if (self.buffer is None) == (self.buffer_bytes is None):
             raise NocturneInputError(
                 "benchmark.buffer", "The memories' budget is given in records or in bytes: give one of them."
@@ -104,7 +115,7 @@ class Setting:
 
     @property
     def storage(self) -> Storage:
-        return Storage(self.codec, self.outputs)
+        return Storage(self.codec, self.outputs, self.answers)
 
     def capacity(self, *, logits: bool, beside: int = 0) -> int:
         """Records that fit the budget; `beside`: bytes of it that go to other things. See `Storage`."""

@@ -18,13 +18,15 @@ import torch
 from consolidation.baselines.compute import NightMeter, forward_only
 from consolidation.baselines.method import Learner
 from consolidation.baselines.storage import total_bytes
+from consolidation.memory.remembering import answers
 from consolidation.memory.selection import select_class_balanced
 from consolidation.memory.store import Records
 from consolidation.recipe import preset
 from consolidation.weights import Fisher
 
 if TYPE_CHECKING:
-    from torch import nn
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
     from consolidation.baselines.setting import Setting, TaskData
     from consolidation.recipe import SleepRecipe
@@ -65,24 +67,34 @@ class Sleep(Learner):
         """Cuts older sets down to their new share, and keeps as much of the newest task."""
         shares = [len(part) for part in np.array_split(np.arange(self.capacity), task + 1)]
         self.memories = [
-            old.take(select_class_balanced(old.y, share, self.setting.seed))
+            old.take(self.chosen(old.y, share, self.setting.seed))
             for old, share in zip(self.memories, shares, strict=False)
             if share
         ]
         if not shares[-1]:
             return
-        rows = torch.from_numpy(select_class_balanced(data.y.numpy(), shares[-1], self.setting.seed + task))
+        rows = torch.from_numpy(self.chosen(data.y.numpy(), shares[-1], self.setting.seed + task))
         raw = self.setting.storage.given_back(data.raw(rows))
+        kept = self.records(data, raw, rows)
+        if self.objective.kept:
+            self.cost.f += len(kept)
+            told = answers(self.model, kept, np.arange(len(kept)), torch.device("cpu"), hidden=False)
+            self.memories.append(told.beside(kept))
+            return
         z = forward_only(self.cost, self.model, self.setting.inputs(raw))
-        kept = Records(
-            task=data.name,
-            x=raw.numpy(),
-            y=data.y.index_select(0, rows).numpy(),
-            z=z.half().numpy(),
-            classes=self.setting.outputs,
-            transform=self.setting.transform,
-        )
-        self.memories.append(kept)
+        self.memories.append(kept.with_logits(z.half().numpy(), self.setting.outputs))
+
+    def chosen(self, y: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+        """Rows to keep, class-balanced; what is no label is nothing to balance by."""
+        labels = y if self.objective.name == "classification" else np.zeros_like(y)
+        return select_class_balanced(labels, count, seed)
+
+    def records(self, data: TaskData, raw: Tensor, rows: Tensor) -> Records:
+        return Records(
+            task=data.name, x=raw.numpy(), y=data.y.index_select(0, rows).numpy(),
+            classes=self.setting.outputs, transform=self.setting.transform, objective=self.objective.name,
+            head=data.head,
+        )  # fmt: skip
 
     def night(self, task: int, data: TaskData, before: nn.Module) -> None:
         from consolidation.cycle import sleep
@@ -104,13 +116,7 @@ class Sleep(Learner):
             return None
         order = np.random.default_rng((self.setting.seed, 3, task)).permutation(len(data))
         rows = torch.from_numpy(order[:most])
-        return Records(
-            task=data.name,
-            x=data.raw(rows).numpy(),
-            y=data.y.index_select(0, rows).numpy(),
-            classes=self.setting.outputs,
-            transform=self.setting.transform,
-        )
+        return self.records(data, data.raw(rows), rows)
 
     def stored_bytes(self) -> int:
         sets = [torch.from_numpy(np.array(kept.x)) for kept in self.memories]

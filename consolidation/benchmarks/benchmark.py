@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from consolidation.errors import NocturneInputError, shorten
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
     from consolidation.baselines.setting import Hyper, TaskData
     from consolidation.memory.store import Transform
+    from consolidation.objectives.objective import Objective
 
 PROTOCOLS = {
     "permuted-mnist": "consolidation.benchmarks.permuted_mnist:make",
     "permuted-digits": "consolidation.benchmarks.permuted_digits:make",
     "split-cifar": "consolidation.benchmarks.split_cifar:make",
+    "glue5": "consolidation.benchmarks.glue5:make",
+    "lm5": "consolidation.benchmarks.lm5:make",
+    "qa5": "consolidation.benchmarks.qa5:make",
 }
 
 
@@ -39,6 +43,8 @@ class Options:
     tasks: int | None = None
     model: str | None = None
     epochs: int | None = None
+    examples: int | None = None
+    layers: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +52,13 @@ class Benchmark:
     """A protocol, its data loaded.
 
     Attributes:
-        scenario: "domain-incremental" or "class-incremental". model, data: what they are, for people.
+        scenario: "domain-incremental", "class-incremental" or "task-incremental", where a task has a head of
+            its own and is known when it is scored. model, data: what they are, for people.
         train: task index -> TaskData. test: task index -> inputs and labels.
+        optimizer, clip, precision, answers: see `Setting`.
+        objective: what scores are told by; None: whether the likeliest class is the right one.
+        at_once: test records that go through a model together; None: as many as the method likes.
+        night: what the protocol's night has otherwise than the preset.
     """
 
     name: str
@@ -64,6 +75,13 @@ class Benchmark:
     hyper: Callable[[str, int], Hyper]
     model: str
     data: str
+    optimizer: str = "sgd"
+    clip: float = 0.0
+    precision: str = "fp32"
+    answers: int | None = None
+    objective: Objective | None = None
+    at_once: int | None = None
+    night: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def class_incremental(self) -> bool:

@@ -35,10 +35,13 @@ EXAMPLES = """examples:
   python -m consolidation.benchmarks permuted-mnist --data data --methods er,derpp,derpp-thin,sleep \\
       --buffer 500 --ratio 1.2 --first-seed 100 --seeds 10 --against derpp --json mnist-new-seeds.json
   python -m consolidation.benchmarks split-cifar --data data --model cnn --buffer 500 --json cifar.json
+  python -m consolidation.benchmarks glue5 --data data --methods finetune,er,derpp-thin,derpp,sleep \\
+      --buffer 200 --seeds 3 --first-seed 100 --json glue5.json
   python -m consolidation.benchmarks ablation --data data --tasks 20 --seeds 3 --json ablation.json
   python -m consolidation.benchmarks claims --results mnist-500.json ablation.json --out claims.md
 
 A run that was cut off goes on when the same command is given again: rows in the JSON file are kept."""
+MEASURES_OF = {"lm5": table.PERPLEXITY, "qa5": table.F1}
 DEFAULT_METHODS = "finetune,er,derpp,sleep"
 
 
@@ -63,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
         help="how memories are stored (default float32, as published)",
     )
     add("--tasks", type=int, help="how many tasks (default: the protocol's)")
-    add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn (small)")
+    add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn; lm5: gpt2-small or smollm2")
+    add("--examples", type=int, help="of text: training records a task (default: the protocol's)")
+    add("--layers", type=int, help="of text: only the last so many layers learn (default: the protocol's)")
     add("--epochs", type=int, help="passes over each task (default: the protocol's)")
     add("--task-ids", action="store_true", help="tell methods the task of each test example")
     add("--seeds", type=int, default=1, help="how many seeds (default 1)")
@@ -75,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=1, help="rows computed side by side (default 1)")
     add("--json", type=Path, help="results file; rows already in it are kept")
     add("--markdown", type=Path, help="write the table there")
-    add("--svg", type=Path, help="write accuracy against compute there")
+    add("--svg", type=Path, help="write accuracy against compute there (not of lm5)")
     add(
         "--results",
         type=Path,
@@ -189,6 +194,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     base = RowSpec(
         benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
         tasks=arguments.tasks, model=arguments.model, epochs=arguments.epochs,
+        examples=arguments.examples, layers=arguments.layers,
         buffer=buffer, buffer_bytes=arguments.buffer_bytes,
         codec=arguments.codec, task_ids=arguments.task_ids, ratio=arguments.ratio,
         recipe=_recipe(arguments.set),
@@ -219,6 +225,7 @@ def _show(arguments: argparse.Namespace, groups: dict[str, list[dict[str, Any]]]
     title = f"{arguments.name}: {about['tasks']} tasks, {about['model']}, {budget}, {arguments.codec}"
     own = arguments.model is None and arguments.epochs is None and Storage(arguments.codec, 1).lossless
     anchors = published(first["settings"]["benchmark"], about["tasks"]) if own else {}
+    measure = MEASURES_OF.get(first["settings"]["benchmark"], table.ACCURACY)
     parts = {"": about["scenario"]}
     if "acc_task_il" in first:
         parts["_task_il"] = "task-incremental (the same runs, told the task)"
@@ -226,10 +233,10 @@ def _show(arguments: argparse.Namespace, groups: dict[str, list[dict[str, Any]]]
     out = Console()
     out.width = max(out.width, 140)  # a table cut to a narrow screen says nothing
     for suffix, scenario in parts.items():
-        found = table.lines(groups, anchors, suffix=suffix, against=against)
-        out.print(table.rich_table(f"{title}, {scenario}", found, against))
-        pages.append(table.markdown_table(f"{title}, {scenario}", found, against))
-        if arguments.svg and not suffix:
+        found = table.lines(groups, anchors, suffix=suffix, against=against, measure=measure)
+        out.print(table.rich_table(f"{title}, {scenario}", found, against, measure))
+        pages.append(table.markdown_table(f"{title}, {scenario}", found, against, measure))
+        if arguments.svg and not suffix and measure is not table.PERPLEXITY:
             arguments.svg.write_text(compute_plot(title, found), encoding="utf-8")
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(pages), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from consolidation.baselines.method import Method, make_method
+from consolidation.answers import LEAST_SCORE
+from consolidation.baselines.method import Method, heads, make_method
 from consolidation.baselines.setting import Setting
 from consolidation.benchmarks.benchmark import Benchmark, Options, open_benchmark
 from consolidation.metrics import Row, average_accuracy, backward_transfer, forgetting
+from consolidation.objectives.objective import narrowed
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from consolidation.objectives.objective import Objective
 
 Matrix = list[list[float | None]]
 RATIO = 1.15  # what `derpp-thin` may spend when nothing else is said
@@ -32,6 +37,8 @@ class RowSpec:
     tasks: int | None = None
     model: str | None = None
     epochs: int | None = None
+    examples: int | None = None
+    layers: int | None = None
     buffer: int | None = None
     buffer_bytes: int | None = None
     codec: str = "float32"
@@ -66,14 +73,18 @@ def run_row(
     Returns:
         method, seed, acc, forgetting, bwt (percent points), compute_ratio, bytes, steps, seconds (learning
         only, not scoring), parameters (at first and at last), settings, matrix (fractions of 1, [task
-        learned][task scored], null where not scored). Class-incremental: acc_task_il, forgetting_task_il and
-        matrix_task_il too. What cannot be told is null, and `reasons` says why.
+        learned][task scored], null where not scored). Of language: perplexity and rise. Class-incremental:
+        acc_task_il, forgetting_task_il and matrix_task_il too. What cannot be told is null, and `reasons`
+        says why.
 
     Raises:
         NocturneInputError: of the benchmark, its data, the method or a recipe.
     """
     torch.set_num_threads(1)
-    options = Options(data=data, download=download, tasks=spec.tasks, model=spec.model, epochs=spec.epochs)
+    options = Options(
+        data=data, download=download, tasks=spec.tasks, model=spec.model, epochs=spec.epochs,
+        examples=spec.examples, layers=spec.layers,
+    )  # fmt: skip
     benchmark = open_benchmark(spec.benchmark, options, spec.seed)
     method = make_method(spec.method, _setting(benchmark, spec))
     at_first = method.parameter_count()
@@ -102,13 +113,17 @@ def run_row(
     if benchmark.class_incremental:
         row |= {k: v for k, v in _figures(benchmark, masked, "_task_il").items() if k != "reasons"}
         row["matrix_task_il"] = masked
-    about = {
+    if benchmark.objective is not None and benchmark.objective.name == "language":
+        row |= _words(benchmark, whole)
+    about: dict[str, Any] = {
         "scenario": benchmark.scenario,
         "tasks": benchmark.tasks,
         "model": benchmark.model,
         "data": benchmark.data,
         "epochs": benchmark.epochs,
     }
+    if benchmark.night and method.name.startswith("sleep"):
+        about["night"] = dict(benchmark.night)
     row["settings"] = spec.settings() | {"protocol": about, "torch": torch.__version__}
     return row
 
@@ -122,7 +137,8 @@ def _setting(benchmark: Benchmark, spec: RowSpec) -> Setting:
         batch=benchmark.batch, replay_batch=benchmark.replay_batch, transform=benchmark.transform,
         hyper=benchmark.hyper, sample=first.raw(rows), buffer=spec.buffer, buffer_bytes=spec.buffer_bytes,
         codec=spec.codec, task_ids=spec.task_ids or benchmark.class_incremental, seed=spec.seed,
-        ratio=spec.ratio, recipe=dict(spec.recipe),
+        ratio=spec.ratio, recipe=dict(benchmark.night) | spec.recipe, optimizer=benchmark.optimizer,
+        clip=benchmark.clip, precision=benchmark.precision, answers=benchmark.answers,
     )  # fmt: skip
 
 
@@ -131,6 +147,8 @@ def _scores(benchmark: Benchmark, method: Method, task: int) -> tuple[float | No
 
     A method that is told the task has no score among all classes.
     """
+    if benchmark.objective is not None:
+        return _score(benchmark, benchmark.objective, method, task), None
     x, y = benchmark.test(task)
     logits = method.logits(x, task)
     whole = None if benchmark.class_incremental and method.needs_task_ids else _accuracy(logits, y)
@@ -142,8 +160,39 @@ def _scores(benchmark: Benchmark, method: Method, task: int) -> tuple[float | No
     return whole, _accuracy(inside, y)
 
 
+def _score(benchmark: Benchmark, objective: Objective, method: Method, task: int) -> float:
+    """The mean score of a task's records among the columns of its own head; of language, the geometric mean,
+    which is 1 / perplexity."""
+    x, y = benchmark.test(task)
+    head = heads(benchmark.train(task), len(y))
+    found = []
+    step = benchmark.at_once or len(y)
+    for part in (slice(place, place + step) for place in range(0, len(y), step)):
+        out = narrowed(method.logits(x[part], task), None if head is None else head[part])
+        found.append(objective.scores(out, objective.targets(x[part], y[part])).double())
+    scores = torch.cat(found)
+    if objective.name == "language":
+        return float(scores.clamp_min(LEAST_SCORE).log().mean().exp())
+    return float(scores.mean())
+
+
 def _accuracy(logits: Tensor, y: Tensor) -> float:
     return float((logits.argmax(1) == y).double().mean())
+
+
+def _words(benchmark: Benchmark, matrix: Matrix) -> dict[str, Any]:
+    """Of language: `perplexity` after the last task, the geometric mean over tasks, its log, and `rise`,
+    the mean over the old tasks of how far the log of the perplexity ends above its lowest; logs times 100."""
+    logs: Matrix = [[None if score is None else math.log(score) for score in scores] for scores in matrix]
+    found = _figures(benchmark, logs, "")
+    last = [log for log in logs[-1] if log is not None]
+    if found["acc"] is None or not last:
+        return {"perplexity": None, "log_perplexity": None, "rise": None}
+    mean = -sum(last) / len(last)
+    return {
+        "perplexity": round(math.exp(mean), 3), "log_perplexity": round(100 * mean, 3),
+        "rise": found["forgetting"],
+    }  # fmt: skip
 
 
 def _figures(benchmark: Benchmark, matrix: Matrix, suffix: str) -> dict[str, Any]:

@@ -59,29 +59,26 @@ def recorded_layers(layers: list[nn.Module]) -> Iterator[list[Pass]]:
             handle.remove()
 
 
-def output_gradients(seen: list[Pass], loss: Tensor) -> dict[int, Tensor | None]:
-    """{id of a pass's output: the loss's gradient by it}, all from one backward pass."""
+def squares_by_rules(
+    seen: list[Pass], loss: Tensor, weights: Tensor | None, samples: int
+) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time.
+
+    Only of parameters that the layer has: a norm may be without, a parametrised weight comes of others.
+    """
+    yield from _by_gradients(seen, _output_gradients(seen, loss), weights, samples)
+
+
+def _output_gradients(seen: list[Pass], loss: Tensor) -> dict[int, Tensor | None]:
+    """{id of an output: its gradient}, in one backward pass."""
     outputs = [one.output for one in seen if one.output.requires_grad]
     gradients = torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True) if outputs else ()
     return {id(output): g for output, g in zip(outputs, gradients, strict=True)}
 
 
-def squares_by_rules(
-    seen: list[Pass],
-    loss: Tensor,
-    weights: Tensor | None,
-    samples: int,
-    gradients: Mapping[int, Tensor | None] | None = None,
+def _by_gradients(
+    seen: list[Pass], found: Mapping[int, Tensor | None], weights: Tensor | None, samples: int
 ) -> Iterator[tuple[nn.Parameter, Tensor]]:
-    """(parameter, sum_n w_n squares) of every noted layer, one tensor at a time.
-
-    Only of parameters that the layer has: a norm may be without, a parametrised weight comes of others.
-
-    Args:
-        gradients: from `output_gradients`, where they are known.
-    """
-    found = output_gradients(seen, loss) if gradients is None else gradients
-
     def gradient(one: Pass) -> Tensor | None:
         g = found.get(id(one.output))
         if g is None or weights is None:
@@ -164,13 +161,31 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
 
     Up to LOOKED_AT squares of each parameter are compared, so that extra memory is one sample's gradient.
     """
+    targets = objective.targets(few.x, few.y)
+    believed, found, width = _try_rules(model, few, targets, objective)
+    expected = _by_loop(model, few, targets, objective)
+    # Gradients that are zero but for rounding (a key's bias in attention) differ in every order of sums.
+    rounding = ROUNDING * max(
+        (float(squares.max()) for squares in expected.values() if len(squares)), default=0
+    )
+    right = {name for name, squares in found.items() if _agree(squares, expected[name], rounding)}
+    chunk = max(1, min(CHUNK, ACTIVATIONS // max(1, width)))
+    return Ways(believed, [name for name in expected if name not in right], chunk)
+
+
+def _try_rules(
+    model: nn.Module, few: Batch, targets: Tensor, objective: Objective
+) -> tuple[list[nn.Module], dict[str, Tensor], int]:
+    """Layers whose rules give anything, some of the squares that they give, and numbers of outputs a sample.
+
+    What the pass has kept ends with it: a large model's outputs need not lie beside a sample's gradient.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
-    x, targets = few.x, objective.targets(few.x, few.y)
     with recorded_layers([layer for layer in model.modules() if rule_of(layer)]) as seen:
-        loss = objective.nll(narrowed(model(x), few.head), targets).sum()
+        loss = objective.nll(narrowed(model(few.x), few.head), targets).sum()
     believed: list[nn.Module] = []
     found: dict[str, Tensor] = {}
-    ties, gradients = _ties(seen), output_gradients(seen, loss)
+    ties, gradients = _ties(seen), _output_gradients(seen, loss)
     for one in seen:
         if not any(weight is not None for weight in one.layer._parameters.values()):
             continue  # the frozen base of an adapter: nothing asks for its squares
@@ -179,21 +194,13 @@ def choose_ways(model: nn.Module, few: Batch, objective: Objective) -> Ways:
         if words is one or _used_elsewhere(model, [each.layer for each in together], seen):
             continue
         try:
-            squares = squares_by_rules(together, loss, None, len(x), gradients)
-            mine = {names[id(p)]: _some(t) for p, t in squares}
+            told = _by_gradients(together, gradients, None, len(targets))
+            mine = {names[id(p)]: _some(squares) for p, squares in told}
         except (RuntimeError, ValueError, IndexError, AttributeError):  # the rule of another class
             continue
         found |= mine
         believed += [each.layer for each in together]
-    expected = _by_loop(model, few, targets, objective)
-    # Gradients that are zero but for rounding (a key's bias in attention) differ in every order of sums.
-    rounding = ROUNDING * max(
-        (float(squares.max()) for squares in expected.values() if len(squares)), default=0
-    )
-    right = {name for name, squares in found.items() if _agree(squares, expected[name], rounding)}
-    width = sum(one.output.numel() for one in seen) // len(x)
-    chunk = max(1, min(CHUNK, ACTIVATIONS // max(1, width)))
-    return Ways(believed, [name for name in expected if name not in right], chunk)
+    return believed, found, sum(one.output.numel() for one in seen) // len(targets)
 
 
 def _used_elsewhere(model: nn.Module, layers: list[nn.Module], seen: list[Pass]) -> bool:

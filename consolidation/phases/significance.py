@@ -127,6 +127,7 @@ def _squares(
                         by_rules[id(parameter)] += squares
                 if plain:
                     add_plainly(model, plain, batch, targets, weights, objective)
+            del seen, out, loss  # or they would lie beside those of the next chunk
     return total
 
 

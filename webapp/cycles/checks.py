@@ -16,8 +16,8 @@ from consolidation.families.registry import (
     takes_width,
     vocabulary,
 )
-from consolidation.families.text_model import label_count
-from consolidation.recipe import recipe_from_json
+from consolidation.families.text_model import label_count, text_model
+from consolidation.recipe import habits, recipe_from_json
 from webapp.checkpoints.bases import ADAPTER
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.trash import ensure_live
@@ -36,13 +36,19 @@ if TYPE_CHECKING:
     from webapp.projects.models import Project
 
 
-def clean_recipe(kind: str, recipe: Mapping[str, Any], preset: str) -> tuple[dict[str, Any], str]:
-    """The whole recipe as JSON, and its preset's name; the engine's own sentence says what is wrong."""
+def clean_recipe(
+    kind: str, recipe: Mapping[str, Any], preset: str, *, text: bool = False
+) -> tuple[dict[str, Any], str]:
+    """The whole recipe as JSON, and its preset's name; the engine's own sentence says what is wrong.
+
+    Args:
+        text: whether the model's records are tokens, see `recipe.habits`.
+    """
     if kind == Kind.SCORE:
         if recipe:
             raise InvalidInput("cycle.param_unknown", "Scoring has no recipe; leave it empty.")
         return {}, ""
-    given = {"snapshot_every_s": settings.SNAPSHOT_SECONDS, **recipe}
+    given = {"snapshot_every_s": settings.SNAPSHOT_SECONDS, **habits(kind, text=text), **recipe}
     if kind == Kind.SLEEP and preset:
         given.setdefault("preset", preset)
     try:
@@ -50,6 +56,11 @@ def clean_recipe(kind: str, recipe: Mapping[str, Any], preset: str) -> tuple[dic
     except NocturneInputError as error:
         raise InvalidInput(error.code, error.message, **error.detail) from None
     return frozen, str(frozen.get("preset", ""))
+
+
+def reads_texts(checkpoint: Checkpoint | None) -> bool:
+    """Whether its records are tokens."""
+    return checkpoint is not None and text_model(checkpoint.family, checkpoint.config) is not None
 
 
 @dataclass

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from consolidation.recipe import PRESETS
+from consolidation.recipe import PRESETS, presets
 from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
@@ -18,6 +18,7 @@ from webapp.core.errors import Conflict, InvalidInput
 from webapp.core.store import NoRoom
 from webapp.core.undo import done
 from webapp.cycles import services
+from webapp.cycles.checks import reads_texts
 from webapp.cycles.choices import Kind
 from webapp.cycles.device_choice import device_choices
 from webapp.cycles.recipe_form import KNOWN_BY_PAGE, PRESET_WORDS, recipe_groups, typed_recipe
@@ -87,7 +88,8 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
     known = known_wake(project.current)
     values = {name: str(typed.get(name, _plain(known.get(name)))) for name in ("wake_examples", "wake_lr")}
     # A preset's numbers go to the page's script, which shows what an empty field stands for.
-    numbers = {name: recipe.to_json() for name, recipe in PRESETS.items()}
+    suited = presets(text=reads_texts(project.current))
+    numbers = {name: recipe.to_json() for name, recipe in suited.items()}
     rows = sum(h.memories.rows for h in held if h.memories)
     day = day_at_hand(project)
     checks = checklist(project, held, day)
@@ -103,7 +105,7 @@ def _page(request: HttpRequest, project: Project, errors: dict[str, Any], status
         "chosen_preset": chosen if chosen in PRESETS else DEFAULT_PRESET,
         "presets": [
             {"name": name, **PRESET_WORDS[name], "estimate": estimate}
-            for name, estimate in estimates(project, PRESETS, held, known.get("wake_examples"), day).items()
+            for name, estimate in estimates(project, suited, held, known.get("wake_examples"), day).items()
         ],
         "numbers": numbers,
         "memory_rows": rows,

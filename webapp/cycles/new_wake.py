@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consolidation.families.registry import computable
-from consolidation.recipe import WakeRecipe
+from consolidation.recipe import WakeRecipe, habits
 from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
@@ -19,6 +19,7 @@ from webapp.core.errors import Conflict, InvalidInput
 from webapp.core.store import NoRoom
 from webapp.core.undo import done
 from webapp.cycles import services
+from webapp.cycles.checks import reads_texts
 from webapp.cycles.choices import Kind
 from webapp.cycles.device_choice import device_choices
 from webapp.cycles.recipe_form import typed_recipe, wake_fields
@@ -66,9 +67,10 @@ def _page(
     request: HttpRequest, project: Project, sets: list[RecordSet], errors: dict[str, Any], status: int = 200
 ) -> HttpResponse:
     typed = request.POST if request.method == "POST" else {}
-    fields = wake_fields(typed, errors)
+    base = project.current
+    usual = WakeRecipe(**habits("wake", text=reads_texts(base)))
+    fields = wake_fields(usual, typed, errors)
     names = {field["name"] for field in fields}
-    usual, base = WakeRecipe(), project.current
     learns = base is not None and computable(base.family, base.config)
     alive = list(workers_alive())
     probes = set(live_sets(project).filter(use=Use.PROBE).values_list("task_id", flat=True))

@@ -67,10 +67,12 @@ def recipe_groups(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[d
     return groups
 
 
-def wake_fields(typed: Mapping[str, Any], errors: Mapping[str, Any]) -> list[dict[str, Any]]:
+def wake_fields(
+    usual: WakeRecipe, typed: Mapping[str, Any], errors: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The fields of a wake's recipe in order, as `recipe_groups` has them, each with its `default`."""
     return [
-        {**_field(item, typed, errors), "default": _plain(item.default)}
+        {**_field(item, typed, errors), "default": _plain(getattr(usual, item.name))}
         for item in dataclasses.fields(WakeRecipe)
         if item.name not in _HIDDEN
     ]

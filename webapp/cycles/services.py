@@ -81,10 +81,11 @@ def cycle_start(
     room.ensure_device(device)
     if kind not in Kind.values:
         raise InvalidInput("cycle.kind", "A cycle is a wake, a score or a sleep.")
-    frozen, preset_name = checks.clean_recipe(kind, recipe, preset)
     workspace = _take_turns(project)
     rows = Project.objects.select_for_update(of=("self",)).select_related("current", "workspace")
     locked = rows.get(pk=project.pk)
+    text = checks.reads_texts(base or locked.current)
+    frozen, preset_name = checks.clean_recipe(kind, recipe, preset, text=text)
     sets = list(live_sets(locked).select_related("task").order_by("task__position"))
     memories = [item for item in sets if item.use == Use.MEMORIES] if kind == Kind.SLEEP else []
     probes = [item for item in sets if item.use == Use.PROBE]

@@ -14,7 +14,7 @@ from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core import audit
 from webapp.core.errors import Conflict, InvalidInput, NocturneError, cut
-from webapp.cycles.checks import clean_recipe
+from webapp.cycles.checks import clean_recipe, reads_texts
 from webapp.cycles.choices import UNFINISHED, Kind, State
 from webapp.cycles.models import Cycle
 from webapp.cycles.services import cycle_start
@@ -40,7 +40,13 @@ _LATE = "Nothing was running at the time, and more than an hour has passed since
 
 
 def _clean(
-    name: str, cron: str, timezone: str, preset: str, until: str | time | None, now: datetime
+    project: Project,
+    name: str,
+    cron: str,
+    timezone: str,
+    preset: str,
+    until: str | time | None,
+    now: datetime,
 ) -> dict[str, object]:
     title = " ".join(name.split())
     if not title or len(title) > 80 or not title.isprintable():
@@ -50,7 +56,7 @@ def _clean(
         raise InvalidInput(
             "schedule.cron", f"The cron line has {len(line)} characters; at most 120 are kept."
         )
-    recipe, preset_name = clean_recipe(Kind.SLEEP, {}, preset or "night")
+    recipe, preset_name = clean_recipe(Kind.SLEEP, {}, preset or "night", text=reads_texts(project.current))
     first = next_times(line, timezone, count=1, after=now)[0]
     return {
         "name": title,
@@ -86,7 +92,7 @@ def schedule_create(
             `cycle.param_range` (the preset).
     """
     require_role(actor, project.workspace, Role.ADMIN)
-    fields = _clean(name, cron, timezone, preset, until, database_now())
+    fields = _clean(project, name, cron, timezone, preset, until, database_now())
     schedule = Schedule.objects.create(project=project, created_by=actor, **fields)
     _audit(actor, "schedule_create", schedule)
     return schedule
@@ -111,6 +117,7 @@ def schedule_update(
     require_role(actor, schedule.project.workspace, Role.ADMIN)
     row = Schedule.objects.select_for_update().get(pk=schedule.pk)
     fields = _clean(
+        row.project,
         row.name if name is None else name,
         row.cron if cron is None else cron,
         row.timezone if timezone is None else timezone,

@@ -85,7 +85,7 @@ def test_er_joins_the_stream_and_as_many_memories_of_the_past() -> None:
     method = learned("er", 1)
     assert isinstance(method, ExperienceReplay)
     x, y = torch.full((16, 12), -1.0), torch.zeros(16, dtype=torch.long)
-    both_x, both_y = method.joined(x, y)
+    both_x, both_y, _ = method.joined(x, y, None)
     assert both_x.shape == (32, 12) and both_y.shape == (32,)
     assert torch.equal(both_x[:16], x)
     held = method.setting.inputs(method.buffer.x)

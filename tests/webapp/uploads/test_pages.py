@@ -121,6 +121,7 @@ def test_the_status_says_all_that_the_page_shows(
                 "detail": None,
             },
             "result": None,
+            "rest": None,
             "duplicate_of": None,
         }
     stranger = logged_in(charlie).get(path)
