@@ -17,6 +17,7 @@ from consolidation.errors import NocturneInputError, shorten
 from consolidation.formats import limits
 from consolidation.formats.arrow_ipc import ArrowShard
 from consolidation.formats.label_names import numbered
+from consolidation.formats.mapping import check_mapping, choose
 from consolidation.formats.parquet import ParquetShard, Shard, column_batches, library_errors, open_table
 from consolidation.formats.pictures import Pictures
 from consolidation.formats.record_rights import SPELLINGS
@@ -89,7 +90,10 @@ def open_dataset(
     if sum(shard.rows for shard in shards) > limits.ROWS:
         raise refuse("records.rows", f"The dataset has more than {limits.ROWS:,} rows. Split it.")
     schema = shards[0].schema()
-    columns = _columns(schema, _features(folder, paths[0], schema))
+    features = _features(folder, paths[0], schema)
+    columns = _columns(schema, features)
+    if columns.texts:
+        columns = replace(columns, called=_text_names(list(schema.names), features, tokenizer, options))
     label_of, called = numbered(columns.called, options.label_names) if columns.called else ([], ())
     if columns.picture:
         rows = RowSpool(spool, limit_bytes=limit_bytes, dtype="|u1", unit="picture")
@@ -212,10 +216,7 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
             "no column of labels (a ClassLabel, or one called y or label)"
         )  # fmt: skip
         raise _refuse(what, types)
-    called = features[label[0]].get("names") if label[0] in classes else None
-    if called is not None and not _are_names(called):
-        raise refuse("hf.json", "The dataset's classes have names that are no list of texts. Save it again.")
-    found = _Columns(label[0], tuple(called) if called else None)
+    found = _Columns(label[0], _names(features, label[0]))
     rest = {name: kind for name, kind in types.items() if name != label[0]}
     pictures = [
         name for name, kind in rest.items()
@@ -228,6 +229,27 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
     lists = [name for name, kind in rest.items() if pa.types.is_list(kind) or pa.types.is_large_list(kind)
              or pa.types.is_fixed_size_list(kind)]  # fmt: skip
     return replace(found, lists=lists[0] if len(lists) == 1 and len(rest) == 1 else "")
+
+
+def _text_names(
+    columns: list[str], features: dict[str, Any], tokenizer: TokenizerFile | None, options: TextOptions
+) -> tuple[str, ...] | None:
+    """What the classes of the column are called that a text's label is read from; None: there is none, or
+    the labels are no classes, but say where a prompt or an answer ends."""
+    if tokenizer is None or tokenizer.objective != "classification":
+        return None
+    told = check_mapping(options.mapping, tokenizer.objective)
+    column = choose(columns, told, tokenizer.objective)["label"]
+    return _names(features, column)
+
+
+def _names(features: dict[str, Any], column: str) -> tuple[str, ...] | None:
+    """Names of the classes of a column. Raises NocturneInputError (`hf.json`)."""
+    said = features.get(column)
+    called = said.get("names") if isinstance(said, dict) and said.get("_type") == "ClassLabel" else None
+    if called is not None and not _are_names(called):
+        raise refuse("hf.json", "The dataset's classes have names that are no list of texts. Save it again.")
+    return tuple(called) if called else None
 
 
 def _are_names(value: Any) -> bool:

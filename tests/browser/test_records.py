@@ -66,6 +66,8 @@ def test_bad_lines_a_warning_and_a_good_table(
 
     rows = ["1,2,0" if n % 3 else "1,=SUM(A1),0" for n in range(99)]
     send(page, tmp_path / "bad.csv", "\n".join(["a,b,y", *rows]))
+    shown = page.locator("[data-preview] tbody tr")
+    assert shown.nth(1).locator("td").all_inner_texts() == ["1", "2", "0"]
     refused = page.locator("[data-refused]")
     refused.wait_for()
     assert "Line 2: column b holds something" in refused.inner_text()
@@ -139,6 +141,10 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     page.goto(project + "records/")
     page.get_by_label("Add a task").fill("moods")
     page.get_by_role("button", name="Add", exact=True).click()
+    (tmp_path / "export.zip").write_bytes(b"PK")
+    page.locator("input[type=file]").set_input_files(tmp_path / "export.zip")
+    page.locator("[data-unread]").wait_for()
+    assert page.get_by_role("textbox", name="Text", exact=True).is_visible()
     table = 'feeling,said\nup,good morning\ndown,"bad, very bad"\n'
     (tmp_path / "moods.csv").write_text(table)
     page.locator("input[type=file]").set_input_files(tmp_path / "moods.csv")

@@ -24,7 +24,8 @@ def clean_import(form: Mapping[str, Any]) -> dict[str, Any]:
         InvalidInput: `records.split`, `memories.budget`, `memories.selection`.
     """
     split = str(form.get("split") or "").strip()
-    if split and not _SPLIT.fullmatch(split):
+    # Half of a character is not printable either, and no database keeps it.
+    if split and not (_SPLIT.fullmatch(split) and split.isprintable()):
         raise InvalidInput(
             "records.split", f"“{cut(split, 40)}” is no name of a part. Write a name such as train, or all."
         )

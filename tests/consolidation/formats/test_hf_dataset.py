@@ -18,6 +18,8 @@ from consolidation.formats.texts import TextOptions
 from consolidation.memory.store import Records
 from tests.consolidation.formats.archives import picture, saved, tarred, zipped
 from tests.consolidation.formats.test_image_folder import convert, refusal
+from tests.consolidation.formats.text_files import convert as convert_texts
+from tests.consolidation.formats.text_files import stored
 
 LABEL = {"names": ["neg", "pos"], "_type": "ClassLabel"}
 FEATURES: dict[str, Any] = {"x": {"_type": "List"}, "label": LABEL}
@@ -116,6 +118,31 @@ def test_texts_of_a_dataset_are_read_like_lines(tmp_path: Path) -> None:
     error = refusal(zipped(tmp_path / "f.zip", saved(table, {"label": LABEL})))
     assert error.code == "records.tokenizer"
     assert "no text model to read them" in error.message
+
+
+def test_names_of_labels_are_those_of_the_column_that_was_told(tmp_path: Path) -> None:
+    table = pa.table({"text": ["good", "bad"], "label": [1, 0], "mood": [2, 0]})
+    features = {"label": LABEL, "mood": {"names": ["low", "even", "high"], "_type": "ClassLabel"}}
+    zipped(tmp_path / "f.zip", saved(table, features))
+    told = {"text": "text", "label": "mood"}
+    info = convert_texts(tmp_path, None, name="f.zip", mapping=told)
+    assert (info["label_names"], info["label_histogram"]) == (["low", "even", "high"], [1, 0, 1])
+    (tmp_path / "out").unlink()
+    names = ("high", "even", "low")
+    info = convert_texts(tmp_path, None, name="f.zip", mapping=told, label_names=names)
+    assert stored(tmp_path)[1] == [0, 2]
+
+
+def test_a_place_in_a_text_is_no_class_of_a_dataset(tmp_path: Path) -> None:
+    """A language model takes the texts and leaves the classes; y says how long the prompt is."""
+    table = pa.table({"prompt": ["good"], "completion": ["bad night"], "label": [1]})
+    zipped(tmp_path / "f.zip", saved(table, {"label": LABEL}))
+    info = convert_texts(
+        tmp_path, None, name="f.zip", objective="language", shift=1, label_names=("pos", "neg")
+    )
+    assert (info["label_names"], info["classes"]) == ([], 65_536)
+    # [CLS] good | bad night [SEP]
+    assert stored(tmp_path)[1] == [2]
 
 
 COLUMNS: dict[str, pa.Table] = {

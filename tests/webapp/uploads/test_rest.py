@@ -151,6 +151,7 @@ def test_what_the_form_says_of_an_import() -> None:
         ({"budget": {"bytes": 0}}, "memories.budget"), ({"budget": {"size": 1}}, "memories.budget"),
         ({"budget": {"bytes": 9, "rule": "herding"}}, "memories.selection"),
         ({"split": "../train"}, "records.split"), ({"split": "a\0b"}, "records.split"),
+        ({"split": "a\ud800"}, "records.split"), ({"split": "a\u202eb"}, "records.split"),
     ],
 )  # fmt: skip
 def test_what_it_cannot_say(form: dict[str, Any], code: str) -> None:

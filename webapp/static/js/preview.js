@@ -10,8 +10,11 @@ const SHOWN = 12, LETTERS = 160;
 /** @param {unknown} value */
 function words(value) {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
-  return text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text;
+  return visible(text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text);
 }
+
+/** Signs that turn the order of others around would show another text than the file's. @param {string} text */
+const visible = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 
 /** As long, and nothing of it. @param {string} text */
 const hidden = (text) => text.replace(/\S/gu, "•");
@@ -38,12 +41,12 @@ export class Preview {
     const table = await tableHead(file);
     if (!wanted()) return;
     this.table = table;
-    const parquet = /\.parquet$/i.test(file.name);
+    const closed = /\.(parquet|zip|tar|tgz|tar\.gz)$/i.test(file.name);
     // Numbers have no columns to choose; of a table that only the server can open their names may be told.
     const numbers = table !== null && "x" in (table.rows[0] ?? {});
-    this.box.hidden = !table && !(parquet && this.objective);
+    this.box.hidden = !table && !(closed && this.objective);
     this.part("[data-preview-table]").hidden = !table;
-    this.part("[data-columns]").hidden = !this.objective || numbers;
+    if (this.objective) this.part("[data-columns]").hidden = numbers;
     this.part("[data-unread]").hidden = table !== null;
     if (this.objective) this.choose(numbers ? null : (table?.columns ?? []));
     this.fill();
@@ -67,7 +70,7 @@ export class Preview {
       input.hidden = !select.hidden;
       input.value = "";
       const none = /** @type {HTMLOptionElement} */ (select.options[0]);
-      select.replaceChildren(none, ...(columns ?? []).map((name) => new Option(name, name)));
+      select.replaceChildren(none, ...(columns ?? []).map((name) => new Option(visible(name), name)));
       select.value = told[part] ?? "";
       const label = field.querySelector("label");
       if (label) label.htmlFor = select.hidden ? input.id : select.id;
@@ -78,7 +81,7 @@ export class Preview {
     const table = this.part("table"), { columns, rows } = this.table ?? { columns: [], rows: [] };
     const names = columns.slice(0, SHOWN);
     const head = document.createElement("tr");
-    for (const name of names) head.append(cell("th", name));
+    for (const name of names) head.append(cell("th", visible(name)));
     const body = rows.map((row) => {
       const line = document.createElement("tr");
       for (const name of names) {
