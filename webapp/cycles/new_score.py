@@ -53,8 +53,9 @@ def score_create(request: MemberRequest, checkpoint_id: UUID) -> HttpResponse:
 def answers_create(request: MemberRequest, record_set_id: UUID) -> HttpResponse:
     """Have a checkpoint's answers stored beside memories that came without any."""
     item = RecordSet.objects.select_related("project__workspace").get_visible(request.user, pk=record_set_id)
-    number = request.POST.get("base", "")
-    base = item.project.checkpoints.filter(number=int(number)).first() if number.isdecimal() else None
+    given = request.POST.get("base", "")
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    base = item.project.checkpoints.filter(number=number).first()
     try:
         if base is None:
             raise InvalidInput("cycle.no_checkpoint", _("Choose the checkpoint whose answers are stored."))

@@ -125,6 +125,9 @@ def _ensure_quota(cycle: Cycle, incoming: Incoming) -> None:
 
 def _publish(cycle: Cycle, epoch: int, output: Output, incoming: Incoming) -> Cycle:
     project = Project.objects.select_for_update().get(pk=cycle.project_id)
+    if cycle.data_id is not None:
+        # Until this lock it could be replaced, or kept for other days.
+        cycle.data = RecordSet.everything.select_related("task").filter(pk=cycle.data_id).first()
     ensure_inputs(cycle)
     reasons, verdict, report = list(output.reasons), _verdict(cycle, output), output.report
     if cycle.kind == Kind.SCORE:

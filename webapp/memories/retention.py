@@ -21,6 +21,9 @@ from webapp.memories.models import RecordSet
 from webapp.memories.trash import locked_set, mark, set_name, used_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
     from webapp.accounts.models import User
 
 MOST_DAYS: Final = 36_500
@@ -42,14 +45,12 @@ def record_set_retain(*, actor: User, record_set: RecordSet, days: int | None) -
     item = locked_set(record_set)
     if item.purged_at is not None:
         raise deleted(set_name(item))
-    source = RecordSet.everything.filter(
-        cycles_as_data__record_sets_made=item, purged_at__isnull=True
-    ).first()
+    source = _source_of(item)
     if source is not None:
         raise Conflict(
             "records.retention_of_source",
-            "These records are copies from the training set that the wake learned, so they expire with it. "
-            "Change the days there.",
+            "These records are copies of another set that a cycle has read, so they expire with it. Change "
+            "the days there.",
             source=str(source.pk),
         )
     if days is not None and not 1 <= days <= MOST_DAYS:
@@ -65,13 +66,30 @@ def record_set_retain(*, actor: User, record_set: RecordSet, days: int | None) -
             "them, put the set into the trash.",
         )
     mark(item, retention_days=days, expires_at=until)
-    copies = RecordSet.everything.filter(cycle__data=item, purged_at__isnull=True)
-    copies.update(retention_days=days, expires_at=until)
+    for copies in _copies_of(item):
+        RecordSet.everything.filter(pk__in=copies).update(retention_days=days, expires_at=until)
     audit.record(
         workspace=item.project.workspace, actor=actor, verb="record_set_retain", target=item, days=days,
         expires_at=until.isoformat() if until else None,
     )  # fmt: skip
     return item
+
+
+def _source_of(item: RecordSet) -> RecordSet | None:
+    """The nearest set that is there and of which it is a copy, or a copy of one."""
+    above = RecordSet.everything.filter(cycles_as_data__record_sets_made=item).first()
+    while above is not None and above.purged_at is not None:
+        above = RecordSet.everything.filter(cycles_as_data__record_sets_made=above).first()
+    return above
+
+
+def _copies_of(item: RecordSet) -> Iterator[list[UUID]]:
+    """What cycles kept of it, then what was kept of that: a wake's memories, then those with more answers."""
+    layer = [item.pk]
+    while layer:
+        rows = RecordSet.everything.filter(cycle__data__in=layer)
+        layer = list(rows.values_list("pk", flat=True))
+        yield layer
 
 
 def record_sets_expire() -> int:

@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from consolidation.memory.finding import as_ids, owners_of, rows_with
 from webapp.core.errors import InvalidInput
 from webapp.core.store import store_path
-from webapp.memories.models import Erasure, Tombstone
+from webapp.memories.models import Erasure, Scope, Tombstone
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -53,7 +53,9 @@ def ensure_none_erased(project: Project, sha256: str) -> None:
         InvalidInput: `replay.subject_erased` with counts.
     """
     ids = erased_ids(project.workspace_id, project.pk)
-    asked = Erasure.objects.filter(_here(project.pk), workspace=project.workspace_id)
+    # Told by its scope: an erasure outlives its project and names none then.
+    here = Q(scope=Scope.WORKSPACE) | Q(project=project.pk)
+    asked = Erasure.objects.filter(here, workspace=project.workspace_id)
     subjects = set(asked.exclude(subject_digest="").values_list("subject_digest", flat=True))
     if not len(ids) and not subjects:
         return

@@ -38,6 +38,8 @@ def test_the_page_of_a_set_offers_it_and_it_is_queued(
     assert logged_in(charlie).post(address, {"base": "1"}).status_code == 404
     assert logged_in(vera).post(address, {"base": "1"}).status_code == 403
     assert logged_in(alice).post(address, {"base": "99"}).headers["Location"] == page
+    for number in ("9" * 5000, "²", "٣"):
+        assert logged_in(alice).post(address, {"base": number}).headers["Location"] == page
     assert not Cycle.objects.exists()
     went = logged_in(alice).post(address, {"base": "1"})
     cycle = Cycle.objects.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -31,6 +32,7 @@ from webapp.cycles.models import Cycle
 from webapp.cycles.outcome import outcome
 from webapp.cycles.publish import Found, Output, publish
 from webapp.cycles.recheck import cycles_recheck
+from webapp.cycles.services import cycle_start
 from webapp.cycles.transitions import transition
 from webapp.memories.models import RecordSet, Use
 from webapp.memories.services import record_set_accept
@@ -285,6 +287,26 @@ def test_memories_that_were_only_replaced(lab: Lab, result: Callable[..., Output
     mine = publishing()
     lab.put(0, "memories")
     assert publish(cycle_id=mine.pk, epoch=mine.epoch, output=result()).state == State.SUCCEEDED
+
+
+def test_answers_of_memories_that_were_replaced_at_the_last_moment(
+    lab: Lab, result: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = ready_to_sleep(lab)
+    old = RecordSet.objects.get(use=Use.MEMORIES, replaced_at__isnull=True)
+    cycle_start(actor=lab.alice, project=lab.project, kind="score", recipe={}, base=base, data=old)
+    mine, output = publishing(), result()
+    assert output.model is not None
+    answers = dataclasses.replace(output, model=None, memories=output.model)
+
+    def room(*_: object) -> None:
+        """After the cycle was read, before the project's lock."""
+        lab.put(0, Use.MEMORIES)
+
+    monkeypatch.setattr("webapp.cycles.publish._ensure_quota", room)
+    ended = publish(cycle_id=mine.pk, epoch=mine.epoch, output=answers)
+    assert "replaced meanwhile" in ended.reasons[0]
+    assert not RecordSet.objects.filter(cycle=mine).exists()
 
 
 def test_a_training_set_that_was_erased(lab: Lab, result: Callable[..., Output]) -> None:

@@ -192,6 +192,9 @@ def test_an_import_that_brings_back_a_subject_or_an_id(alice: User, shelf: Shelf
     Shelf(second).put("training", made)  # the erasure was of the first project
     erase(alice, item, "workspace", subject="Bo")
     assert refused(Shelf(second), records(50))["records"] == 4
+    shelf.project.delete()  # with its own erasure, which names no project any more
+    told = refused(Shelf(second), records(50))
+    assert told["by_subject"] == 4
 
 
 def test_a_new_key_still_knows_the_subject(shelf: Shelf, alice: User, settings: LazySettings) -> None:

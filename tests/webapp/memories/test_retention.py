@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from webapp.core.errors import Conflict, Forbidden, InvalidInput
 from webapp.core.models import AuditEntry
 from webapp.cycles.choices import State
 from webapp.cycles.inputs import ensure_inputs
+from webapp.memories.erasing import record_set_erase, record_set_erase_preview, wanted
 from webapp.memories.models import RecordSet
 from webapp.memories.retention import MOST_DAYS, record_set_retain, record_sets_expire
 from webapp.memories.selectors import live_sets
@@ -86,6 +88,44 @@ def test_copies_go_with_their_source(alice: User, shelf: Shelf) -> None:
     record_set_retain(actor=alice, record_set=source, days=None)
     copy.refresh_from_db()
     assert (copy.retention_days, copy.expires_at) == (None, None)
+
+
+def test_copies_of_copies_go_with_their_source_too(alice: User, shelf: Shelf) -> None:
+    source = shelf.put("training", records())
+    kept = shelf.put("memories", records(), cycle=cycle(shelf.project, "wake", State.SUCCEEDED, data=source))
+    scored = cycle(shelf.project, "score", State.SUCCEEDED, data=kept)
+    answered = shelf.put("memories", records(), cycle=scored)
+    record_set_retain(actor=alice, record_set=source, days=30)
+    answered.refresh_from_db()
+    assert (answered.retention_days, answered.expires_in_days) == (30, 30)
+    # Nor can they outlive it when what lay between them is gone.
+    RecordSet.everything.filter(pk=kept.pk).update(purged_at=timezone.now())
+    with pytest.raises(Conflict) as caught:
+        record_set_retain(actor=alice, record_set=answered, days=None)
+    assert caught.value.detail == {"source": str(source.pk)}
+    record_set_retain(actor=alice, record_set=source, days=20)
+    answered.refresh_from_db()
+    assert answered.expires_in_days == 20
+
+
+def test_an_erasure_reaches_copies_of_copies(alice: User, shelf: Shelf) -> None:
+    source = shelf.put("training", records())
+    kept = shelf.put(
+        "memories",
+        records(owners=False),
+        cycle=cycle(shelf.project, "wake", State.SUCCEEDED, data=source),
+    )
+    answers = np.arange(ROWS * 3, dtype=np.float16).reshape(ROWS, 3)
+    scored = cycle(shelf.project, "score", State.SUCCEEDED, data=kept)
+    answered = shelf.put("memories", records(owners=False).with_logits(answers, 3), cycle=scored)
+    asked = wanted(record_set=answered, scope="project", subject="Bo")
+    rows = record_set_erase_preview(actor=alice, asked=asked).rows
+    assert rows == 3 * ROWS // 3  # the middle one is replaced, and only the first names anybody
+    made = record_set_erase(actor=alice, asked=asked, rows=rows)
+    assert {item.record_set_id for item in made.sets.all()} == {source.pk, kept.pk, answered.pk}
+    assert records_purge() == 3
+    assert shelf.holds(content(1)) == []
+    assert Records.open(shelf.path(answered)).z is not None
 
 
 @pytest.mark.parametrize("days", [0, -1, MOST_DAYS + 1, 2])
