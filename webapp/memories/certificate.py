@@ -32,8 +32,8 @@ CHECKPOINTS: Final = (
 NOT_COVERED: Final = (
     "Backups of the database and of the store; they end when whoever runs this server deletes them.",
     "Files that somebody downloaded before.",
-    "Uploads that wait, for a day at most, because some of their rows were bad: they become no set with these "
-    "records.",
+    "Uploads that wait, for a day at most, because some of their rows were bad: they become no set with "
+    "these records.",
     "Sets whose files were deleted before: what they held cannot be searched any more (see `unsearched`).",
 )
 
