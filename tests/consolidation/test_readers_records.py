@@ -71,7 +71,13 @@ def test_a_text_in_which_nothing_is_asked_is_refused_and_not_scored_as_perfect(
 def test_stored_answers_must_be_of_the_objective() -> None:
     words = chain_records(0, 4, 1)
     z = np.zeros((4, words.width, 3), np.float16)
-    whole = {"task": "t", "x": words.x, "y": words.y, "classes": words.classes, "objective": "language"}
+    whole: dict[str, Any] = {
+        "task": "t",
+        "x": words.x,
+        "y": words.y,
+        "classes": words.classes,
+        "objective": "language",
+    }
     Records(**whole, z=z, top=z.astype(np.int32))
     wrong: list[dict[str, Any]] = [
         whole | {"z": z[:, 1:], "top": z[:, 1:].astype(np.int32)},
