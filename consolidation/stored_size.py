@@ -9,7 +9,7 @@ from consolidation.families.registry import family_objective, family_spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LIKELIEST: Final = 32  # kept of each choice, where not all logits are (objectives.language, .extractive_qa)
+LIKELIEST: Final = 32  # kept of each choice, where not all logits are (objectives.likeliest)
 HALF: Final = 2
 
 

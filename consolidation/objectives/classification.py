@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from consolidation.objectives.objective import Objective, Stored, narrowed
+from consolidation.objectives.objective import HALF_MOST, Objective, Stored, narrowed
 
 
 class Classification(Objective):
@@ -26,6 +26,10 @@ class Classification(Objective):
 
     def loss(self, out: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(out, targets)
+
+    @torch.no_grad()
+    def stored(self, out: Tensor) -> Stored:
+        return Stored(out.clamp(-HALF_MOST, HALF_MOST).half(), None)
 
     def distance(
         self,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from consolidation.objectives.objective import IGNORED, OUTSIDE, Objective
+from consolidation.objectives.likeliest import LikeliestKept
+from consolidation.objectives.objective import IGNORED, OUTSIDE
 
 SHIFT = 2**16
 LONGEST = 32  # tokens of an answer that the score looks for
 
 
-class ExtractiveQa(Objective):
+class ExtractiveQa(LikeliestKept):
     """Two choices a record, among its positions."""
 
     name = "extractive-qa"
-    kept = 32
 
     def targets(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.stack([y // SHIFT, y % SHIFT], 1)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from consolidation.families.tokens import places
-from consolidation.objectives.objective import IGNORED, Objective, Stored
+from consolidation.objectives.likeliest import LikeliestKept
+from consolidation.objectives.objective import IGNORED, Stored
 
 
-class Language(Objective):
+class Language(LikeliestKept):
     """As many choices a record as it has tokens after its context."""
 
     name = "language"
-    kept = 32
 
     def targets(self, x: Tensor, y: Tensor) -> Tensor:
         ids, real = places(x)
@@ -44,7 +44,7 @@ class Language(Objective):
         temperature: float,
         head: Tensor | None = None,
     ) -> Tensor:
-        """As `Objective.distance`; the positions that only fill up are cut off, as the model does."""
+        """As `LikeliestKept.distance`; the positions that only fill up are cut off, as the model does."""
         length = out.shape[1]
         cut = Stored(stored.z[:, :length], None if stored.top is None else stored.top[:, :length])
         return super().distance(out, targets, cut, loss, temperature, head)
