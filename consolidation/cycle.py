@@ -189,7 +189,7 @@ def _morning(run: Run, recipe: SleepRecipe, rows: list[Row]) -> Report:
     judged = judge_sleep(
         before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after, recipe=recipe,
         finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
-        groups=found.group_scores(),
+        groups=found.group_scores(), objective=run.objective.name,
     )  # fmt: skip
     samples, labels = run.facts["fisher"]
     fisher = {n.removeprefix("fisher/"): t.cpu() for n, t in run.kept.items() if n.startswith("fisher/")}

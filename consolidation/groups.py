@@ -67,6 +67,14 @@ def group_scores(answers: Mapping[str, Answers], groups: Groups) -> Scores:
     return found
 
 
+def scaled(scores: Scores, level: Mapping[str, float]) -> Scores:
+    """The same over a level of each task, for scores whose size differs from task to task."""
+    return {
+        task: {name: {**group, "score": group["score"] / level[task]} for name, group in of.items()}
+        for task, of in scores.items()
+    }
+
+
 def gap(scores: Mapping[str, GroupScore]) -> Gap | None:
     """Between the best and the worst group of one task; None with fewer than two groups."""
     if len(scores) < 2:

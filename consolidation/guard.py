@@ -3,7 +3,8 @@
 A sleep is `improved` when the confidence interval of the mean gain, a paired bootstrap over single proof
 answers (each task resampled on its own), lies above 0 and a sign test on the answers that changed agrees;
 `rejected` when a gate fails or the interval lies
-below 0.
+below 0. Where scores are told as shares of a task's best (`metrics.SHARES_OF_BEST`) gains and limits are
+shares of the score before, so that a task of perplexity 50 counts as one of 5 does.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from consolidation.answers import Answers
-from consolidation.groups import Scores, gap_growth
-from consolidation.metrics import Row, learned_stages, summary
+from consolidation.answers import Answers, perplexity
+from consolidation.groups import Scores, gap_growth, scaled
+from consolidation.metrics import SHARES_OF_BEST, Row, learned_stages, summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,7 @@ RESAMPLES = 4000
 LEAST_ANSWERS = 20
 EXACT_MOST = 2000
 DRAWN = 2**20  # answers resampled at a time
+POINTS, SHARE = " points", " % of the score before"
 All = Mapping[str, Answers]
 
 
@@ -39,9 +41,9 @@ class Gain(NamedTuple):
     low: float
     high: float
 
-    def words(self, confidence: float) -> str:
+    def words(self, confidence: float, unit: str = POINTS) -> str:
         return (
-            f"{100 * self.value:+.1f} points ({100 * confidence:g} % interval {100 * self.low:+.1f} to "
+            f"{100 * self.value:+.1f}{unit} ({100 * confidence:g} % interval {100 * self.low:+.1f} to "
             f"{100 * self.high:+.1f})"
         )
 
@@ -81,6 +83,20 @@ def paired_gains(
         return None, {}
     low, high = np.percentile(np.mean(draws, axis=0), edges)
     return Gain(sum(values) / len(values), float(low), float(high)), gains
+
+
+def levelled(before: All, after: All) -> tuple[All, All]:
+    """Both over the mean of a task's answers before; of a task that scored nothing as they are."""
+    level = _levels(before)
+
+    def over(answers: All) -> All:
+        return {task: (answers[task] / level[task]).astype(np.float32) for task in level}
+
+    return over(before), over(after)
+
+
+def _levels(before: All) -> dict[str, float]:
+    return {task: float(each.mean(dtype=np.float64)) or 1.0 for task, each in before.items()}
 
 
 def _resampled(difference: NDArray[np.float64], whole: bool, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -140,6 +156,7 @@ def judge_sleep(
     recipe: SleepRecipe,
     finite: bool,
     groups: Mapping[str, Scores] | None = None,
+    objective: str = "",
 ) -> Judgement:
     """Verdict of a sleep.
 
@@ -150,30 +167,56 @@ def judge_sleep(
 
     Args:
         groups: {"before" | "after": groups.group_scores(...)}, when the probes carry groups.
+        objective: of the model.
+
+    Returns:
+        Gains are differences of scores, whatever the verdict was told by.
     """
-    tasks = list(before)
-    mean, gains = paired_gains(before, after, confidence=recipe.confidence, seed=recipe.seed)
+    tasks, shares = list(before), objective in SHARES_OF_BEST
+    seed, confidence = recipe.seed, recipe.confidence
+    mean, gains = paired_gains(before, after, confidence=confidence, seed=seed)
     if not finite:
         return Judgement("rejected", ["The new weights hold NaN or infinite numbers."], mean, gains)
     if mean is None:
         return Judgement("unchanged", ["There are no probes, so nothing can be proven."])
-    was, now = summary(rows_before, tasks), summary(rows_after, tasks)
-    failed = _gates(was, now, learned_stages(rows_after, tasks).newest, gains, recipe)
-    if groups and (unequal := gap_growth(groups["before"], groups["after"], recipe.group_gap)):
-        failed.append(unequal)
-    if mean.high < 0:
-        failed.append(f"The mean score on proof fell: {mean.words(recipe.confidence)}.")
+    evening, morning = levelled(before, after) if shares else (before, after)
+    moved, each = (
+        paired_gains(evening, morning, confidence=confidence, seed=seed) if shares else (mean, gains)
+    )
+    assert moved is not None  # noqa: S101 - of the same tasks
+    words = moved.words(confidence, SHARE if shares else POINTS)
+    was, now = (summary(rows, tasks, objective=objective) for rows in (rows_before, rows_after))
+    failed = _gates(was, now, learned_stages(rows_after, tasks).newest, each, recipe, shares)
+    if groups:
+        told = groups
+        if shares:
+            told = {when: scaled(scores, _levels(before)) for when, scores in groups.items()}
+        if unequal := gap_growth(told["before"], told["after"], recipe.group_gap):
+            failed.append(unequal)
+    if moved.high < 0:
+        failed.append(f"The mean score on proof fell: {words}.")
     if failed:
         return Judgement("rejected", failed, mean, gains)
     answers = sum(len(bits) for bits in after.values())
-    if mean.low > 0 and answers < LEAST_ANSWERS:
+    if moved.low > 0 and answers < LEAST_ANSWERS:
         why = f"{answers} proof answers are too few to prove a change; {LEAST_ANSWERS} are needed."
         return Judgement("unchanged", [why], mean, gains)
-    if mean.low > 0 and sign_test(before, after) <= 1 - recipe.confidence:
-        reasons = [f"The mean score on proof rose: {mean.words(recipe.confidence)}."]
+    if moved.low > 0 and sign_test(evening, morning) <= 1 - confidence:
+        reasons = [f"The mean score on proof rose: {words}."]
+        reasons += _perplexities(before, after) if shares else []
         return Judgement("improved", reasons + _retention(was, now), mean, gains)
-    why = f"No significant change of the mean score on proof: {mean.words(recipe.confidence)}."
-    return Judgement("unchanged", [why], mean, gains)
+    return Judgement(
+        "unchanged", [f"No significant change of the mean score on proof: {words}."], mean, gains
+    )
+
+
+def _perplexities(before: All, after: All) -> list[str]:
+    """Geometric means over tasks."""
+    was, now = (
+        math.exp(sum(math.log(perplexity(each)) for each in answers.values()) / len(answers))
+        for answers in (before, after)
+    )
+    return [f"Perplexity went from {was:.1f} to {now:.1f}, the geometric mean over tasks."]
 
 
 def _gates(
@@ -182,8 +225,9 @@ def _gates(
     newest: str | None,
     gains: Mapping[str, Gain],
     recipe: SleepRecipe,
+    shares: bool,
 ) -> list[str]:
-    failed = []
+    failed, unit = [], SHARE if shares else POINTS
     retention = now["retention"]
     if retention is not None and retention < recipe.retention_floor:
         failed.append(
@@ -192,14 +236,15 @@ def _gates(
         )
     if newest is not None and newest in gains and -gains[newest].value > recipe.newest_drop:
         failed.append(
-            f"{newest}, the newest task, fell by {-100 * gains[newest].value:.1f} points; at most "
-            f"{100 * recipe.newest_drop:g} are allowed."
+            f"{newest}, the newest task, fell by {-100 * gains[newest].value:.1f}{unit}; at most "
+            f"{100 * recipe.newest_drop:g}{' %' if shares else ''} are allowed."
         )
     worst, earlier = now["worst_forgetting"], was["worst_forgetting"]
     over = worst is not None and worst > recipe.forgetting_budget
     if over and (earlier is None or worst > earlier):
         failed.append(
-            f"Forgetting reached {100 * worst:.1f} % on {now['worst_task']} (budget "
+            f"Forgetting reached {100 * worst:.1f} %{' of the best score' if shares else ''} on "
+            f"{now['worst_task']} (budget "
             f"{100 * recipe.forgetting_budget:g} %)."
         )
     return failed
@@ -213,7 +258,14 @@ def _retention(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def judge_wake(
-    *, task: str, before: All, after: All, confidence: float, seed: int, finite: bool
+    *,
+    task: str,
+    before: All,
+    after: All,
+    confidence: float,
+    seed: int,
+    finite: bool,
+    objective: str = "",
 ) -> Judgement:
     """Verdict of a wake: did it learn its task? What it forgot is for the sleep to mend."""
     mean, gains = paired_gains(before, after, confidence=confidence, seed=seed)
@@ -223,8 +275,11 @@ def judge_wake(
         return Judgement(
             "unchanged", [f"There is no probe of {task}, so nothing can be proven."], mean, gains
         )
-    gain = gains[task]
+    gain, words = gains[task], gains[task].words(confidence)
+    if objective in SHARES_OF_BEST:
+        told = paired_gains(*levelled(before, after), confidence=confidence, seed=seed)[1][task]
+        words = told.words(confidence, SHARE)
     if gain.low > 0:
-        return Judgement("improved", [f"{task} was learned: {gain.words(confidence)}."], mean, gains)
-    why = f"No significant gain on {task}: {gain.words(confidence)}."
+        return Judgement("improved", [f"{task} was learned: {words}."], mean, gains)
+    why = f"No significant gain on {task}: {words}."
     return Judgement("unchanged", [why], mean, gains)

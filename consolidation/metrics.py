@@ -9,13 +9,16 @@ null with a reason, never 0. Formulas: Lopez-Paz & Ranzato 2017 (BWT, FWT), Chau
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from consolidation.errors import NocturneInputError, shorten
 
 KINDS = ("wake", "sleep", "score")
+# Objectives whose scores differ in size from task to task, 1 / perplexity for one: what is lost of them is
+# told, averaged and held against limits as a share of the task's best.
+SHARES_OF_BEST: Final = frozenset({"language"})
 Scores = Mapping[str, float | None]
 
 
@@ -292,6 +295,20 @@ def recovery(before: float | None, after: float | None, best: float | None) -> M
     return Metric(gain.value / (best - before)) if best > before else Metric(None, "nothing had been lost")
 
 
+def shares_of_best(rows: Sequence[Row]) -> list[Row]:
+    """The same stages, each score divided by the best that its task had before the last row; by its only
+    score where there was none. A task that never scored above 0 stays as it is."""
+    best: dict[str, float] = {}
+    for row in rows[:-1]:
+        for task, value in row.scores.items():
+            best[task] = max(best.get(task, 0.0), value or 0.0)
+
+    def share(task: str, value: float | None) -> float | None:
+        return None if value is None else value / (best.get(task) or rows[-1].scores.get(task) or 1.0)
+
+    return [replace(row, scores={t: share(t, v) for t, v in row.scores.items()}) for row in rows]
+
+
 def forgetting_reduction(method: float | None, finetune: float | None, least: float = 0.01) -> Metric:
     """1 - F_method / F_finetune, same data and steps; null when fine-tuning forgot less than `least`."""
     if method is None or finetune is None:
@@ -304,25 +321,31 @@ def forgetting_reduction(method: float | None, finetune: float | None, least: fl
 # ---------------------------------------------------------------- all at once
 
 
-def summary(rows: Sequence[Row], tasks: Sequence[str], learned: Learned | None = None) -> dict[str, Any]:
+def summary(
+    rows: Sequence[Row], tasks: Sequence[str], learned: Learned | None = None, *, objective: str = ""
+) -> dict[str, Any]:
     """What the page shows about the last row: JSON-able, fractions of 1, null where `reasons` says why.
+
+    Args:
+        objective: of the model; of those in SHARES_OF_BEST forgetting and BWT are shares of a task's best.
 
     Returns:
         retention, forgetting, worst_forgetting, worst_task, acc, bwt, learning_accuracy, stability_gap,
         newest_task, newest; tasks {name: {score, best, retention, forgetting}}; reasons {metric: sentence}.
     """
     learned = learned or learned_stages(rows, tasks)
+    levelled = shares_of_best(rows) if objective in SHARES_OF_BEST else rows
     named = {
         "retention": retention(rows, tasks, learned),
-        "forgetting": forgetting(rows, tasks, learned),
+        "forgetting": forgetting(levelled, tasks, learned),
         "acc": average_accuracy(rows, list(learned.since)),
-        "bwt": backward_transfer(rows, tasks, learned),
+        "bwt": backward_transfer(levelled, tasks, learned),
         "learning_accuracy": learning_accuracy(rows, tasks, learned),
         "stability_gap": stability_gap(rows, tasks, learned),
     }
     body: dict[str, Any] = {name: metric.value for name, metric in named.items()}
     reasons = {name: metric.reason for name, metric in named.items() if metric.reason is not None}
-    lost = {task: task_forgetting(rows, task, learned).value for task in learned.old}
+    lost = {task: task_forgetting(levelled, task, learned).value for task in learned.old}
     worst = max(((v, t) for t, v in lost.items() if v is not None), default=None)
     body["worst_forgetting"], body["worst_task"] = worst or (None, None)
     if worst is None:
@@ -335,7 +358,7 @@ def summary(rows: Sequence[Row], tasks: Sequence[str], learned: Learned | None =
             "score": now.get(task),
             "best": max(_past(rows, task, learned.since.get(task, 0)), default=None) if rows else None,
             "retention": task_retention(rows, task, learned).value if task in learned.since else None,
-            "forgetting": task_forgetting(rows, task, learned).value if task in learned.since else None,
+            "forgetting": task_forgetting(levelled, task, learned).value if task in learned.since else None,
         }
         for task in tasks
     }

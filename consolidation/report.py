@@ -115,9 +115,9 @@ class Outcome:
     def fields(self) -> dict[str, Any]:
         """The part of a Report that follows from these."""
         both = {"before": self.before, "after": self.after} if self.before else {"after": self.after}
-        metrics = {"after": summary(self.rows_after, self.tasks)}
+        metrics = {"after": summary(self.rows_after, self.tasks, objective=self.objective)}
         if self.before:
-            metrics["before"] = summary(self.rows_before, self.tasks)
+            metrics["before"] = summary(self.rows_before, self.tasks, objective=self.objective)
             metrics["after"] = without_a_past(metrics["before"], metrics["after"])
         return {
             "before": scores(self.before),

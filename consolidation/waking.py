@@ -132,6 +132,7 @@ def _morning(run: Run, recipe: WakeRecipe, data: Records, rows: list[Row]) -> Re
         confidence=recipe.confidence,
         seed=recipe.seed,
         finite=all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values()),
+        objective=run.objective.name,
     )
     report = Report(
         kind="wake",

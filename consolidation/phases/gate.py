@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from consolidation.events import Decision
+from consolidation.metrics import SHARES_OF_BEST
 from consolidation.probes import mean
 from consolidation.snapshot import Undo
 
@@ -27,7 +28,8 @@ def propose(
 ) -> bool:
     """Applies `change` to `tensors`; keeps it when the mean watch score falls by no more than `tolerance` and
     no task by more than `task_tolerance`, else puts the old bits back. Without probes the memories stand in
-    for watch.
+    for watch. Of scores that are told as shares (`metrics.SHARES_OF_BEST`) a fall is a share of the score
+    before.
 
     Args:
         change: works in place and returns facts for the decision's detail.
@@ -43,21 +45,23 @@ def propose(
     undo.keep(tensors)
     detail = change()
     after = run.probe_watch("during")
-    falls = {task: before[task] - after[task] for task in before}
+    shares = run.objective.name in SHARES_OF_BEST
+    falls = {task: (value - after[task]) / ((shares and value) or 1.0) for task, value in before.items()}
     task, worst = max(falls.items(), key=lambda item: item[1])
-    fall = mean(before) - mean(after)
+    fall = mean(falls) if shares else mean(before) - mean(after)
+    unit = " %" if shares else " points"
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     on = " on the memories" if run.probes.borrowed else " on watch"
     where = "score on the memories" if run.probes.borrowed else "watch score"
     if not finite:
         reason = "Reverted: it made weights that are not finite numbers."
     elif fall > recipe.tolerance:
-        reason = f"Reverted: the mean {where} fell by {100 * fall:.1f} points."
+        reason = f"Reverted: the mean {where} fell by {100 * fall:.1f}{unit}."
     elif worst > recipe.task_tolerance:
-        reason = f"Reverted: {task} fell by {100 * worst:.1f} points{on}."
+        reason = f"Reverted: {task} fell by {100 * worst:.1f}{unit}{on}."
     else:
         points = round(-100 * fall, 1)
-        moved = f"changed by {points:+.1f} points" if points else "did not change"
+        moved = f"changed by {points:+.1f}{unit}" if points else "did not change"
         reason = f"Kept: the mean {where} {moved}."
     kept = reason.startswith("Kept")
     run.standing = after if kept else before

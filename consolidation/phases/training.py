@@ -11,6 +11,7 @@ from torch import Tensor
 
 from consolidation.errors import NocturneInputError
 from consolidation.events import Decision, Step
+from consolidation.metrics import SHARES_OF_BEST
 from consolidation.phases.accumulating import Terms, descend
 from consolidation.phases.optimizers import clear_gradients, clip_gradients, gradient_norm, make_optimizer
 from consolidation.probes import mean
@@ -225,7 +226,8 @@ class Training:
         if begun < 3 * self.chunk or self.done >= self.plan.steps:
             return False
         a, b, c = self.watched[-3:]
-        if b - a >= self.plan.min_gain or c - b >= self.plan.min_gain:
+        least = self.plan.min_gain * (a if self.run.objective.name in SHARES_OF_BEST else 1.0)
+        if b - a >= least or c - b >= least:
             return False
         self.run.stream.emit(
             Decision,

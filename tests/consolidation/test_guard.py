@@ -148,3 +148,54 @@ def test_graded_answers_are_weighed_by_how_much_they_changed() -> None:
     assert sign_test(before, after) < 0.01
     noise = {"a": before["a"] + rng.choice([-0.1, 0.1], 60).astype(np.float32)}
     assert sign_test(before, noise) > 0.05
+
+
+# ---------------------------------------------------------------- scores that are shares of a task's best
+
+
+def words(easy: float, hard: float, seed: int = 0) -> dict[str, np.ndarray]:
+    """Answers of a language model around these scores (1 / perplexity)."""
+    rng = np.random.default_rng(seed)
+    return {
+        task: (score * rng.uniform(0.8, 1.2, N)).astype(np.float32)
+        for task, score in (("old", hard), ("new", easy))
+    }
+
+
+SPOKEN = [
+    Row("v1", "wake", {"old": 0.05, "new": 0.01}, "old"),
+    Row("v2", "wake", {"old": 0.02, "new": 0.2}, "new"),
+]
+
+
+def judge_words(before: dict[str, np.ndarray], after: dict[str, np.ndarray], **gates: Any) -> tuple[str, str]:
+    found = outcome(
+        kind="sleep", history=SPOKEN, before=before, after=after, tasks=["old", "new"], objective="language"
+    )
+    judged = judge_sleep(
+        before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after,
+        recipe=preset("night", **gates), finite=True, objective="language",
+    )  # fmt: skip
+    return judged.verdict, " ".join(judged.reasons)
+
+
+def test_a_language_model_cannot_lose_half_of_a_hard_text_unnoticed() -> None:
+    """From perplexity 20 to 40 are 2.5 points of 1 / perplexity, far under a budget of 10 points."""
+    verdict, why = judge_words(words(0.2, 0.05), words(0.2, 0.025))
+    assert verdict == "rejected"
+    assert "of the best score on old (budget 10 %)" in why
+
+
+def test_the_newest_text_may_lose_a_share_and_no_more() -> None:
+    verdict, why = judge_words(words(0.2, 0.02), words(0.17, 0.05))
+    assert verdict == "rejected"
+    assert "new, the newest task, fell by 15." in why
+    assert "of the score before; at most 5 % are allowed" in why
+
+
+def test_a_text_that_came_back_is_told_in_shares_and_perplexity() -> None:
+    before = words(0.2, 0.02)
+    verdict, why = judge_words(before, {"old": before["old"] * np.float32(2), "new": before["new"]})
+    assert verdict == "improved"
+    assert "+50.0 % of the score before" in why
+    assert "Perplexity went from" in why

@@ -9,7 +9,7 @@ import pytest
 
 from consolidation import metrics
 from consolidation.errors import NocturneInputError
-from consolidation.metrics import Row, rows_from_json, summary
+from consolidation.metrics import Row, rows_from_json, shares_of_best, summary
 
 T = ["a", "b", "c"]
 # three wakes; a sleep directly after the second and after the third
@@ -116,3 +116,26 @@ def test_bad_history_is_refused_with_a_sentence(row: Any) -> None:
         rows_from_json([row])
     assert caught.value.code == "history.row"
     assert len(caught.value.message) < 250
+
+
+def test_shares_of_best_level_tasks_of_unlike_sizes() -> None:
+    rows = [
+        Row("a", "wake", {"x": 0.5, "y": 0.02}, "x"),
+        Row("b", "wake", {"x": 0.25, "y": 0.04}, "y"),
+        Row("c", "sleep", {"x": 0.4, "y": 0.06}),
+    ]
+    assert [row.scores for row in shares_of_best(rows)] == [
+        {"x": 1.0, "y": 0.5}, {"x": 0.5, "y": 1.0}, {"x": 0.8, "y": pytest.approx(1.5)}
+    ]  # fmt: skip
+    assert rows[2].scores == {"x": 0.4, "y": 0.06}
+    plain, language = summary(rows, ["x", "y"]), summary(rows, ["x", "y"], objective="language")
+    assert plain["worst_forgetting"] == pytest.approx(0.1)
+    assert language["worst_forgetting"] == pytest.approx(0.2)
+    assert language["acc"] == plain["acc"]
+    assert language["tasks"]["x"]["score"] == 0.4
+
+
+def test_shares_of_best_of_one_row_and_of_nothing() -> None:
+    assert shares_of_best([]) == []
+    (only,) = shares_of_best([Row("a", "score", {"x": 0.2, "y": 0.0, "z": None})])
+    assert only.scores == {"x": 1.0, "y": 0.0, "z": None}
