@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext as _
 
+from consolidation.families.text_model import text_model
 from webapp.checkpoints.choices import Format, Origin, Standing
 from webapp.core.models import Row
 from webapp.core.trash import LiveManager, Trashable
@@ -84,6 +85,12 @@ class Checkpoint(Row, Trashable):
 
     def __str__(self) -> str:
         return f"v{self.number}"
+
+    @property
+    def objective(self) -> str:
+        """What its scores are scores of, see `consolidation.objectives`."""
+        told = text_model(self.family, self.config)
+        return told["objective"] if told else "classification"
 
     @property
     def label(self) -> str:

@@ -101,6 +101,7 @@ def cycle_state(cycle: Cycle) -> dict[str, Any]:
         "error": error,
         "energy": cycle_energy(now),
         "base": _named(now.base),
+        "objective": now.base.objective if now.base else "classification",
         "result": _named(result),
         "tasks": tasks,
         "newest_task": newest,

@@ -195,7 +195,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         "holdings": held,
         "matrix": matrix_view(matrix, project.current, shown=shown),
         "life": life,
-        "standing": standing_of_line(matrix, line),
+        "standing": standing_of_line(matrix, line, project.current),
         "unscored": _unscored(checkpoints, matrix, unfinished) if any(h.probe for h in held) else [],
         "schedules": list(
             Schedule.objects.filter(project=project).order_by("-enabled", "next_fire_at", "name")

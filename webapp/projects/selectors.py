@@ -166,9 +166,11 @@ def line_of(current: Checkpoint | None, checkpoints: Iterable[Checkpoint]) -> li
     return numbers[::-1]
 
 
-def standing_of_line(matrix: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+def standing_of_line(
+    matrix: dict[str, Any], numbers: Sequence[int], current: Checkpoint | None
+) -> dict[str, Any]:
     """Retention, forgetting and the newest task at the end of a line (consolidation.metrics.summary)."""
     on_line = set(numbers)
     rows = [row for row in matrix["rows"] if row["number"] in on_line]
     tasks = [t for t in matrix["tasks"] if any(row["scores"].get(t) is not None for row in rows)]
-    return summary(metric_rows(rows), tasks)
+    return summary(metric_rows(rows), tasks, objective=current.objective if current else "")

@@ -43,23 +43,29 @@ export class Figures {
     return values.length && values.length === this.old.length ? values.reduce((a, b) => a + b) / values.length : null;
   }
 
-  /** Best so far minus now, of the old task that lost most. @param {Record<string, number>} [scores] */
+  /**
+   * Best so far minus now; of a language model, whose scores differ in size from text to text, as a share of the best.
+   * @param {Task} task @param {Record<string, number>} [scores]
+   */
+  lost(task, scores) {
+    const best = this.best(task), now = scores?.[task.name];
+    if (!isNumber(best) || !isNumber(now)) return null;
+    return this.store.cycle.objective === "language" ? (best - now) / best : best - now;
+  }
+
+  /** Of the old task that lost most. @param {Record<string, number>} [scores] */
   worst(scores) {
     let found = null;
     for (const task of this.old) {
-      const best = this.best(task), now = scores?.[task.name];
-      if (!isNumber(best) || !isNumber(now)) continue;
-      if (!found || best - now > found.value) found = { task: task.name, value: best - now };
+      const value = this.lost(task, scores);
+      if (isNumber(value) && (!found || value > found.value)) found = { task: task.name, value };
     }
     return found;
   }
 
-  /** Mean of best so far minus now. @param {Record<string, number>} [scores] */
+  /** Mean of what was lost. @param {Record<string, number>} [scores] */
   forgetting(scores) {
-    const lost = this.old.map((task) => {
-      const best = this.best(task), now = scores?.[task.name];
-      return isNumber(best) && isNumber(now) ? best - now : null;
-    }).filter(isNumber);
+    const lost = this.old.map((task) => this.lost(task, scores)).filter(isNumber);
     return lost.length ? lost.reduce((a, b) => a + b) / lost.length : null;
   }
 }
