@@ -116,6 +116,7 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         picture=Wanted(**request.get("picture") or {}),
         leave_out=bool(request.get("leave_out")),
         budget=request.get("budget"),
+        head=tuple(request["head"]) if request.get("head") else None,
     )
 
 

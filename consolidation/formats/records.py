@@ -32,6 +32,7 @@ from consolidation.formats.row_check import check_rows, chosen
 from consolidation.formats.safetensors import header_bytes
 from consolidation.formats.skew import skew_notes
 from consolidation.formats.source import RECORDS_KEY, Source
+from consolidation.formats.task_head import in_head
 from consolidation.memory.budget import rows_in_budget
 from consolidation.memory.codecs import smallest_label_dtype
 from consolidation.memory.files import OBJECTIVES, rights_tensors
@@ -66,6 +67,7 @@ def convert_records(
     picture: Wanted | None = None,
     leave_out: bool = False,
     budget: Mapping[str, Any] | None = None,
+    head: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Check a set of records and write it in the canonical form.
 
@@ -89,14 +91,16 @@ def convert_records(
         leave_out: whether bad rows are left out; else they refuse the file.
         budget: {"bytes", "rule"}: the records kept take at most so many bytes, as `Records.bytes` counts
             them, chosen by a rule of `memory.selection`. Expired ones are not chosen.
+        head: (first, last), the columns of the model's outputs that are this task's own, last excluded; the
+            file's labels count from 0 within them.
 
     Returns:
         {"task", "rows", "x_shape", "x_dtype", "classes", "label_histogram", "transform", "has_logits",
         "duplicates", "rights", "next_expiry", "notes", "size", "sha256", "objective", "label_names",
-        "left_out", "kept"}; the histogram is empty over 1,000 classes; "rights" are the names of the fields
-        that the records have, "next_expiry" is when the first of them expires (seconds since 1970; 0: never),
-        "notes" what `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`; "kept" {}
-        or {"offered", "budget", "bytes", "rule"}.
+        "left_out", "kept", "head"}; the histogram is empty over 1,000 classes; "rights" are the names of the
+        fields that the records have, "next_expiry" is when the first of them expires (seconds since 1970; 0:
+        never), "notes" what `skew.py` found; "left_out" is {} or {"total", "lines", "unit"} of `bad_rows`;
+        "kept" {} or {"offered", "budget", "bytes", "rule"}; "head" is [] or as told.
 
     Raises:
         NocturneInputError: with a code of `refusal.CODES`.
@@ -114,7 +118,10 @@ def convert_records(
                 f"These are records for {source.objective}, and the current checkpoint does {objective}. "
                 "Choose the records of such a model.",
             )
-        source, told = _sound(replace(source, objective=objective), classes, leave_out=leave_out)
+        source = replace(source, objective=objective)
+        if head is not None:
+            source = in_head(source, head, classes or source.z_width)
+        source, told = _sound(source, classes, leave_out=leave_out)
         if rights:
             source = replace(source, rights=complete(source.rights, rights, len(source.labels)))
         if rights_required:
@@ -200,6 +207,7 @@ def recheck_records(path: Path | str, *, task: str, out: Path | str) -> dict[str
         "next_expiry": made.rights.next_expiry,
         "notes": [],
         "objective": made.objective,
+        "head": list(made.head or ()),
         "label_names": [],
         "left_out": {},
         "kept": {},
@@ -274,6 +282,8 @@ def _encode(
     described = {"version": 1, "task": task, "classes": classes, "transform": clean}
     if source.objective not in (None, CLASSIFICATION):
         described["objective"] = source.objective
+    if source.head is not None:
+        described["head"] = list(source.head)
     if not source.rights.empty:
         described |= {"version": 2, "words": words}
     layout = _layout(source, rows, columns)
@@ -304,6 +314,7 @@ def _encode(
         "rights": source.rights.names,
         "next_expiry": source.rights.next_expiry,
         "objective": source.objective or CLASSIFICATION,
+        "head": list(source.head or ()),
         "label_names": list(source.label_names[:NAMED_CLASSES]),
         "size": target.size,
         "sha256": target.sha256(),
@@ -364,7 +375,9 @@ def _classes(source: Source, told: int | None) -> int:
             f"The file has {len(source.label_names):,} labels ({shown}), and the model tells {told:,} apart. "
             "Take a model with a wider head, or leave the other records out.",
         )
-    classes = told or source.classes or source.z_width or max(int(labels.max()) + 1, 1)
+    # What a file of one task says of classes counts those of the task, not of the model.
+    found = (source.z_width or source.head[1]) if source.head else source.classes
+    classes = told or found or source.z_width or max(int(labels.max()) + 1, 1)
     if classes > limits.CLASSES:
         raise refuse(
             "records.label_range", f"{classes:,} classes are more than the {limits.CLASSES:,} allowed."

@@ -106,6 +106,7 @@ CODES: Final[dict[str, str]] = {
     "records.rights": "too many different owners, licences, purposes or sources",
     "records.columns": "a dataset without a column of labels, or with several that may be it",
     "records.split": "an archive of several parts, and none of them chosen",
+    "records.head": "columns of a task's own that the model or the file does not have",
     "records.label_names": "a class that the task's other records do not have",
     "records.empty": "no rows",
     "records.shape": "the arrays' shapes do not fit each other",

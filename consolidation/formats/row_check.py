@@ -27,12 +27,14 @@ def check_rows(source: Source, classes: int, *, declared: bool) -> None:
     Args:
         declared: whether the number of classes was told, by the file or by a person.
     """
-    outside = (source.labels < 0) | (source.labels >= classes)
+    first, last = source.head or (0, classes)
+    outside = (source.labels < first) | (source.labels >= last)
+    asks = "Correct it, or the columns of its task" if source.head else "Correct it, or the number of classes"
     for row in np.flatnonzero(outside).tolist():
         _mark(source, row, refuse(
             "replay.schema" if declared else "records.label_range",
-            f"the label is {int(source.labels[row])}; with {classes:,} classes it must be from 0 to "
-            f"{classes - 1:,}. Correct it, or the number of classes",
+            f"the label is {int(source.labels[row]) - first}; with {last - first:,} classes it must be from "
+            f"0 to {last - first - 1:,}. {asks}",
         ))  # fmt: skip
     if not source.sound:
         start = 0

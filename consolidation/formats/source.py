@@ -38,7 +38,8 @@ class Source:
         bad: the rows that were found to be bad, or will be while x and z are read.
         sound: whether x is known to hold finite numbers only, and no row of it can turn out bad.
         objective: what is asked of a record, if the file says.
-        label_names: of the labels 0, 1, ..., when they came as names.
+        label_names: of the labels 0, 1, ... (of the head, where there is one), when they came as names.
+        head: (first, last), the columns of the model's outputs that are this task's own, last excluded.
     """
 
     labels: NDArray[np.int64]
@@ -56,6 +57,7 @@ class Source:
 
     objective: str | None = None
     label_names: tuple[str, ...] = ()
+    head: tuple[int, int] | None = None
 
     def relabelled(self, ranks: NDArray[np.int64] | None) -> Source:
         """With label `ranks[i]` for each i; None: as it is."""

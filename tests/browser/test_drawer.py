@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Locator,
         Page,
         Request,
+        Route,
         StorageState,
     )
 
@@ -285,6 +286,42 @@ def test_after_a_log_out_the_browser_holds_no_file_and_no_name(
     sender.open()
     page.locator("[data-drawer] input[type=file]").set_input_files(model)
     page.get_by_role("link", name="Open the checkpoint").wait_for()
+    context.close()
+
+
+def test_a_log_out_that_is_pressed_at_once_waits_for_what_lets_go_of_the_files(
+    browser: Browser, home: Home, site: Site, model: Path
+) -> None:
+    """The drawer of the page is still on its way while the file of the page before is held."""
+    context = browser.new_context()
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    log_in(page, site)
+    sender = Sender(page, home.project)
+    sender.begin(model)
+    sender.walk()
+    sender.open().get_by_role("button", name="Pause").wait_for()
+    upload = listed(context, site)[0]["id"]
+    held: list[Route] = []
+    page.route("**/js/drawer.js", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    page.locator("[data-menu] summary").last.click()
+    sender.speed()
+    button = page.get_by_role("button", name="Log out")
+    button.click()
+    button.click()
+    page.wait_for_timeout(500)
+    assert page.url.endswith("/schedules/")
+    assert len(held) == 1
+    assert page.evaluate(HELD, upload) == model.name
+    held[0].continue_()
+    page.wait_for_url("**/accounts/login/**")
+    assert page.evaluate(HELD, upload) is None
+    log_in(page, site)
+    page.unroute("**/js/drawer.js")
+    page.goto(home.project)
+    sender.open().get_by_role("button", name="Cancel").click()
+    expect(sender.drawer).to_be_hidden()
     context.close()
 
 

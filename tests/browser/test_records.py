@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.consolidation.formats.folders import BERT, numbers, packed
@@ -153,6 +155,12 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     assert rows.nth(1).locator("td").all_inner_texts() == ["down", "bad, very bad"]
     page.get_by_label("Hide values").check()
     assert rows.nth(1).locator("td").all_inner_texts() == ["••••", "•••• •••• •••"]
+    said = {"feeling": ["up", "down"], "said": ["good morning", "bad, very bad"]}
+    pq.write_table(pa.table(said), tmp_path / "moods.parquet")
+    page.locator("input[type=file]").set_input_files(tmp_path / "moods.parquet")
+    page.locator("[data-preview] thead").get_by_text("string").first.wait_for()
+    assert rows.nth(1).locator("td").all_inner_texts() == ["••••", "•••• •••• •••"]
+    picture(page, "columns-of-parquet")
     page.get_by_label("Text", exact=True).select_option("said")
     page.get_by_label("Label", exact=True).select_option("feeling")
     narrow(page)

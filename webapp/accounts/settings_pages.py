@@ -18,6 +18,7 @@ from webapp.accounts.abilities import abilities_of
 from webapp.accounts.choices import Role
 from webapp.accounts.models import Membership
 from webapp.accounts.selectors import require_role, workspace_of
+from webapp.core.audit_words import VERBS
 from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.core.models import AuditEntry
 from webapp.core.undo import done
@@ -160,7 +161,10 @@ def settings_audit(request: MemberRequest) -> HttpResponse:
     steps = "steps" in request.GET
     rows = AuditEntry.objects.filter(workspace=workspace).select_related("actor").order_by("-id")
     context = {
-        "entries": (rows if steps else rows.exclude(verb__in=OWN_STEPS))[:AUDIT_SHOWN],
+        "entries": [
+            {"entry": entry, "words": VERBS.get(entry.verb, "")}
+            for entry in (rows if steps else rows.exclude(verb__in=OWN_STEPS))[:AUDIT_SHOWN]
+        ],
         "me": abilities_of(request.user, workspace),
         "shown": AUDIT_SHOWN,
         "steps": steps,

@@ -26,6 +26,7 @@ def _state(item: RecordSet) -> dict[str, Any]:
         "id": str(item.pk),
         "task": item.task.name,
         "use": item.use,
+        "head": {"first": item.head[0], "last": item.head[1] - 1} if item.head else None,
         "size_bytes": item.size_bytes,
         "trashed_at": item.trashed_at.isoformat() if item.trashed_at else None,
         "deleted_at": item.purged_at.isoformat() if item.purged_at else None,

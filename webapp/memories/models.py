@@ -61,6 +61,8 @@ class RecordSet(Row, Trashable):
     rights = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     # Of the labels 0, 1, ..., where they came as names.
     label_names = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
+    # [first, last): columns of the model's outputs that are the task's own; [] where all of them are.
+    head = models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()))
     # Records that repeat an earlier one, label included.
     duplicates = models.PositiveIntegerField(default=0, db_default=0)
     # {"total", "lines": [{"line", "code", "message"}], "unit"}: bad rows of the file that somebody left out.

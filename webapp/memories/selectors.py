@@ -82,6 +82,12 @@ def task_label_names(task: Task, *, besides: str) -> list[str]:
     return next((list(names) for names in sets.values_list("label_names", flat=True) if names), [])
 
 
+def task_head(task: Task, *, besides: str) -> list[int] | None:
+    """The task's own columns as its other live sets have them, [] for all; None when there are no sets."""
+    sets = RecordSet.objects.filter(task=task, replaced_at__isnull=True).exclude(use=besides)
+    return sets.values_list("head", flat=True).first()
+
+
 def records_by_task(project: Project) -> list[dict[str, Any]]:
     """What the page shows: tasks in order of learning, each with its sets by use. Two queries.
 
@@ -105,7 +111,9 @@ def records_by_task(project: Project) -> list[dict[str, Any]]:
 
 def set_facts(item: RecordSet) -> dict[str, Any]:
     """A set in figures: its shape and transform in words, and the label histogram as bars (0 to 100)."""
-    counts = list(item.label_histogram)
+    # Of a task with a head of its own only the labels that it has, from 0 as its files count them.
+    first, last = item.head or (0, len(item.label_histogram))
+    counts = list(item.label_histogram)[first:last]
     names = dict(enumerate(item.label_names))
     most = max(counts, default=0)
     return {
@@ -114,6 +122,8 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "codec": _codec(item),
         # Where a label names a place, it is no class to be counted.
         "places": item.classes in PLACES,
+        "labels": last - first if item.head else item.classes,
+        "head": {"first": first, "last": last - 1} if item.head else None,
         "rights": ", ".join(str(RIGHTS[name]) for name in item.rights if name in RIGHTS),
         # Coordinates of a picture 100 high, ten for each label.
         "bars": [

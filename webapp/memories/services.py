@@ -13,7 +13,7 @@ from webapp.core import audit
 from webapp.core.bad_lines import bad_lines
 from webapp.core.errors import InvalidInput, cut
 from webapp.memories.models import RecordSet
-from webapp.memories.selectors import project_fit
+from webapp.memories.selectors import project_fit, task_head
 from webapp.memories.tombstones import ensure_none_erased
 from webapp.projects.models import Project, Task
 
@@ -48,12 +48,13 @@ def record_set_accept(
         retention_days: how long the records may be used; None: as long as each says itself.
 
     Raises:
-        InvalidInput: `records.width`, `records.label_range`: it does not fit the project;
+        InvalidInput: `records.width`, `records.label_range`, `records.head`: it does not fit the project;
             `replay.subject_erased`: it brings back what was erased here.
     """
     # The project's lock lets sets that come at the same time be compared with each other.
     locked = Project.objects.select_for_update().get(pk=project.pk)
     check_fit(locked, info, besides=(task, use))
+    head = check_head(task, use, list(info.get("head") or []))
     ensure_none_erased(locked, sha256)
     RecordSet.objects.filter(task=task, use=use, replaced_at__isnull=True).update(replaced_at=timezone.now())
     made = RecordSet.objects.create(
@@ -72,6 +73,7 @@ def record_set_accept(
         has_logits=bool(info["has_logits"]),
         notes=_notes(info, cycle),
         label_names=_label_names(info, cycle),
+        head=head,
         duplicates=int(info.get("duplicates") or 0),
         left_out=bad_lines(info.get("left_out")),
         kept=_kept(info.get("kept")),
@@ -133,6 +135,29 @@ def _kept(said: Any) -> dict[str, Any]:
     if not isinstance(said, dict) or not said:
         return {}
     return {key: int(said[key]) for key in ("offered", "budget", "bytes")} | {"rule": cut(said["rule"], 20)}
+
+
+def check_head(task: Task, use: str, head: list[int]) -> list[int]:
+    """The columns of these records, when they are those of the task's other sets.
+
+    Raises:
+        InvalidInput: `records.head`, with both.
+    """
+    other = task_head(task, besides=use)
+    if other is None or other == head:
+        return head
+    raise InvalidInput(
+        "records.head",
+        f"These records are for {columns(head)}, and the task's other records for {columns(other)}. Say the "
+        "same for all, or put the other records into the trash first.",
+    )
+
+
+def columns(head: list[int]) -> str:
+    """ "columns 4 to 5 of the model's outputs"."""
+    return (
+        f"columns {head[0]} to {head[1] - 1} of the model's outputs" if head else "all of the model's outputs"
+    )
 
 
 def check_fit(project: Project, info: dict[str, Any], *, besides: tuple[Task, str] | None = None) -> None:

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from webapp.accounts.choices import Role
 from webapp.accounts.selectors import require_role
 from webapp.core import audit
-from webapp.core.errors import Conflict, cut
+from webapp.core.errors import Conflict, InvalidInput, cut
 from webapp.core.store_release import contents_release
 from webapp.core.trash import ensure_in_trash, ensure_not_trashed
 from webapp.cycles.choices import UNFINISHED
 from webapp.cycles.models import Cycle
 from webapp.memories.models import RecordSet, unexpired
+from webapp.memories.services import check_head
 from webapp.projects.models import Project
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def record_set_restore(*, actor: User, record_set: RecordSet) -> RecordSet:
 
     Raises:
         NotFound, Forbidden: the person may not (admin is needed).
-        Conflict: `trash.replaced`: a newer set has its place; `trash.not_there`, `trash.deleted`.
+        Conflict: `trash.replaced`: a newer set has its place; `trash.not_there`, `trash.deleted`;
+            `records.head`: the task has records of other columns meanwhile.
     """
     require_role(actor, record_set.project.workspace, Role.ADMIN)
     locked = locked_set(record_set)
@@ -74,6 +76,11 @@ def record_set_restore(*, actor: User, record_set: RecordSet) -> RecordSet:
             _("A newer set has taken the place of %(name)s, so it stays in the trash. Put the newer one into "
               "the trash first, then restore this one.") % {"name": set_name(locked)},
         )  # fmt: skip
+    if locked.replaced_at is None:
+        try:
+            check_head(locked.task, locked.use, locked.head)
+        except InvalidInput as error:
+            raise Conflict(error.code, error.message) from error
     mark(locked, trashed_at=None, trashed_by=None)
     _audit(locked, actor, "record_set_restore")
     return locked

@@ -16,7 +16,8 @@ from consolidation.formats.mapping import ALL_PARTS, check_mapping
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.retention import MOST_DAYS
-from webapp.memories.selectors import project_fit
+from webapp.memories.selectors import Fit, project_fit, task_head
+from webapp.memories.services import PLACES, check_head
 from webapp.projects.models import Task
 from webapp.uploads.declared_import import IMPORT_FIELDS, clean_import
 from webapp.uploads.models import Purpose
@@ -29,7 +30,7 @@ _CHECKPOINT: Final = frozenset({"family", "config", "wake", "base", "head"})
 _TOKENIZER: Final = frozenset({"checkpoint"})
 _MOST_CLASSES: Final = 65_536
 _RECORDS: Final = IMPORT_FIELDS | {
-    "task", "transform", "classes", "rights", "rights_required", "retention_days", "texts",
+    "task", "transform", "classes", "head", "rights", "rights_required", "retention_days", "texts",
 }  # fmt: skip
 _TEXTS: Final = frozenset({"mapping", "length", "truncate"})
 _RIGHTS: Final = frozenset({"owner", "licence", "purpose", "source", "expiry"})
@@ -43,6 +44,8 @@ def clean_form(*, project: Project, purpose: str, form: Mapping[str, Any]) -> di
     checkpoint that a LoRA adapter was trained on, "head": {"kind", "classes", "seed"} that a BERT without one
     is to get}, all optional. A tokenizer: {"checkpoint": id}. Records:
     {"task": id, "transform": {"scale", "mean", "sd"} or None for the file's own, "classes": n or None,
+    "head": [first, last) of the columns that are the task's own (said as {"first", "last"}, last included) or
+    None,
     "rights": {"owner", "licence", "purpose", "source", "expiry"} of the whole set, each optional,
     "rights_required": whether a record without an owner, or a licence or purpose, refuses the set,
     "retention_days": after how many days the records expire, or None, "texts": {"mapping": {part: column},
@@ -165,9 +168,50 @@ def _records(project: Project, purpose: str, form: Mapping[str, Any]) -> dict[st
             "Leave the number as it is.",
         )
     clean["classes"] = fit.classes if fit.classes is not None else (int(told) if told is not None else None)
+    clean["head"] = _columns(form, task, purpose, fit, clean["classes"])
     days = _number(form, "retention_days", "The number of days to keep the records", least=1, most=MOST_DAYS)
     clean["retention_days"] = int(days) if days is not None else None
     return clean | _rights(form) | clean_import(form) | {"texts": _texts(project, form)}
+
+
+def _columns(
+    form: Mapping[str, Any], task: Task, use: str, fit: Fit, classes: int | None
+) -> list[int] | None:
+    """What is said of the task's own columns; where nothing is said, what its other sets have."""
+    told = form.get("head") or {}
+    if not isinstance(told, Mapping):
+        raise InvalidInput("records.head", "The task's own columns must be a table: first, last.")
+    refuse_unknown(told, frozenset({"first", "last"}))
+    most = _MOST_CLASSES - 1
+    first = _number(told, "first", "The first of the task's columns", least=0, most=most)
+    last = _number(told, "last", "The last of the task's columns", least=0, most=most)
+    if first is None and last is None:
+        return task_head(task, besides=use) or None
+    if fit.objective in PLACES:
+        raise InvalidInput(
+            "records.head",
+            f"A task has no columns of its own where {cut(fit.because, 160)} {PLACES[fit.objective]}. Leave "
+            "them out.",
+        )
+    if first is None or last is None or not (first.is_integer() and last.is_integer()) or first > last:
+        raise InvalidInput(
+            "records.head",
+            "The task's own columns need both a first and a last, whole numbers from 0 in rising order. "
+            "Correct them, or leave both out.",
+        )
+    if classes is None:
+        raise InvalidInput(
+            "records.head",
+            "Which columns are the task's is known only with their number. Say too how many classes the "
+            "model tells apart.",
+        )
+    if last >= classes:
+        raise InvalidInput(
+            "records.head",
+            f"The task's columns end with {int(last)}, and the model has {classes}, which count from 0. "
+            f"Choose a last one of at most {classes - 1}.",
+        )
+    return check_head(task, use, [int(first), int(last) + 1])
 
 
 def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:

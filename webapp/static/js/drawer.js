@@ -33,9 +33,6 @@ class Drawer {
       this.toggle.focus();
     });
     uploads.addEventListener("change", () => this._soon());
-    document.addEventListener("submit", ({ target }) => {
-      if (target instanceof HTMLFormElement && target.matches("[data-logout]")) uploads.logOut();
-    });
     this.open(sessionStorage.getItem(OPEN_KEY) === "1");
   }
 
@@ -134,6 +131,9 @@ function warnBeforeLeaving() {
     if (uploads.sending && (uploads.fragile || performance.now() - within > WITHIN_MS)) event.preventDefault();
   });
 }
+
+/** Before a log-out: nothing is sent any more, and no file is held. */
+export const letGo = () => uploads.logOut();
 
 const box = document.querySelector("[data-drawer]");
 if (box instanceof HTMLElement) {

@@ -1,17 +1,20 @@
 // @ts-check
 // What a file of records holds, before it is sent: its first rows, and which column is what.
 import { gettext as _, interpolate } from "./i18n.js";
-import { guess, tableHead } from "./table-head.js";
+import { SHOWN, guess, isBinary, tableHead } from "./table-head.js";
 
 /** @typedef {import("./table-head.js").Table} Table */
 
-const SHOWN = 12, LETTERS = 160;
+const LETTERS = 160;
 
 /** @param {unknown} value */
 function words(value) {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  const text = typeof value === "string" ? value : Array.isArray(value) ? list(value) : (JSON.stringify(value) ?? "");
   return visible(text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text);
 }
+
+/** With places to break the line at. @param {unknown[]} values */
+const list = (values) => `[${values.map((one) => (one === "…" ? one : JSON.stringify(one))).join(", ")}]`;
 
 /** Signs that turn the order of others around would show another text than the file's. @param {string} text */
 const visible = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
@@ -41,13 +44,14 @@ export class Preview {
     const table = await tableHead(file);
     if (!wanted()) return;
     this.table = table;
-    const closed = /\.(parquet|zip|tar|tgz|tar\.gz)$/i.test(file.name);
+    const closed = /\.(zip|tar|tgz|tar\.gz)$/i.test(file.name);
     // Numbers have no columns to choose; of a table that only the server can open their names may be told.
-    const numbers = table !== null && "x" in (table.rows[0] ?? {});
-    this.box.hidden = !table && !(closed && this.objective);
+    const numbers = table !== null && (table.arrays || table.columns.includes("x"));
+    this.box.hidden = !table && !isBinary(file) && !(closed && this.objective);
     this.part("[data-preview-table]").hidden = !table;
     if (this.objective) this.part("[data-columns]").hidden = numbers;
-    this.part("[data-unread]").hidden = table !== null;
+    this.part("[data-unread]").hidden = table !== null || isBinary(file);
+    this.part("[data-damaged]").hidden = table !== null || !isBinary(file);
     if (this.objective) this.choose(numbers ? null : (table?.columns ?? []));
     this.fill();
   }
@@ -81,7 +85,7 @@ export class Preview {
     const table = this.part("table"), { columns, rows } = this.table ?? { columns: [], rows: [] };
     const names = columns.slice(0, SHOWN);
     const head = document.createElement("tr");
-    for (const name of names) head.append(cell("th", visible(name)));
+    for (const name of names) head.append(cell("th", visible(name), this.table?.types?.[name]));
     const body = rows.map((row) => {
       const line = document.createElement("tr");
       for (const name of names) {
@@ -96,13 +100,22 @@ export class Preview {
     const note = this.part("[data-more-columns]");
     note.hidden = more < 1;
     note.textContent = interpolate(_("%(n)s more columns are not shown."), { n: more });
+    const packed = this.part("[data-packed]");
+    packed.hidden = !this.table?.packed;
+    packed.textContent = interpolate(_("Values packed with %(name)s are not shown: only the server unpacks them."), { name: this.table?.packed ?? "" });
   }
 }
 
-/** @param {"th"|"td"} kind @param {string} text */
-function cell(kind, text) {
+/** @param {"th"|"td"} kind @param {string} text @param {string} [type] */
+function cell(kind, text, type) {
   const made = document.createElement(kind);
   if (made instanceof HTMLTableCellElement && kind === "th") made.scope = "col";
   made.textContent = text;
+  if (type) {
+    const told = document.createElement("span");
+    told.className = "firstrows__type";
+    told.textContent = type;
+    made.append(told);
+  }
   return made;
 }

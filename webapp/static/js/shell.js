@@ -2,6 +2,7 @@
 // The frame of every page: theme, menus, dialogs, toasts, keys and moments in the browser's own zone.
 import { startDialogs } from "./dialogs.js";
 import { startKeys } from "./keys.js";
+import { startLogOut } from "./logout.js";
 import { startSubmitting } from "./submitting.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./time.js";
@@ -12,4 +13,4 @@ startKeys();
 startSubmitting();
 startTimes();
 // Only for who is logged in, and not before the page itself stands.
-if (document.querySelector("[data-drawer]")) void import("./drawer.js");
+if (document.querySelector("[data-drawer]")) startLogOut(import("./drawer.js"));

@@ -1,11 +1,13 @@
 // @ts-check
-// The first rows of a file of records, read in the browser before any byte is sent: JSON Lines or CSV, also as .gz.
+// The first rows of a file of records, read in the browser before any byte is sent: JSON Lines or CSV, also as .gz;
+// Parquet and npz in a worker.
 
-const MOST = 64 * 1024;
-export const ROWS = 5;
+const MOST = 64 * 1024, PATIENCE_MS = 4000;
+export const ROWS = 5, SHOWN = 12;
 
 /**
- * @typedef {{columns: string[], rows: Record<string, unknown>[]}} Table
+ * @typedef {{columns: string[], rows: Record<string, unknown>[], types?: Record<string, string>, packed?: string,
+ *   arrays?: boolean}} Table types by column; how values are packed that cannot be unpacked here; no table, but arrays
  * @typedef {{parts: Record<string, string[]>, needed: Record<string, string[][]>, pairs: [string, string][],
  *   names: Record<string, Record<string, string[]>>}} Guesses
  */
@@ -82,8 +84,23 @@ function csv(text) {
   return { columns, rows: rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at] ?? ""]))) };
 }
 
+/** Whether it is a table that is no text, and that can be looked into all the same. @param {File} file */
+export const isBinary = (file) => /\.(parquet|npz)$/i.test(file.name);
+
+/** What a worker finds within some seconds. @param {File} file @returns {Promise<Table|null>} */
+function binary(file) {
+  const worker = new Worker(new URL("./table-worker.js", import.meta.url), { type: "module" });
+  return new Promise((/** @type {(found: Table|null) => void} */ resolve) => {
+    setTimeout(resolve, PATIENCE_MS, null);
+    worker.addEventListener("message", ({ data }) => resolve(data));
+    worker.addEventListener("error", () => resolve(null));
+    worker.postMessage({ file, rows: ROWS, shown: SHOWN });
+  }).finally(() => worker.terminate());
+}
+
 /** The first rows; null where nobody can tell here. @param {File} file @returns {Promise<Table|null>} */
 export async function tableHead(file) {
+  if (isBinary(file)) return binary(file);
   const name = file.name.toLowerCase().replace(/\.gz$/, "");
   if (!/\.(jsonl|ndjson|json|csv|tsv)$/.test(name)) return null;
   try {

@@ -311,9 +311,11 @@ class Uploads extends EventTarget {
   }
 
   /** The person logs out on this page. What the server has stays there for the same file. */
-  logOut() {
+  async logOut() {
     this.channel.postMessage({ act: "logout", id: "" });
     this._logOut();
+    // Files of the page before may be held by a worker that this one has not met yet.
+    await startKeeper();
     clear();
   }
 
