@@ -260,7 +260,7 @@ class Questions(TextRows):
             raise refuse("replay.schema", "its answer is not in the context at the place that it names")
         if len(question) > LETTERS_EACH * self.file.longest:
             raise refuse("records.token", f"its question has {len(question):,} letters. Cut it")
-        found = self._runner().encode(question, context)
+        found = self._runner().encode(question, context, places=True)
         own = np.flatnonzero(found.of == 1)
         inside = own[(found.spans[own, 1] > start) & (found.spans[own, 0] < start + len(answer))]
         if not len(inside):
