@@ -1,4 +1,4 @@
-"""One file through the real confined child, as an upload goes: what it answers, how long it takes, what it holds."""
+"""One file through the real confined child, as an upload goes: its answer, its time, its memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def reader(folder: Path, objective: str = "classification", longest: int = 64) -
 
 
 def through(path: Path, *, seconds: int = 60, **request: Any) -> Told:
-    """The child's answer; a child that dies of anything, or says what is not JSON, is an error of the test."""
+    """The child's answer; a child that dies of anything is an error of the test."""
     scratch = path.parent / "scratch"
     scratch.mkdir()
     asked = {
