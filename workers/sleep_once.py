@@ -299,8 +299,8 @@ def _checkpoint(
     if adapter != (under is not None):
         raise NocturneInputError(
             "peft.base",
-            f"{shorten(path.name)} is a LoRA adapter, which only says what to change in a model. Name the one "
-            "that it was trained on as --base."
+            f"{shorten(path.name)} is a LoRA adapter, which says only what to change in a model. Name the "
+            "model that it was trained on as --base."
             if adapter
             else f"{shorten(path.name)} is no LoRA adapter and lies over no base. Leave --base out.",
         )

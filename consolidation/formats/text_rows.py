@@ -27,7 +27,6 @@ LETTERS_EACH: Final = 64  # of a text for each token that the model reads; what 
 LETTERS_OF_CONTEXT: Final = 2**20  # what the tokenizer holds of them is a hundred times as large
 STRIDE: Final = 128  # tokens that two windows of a long context share
 MOST_NAMES: Final = 10_000
-_PAIR: Final = ("prompt", "completion")
 _WHOLE: Final = re.compile(r"-?\d{1,18}(\.0*)?")
 
 
@@ -195,9 +194,11 @@ class LanguageTexts(TextRows):
 
     def _put(self, line: int, row: dict[str, Any], rights: dict[str, Any]) -> None:
         if "prompt" in row:
-            self._pair(line, *(self._text(row[part], self.parts[part]) for part in _PAIR), rights)
+            asked, said = (self._text(row[part], self.parts[part]) for part in ("prompt", "completion"))
+            self._pair(line, asked, said, rights)
         elif "messages" in row:
-            self._pair(line, *prompt_and_completion(row["messages"], self.parts["messages"]), rights)
+            asked, said = prompt_and_completion(row["messages"], self.parts["messages"])
+            self._pair(line, asked, said, rights)
         elif "tokens" in row:
             self._blocks(line, self._given(row["tokens"]), rights)
         else:
