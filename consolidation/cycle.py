@@ -16,12 +16,14 @@ from consolidation.fit import check_dreams, check_fit, check_learns, without_pro
 from consolidation.guard import judge_sleep
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, learned_stages, rows_from_json
+from consolidation.objectives import objective_of
 from consolidation.phases.downscaling import downscaling
 from consolidation.phases.dreaming import dreaming
 from consolidation.phases.merging import merging
 from consolidation.phases.replay import replay, zero_masks
 from consolidation.phases.significance import estimate_fisher
 from consolidation.probes import Probes
+from consolidation.recipe import check_labels
 from consolidation.reference import fisher_tensors, same_kind
 from consolidation.report import Report, outcome
 from consolidation.run import Entry, Run, Stop, require_finite
@@ -84,6 +86,7 @@ def sleep(
     probes = live_sets(probes)
     check_learns(model)
     check_dreams(model, recipe)
+    check_labels(recipe.fisher_labels, objective_of(model).name)
     check_fit(model, memories, "memories")
     check_fit(model, probes, "probe records")
     memories, shared = without_probes(memories, probes, "memories")

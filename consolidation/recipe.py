@@ -223,6 +223,25 @@ def habits(kind: str, *, text: bool) -> dict[str, Any]:
     return dict(TEXT_HABITS.get(kind, {})) if text else {}
 
 
+def check_labels(labels: str, objective: str) -> None:
+    """Whether the significance of a model can be told by all its labels.
+
+    Args:
+        labels: `SleepRecipe.fisher_labels`.
+        objective: what the model is trained by.
+
+    Raises:
+        NocturneInputError: `fisher.exact_labels`.
+    """
+    if labels == "exact" and objective != "classification":
+        raise NocturneInputError(
+            "fisher.exact_labels",
+            "Significance over all labels (fisher_labels exact) is for classification; here a record has "
+            "more answers than can be gone through. Choose sampled or true.",
+            field="fisher_labels",
+        )
+
+
 def presets(*, text: bool) -> dict[str, SleepRecipe]:
     """Every preset by its name, as such a model sleeps by it."""
     changes = habits("sleep", text=text)

@@ -96,9 +96,19 @@ def wake_estimate(
 
 
 def score_estimate(
-    *, family: str, config: Mapping[str, Any], snapshots: bool = True, dry_run: DryRun | None = None
+    *,
+    family: str,
+    config: Mapping[str, Any],
+    rows: int = 0,
+    width: int | None = None,
+    snapshots: bool = True,
+    dry_run: DryRun | None = None,
 ) -> Estimate:
-    """Analytic estimate of a scoring: the model, and one layer's answers to a handful of probe records.
+    """Analytic estimate of a scoring: the model, one layer's answers to a handful of records, and the answers
+    that are to be stored.
+
+    Args:
+        rows: memories whose answers are stored; width: numbers of one of them.
 
     Raises:
         NocturneInputError: as `wake_estimate`.
@@ -108,13 +118,21 @@ def score_estimate(
     weights = FLOAT * sizes.parameters
     spec = family_spec(family)
     clean = spec.validate_config(config)
-    at_once = asked_at_once(PROBED, spec.input_width(clean), vocabulary(family, clean))
-    asked = FLOAT * KEPT_ASKED * widest_numbers(family, clean) * at_once
+    words, whole = vocabulary(family, clean), spec.input_width(clean)
+    width = width or whole
+    asked, answered = (
+        FLOAT * KEPT_ASKED * widest_numbers(family, clean, one) * asked_at_once(count, one, words)
+        for count, one in ((PROBED, whole), (min(ASKED, rows), width))
+    )
+    # As they come, and once more when they are put together.
+    kept = 2 * rows * answer_bytes(family, clean, width)
     work = 2 * weights if snapshots else 0
     return Estimate(
         steps=0,
         examples=0,
-        peak_memory_bytes=runtime_bytes(family) + weights + FLOAT * sizes.frozen + asked,
+        peak_memory_bytes=(
+            runtime_bytes(family) + weights + FLOAT * sizes.frozen + max(asked, answered + kept)
+        ),
         work_bytes=work,
         output_bytes=0,
         disk_bytes=work,

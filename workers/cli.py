@@ -121,6 +121,13 @@ def sleep(
     reference: Annotated[
         Path | None, typer.Option(help="The model before its last training, for merging.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a LoRA adapter: the model that it was trained on, in any form that a checkpoint may "
+            "have. It is read and stays as it is; the result is an adapter again."
+        ),
+    ] = None,
     awake: Annotated[
         Path | None,
         typer.Option(
@@ -173,6 +180,8 @@ def sleep(
     Tasks are the files of the folders, in the order of their names: that is the order of learning.
 
     Example: nocturne sleep model.safetensors --memories memories/ --probes probes/ --out night/ --recipe nap
+
+    An adapter: nocturne sleep adapter.zip --base model.zip --memories memories/ --probes probes/ --out night/
     """
     from workers.progress import NightProgress
 
@@ -185,6 +194,7 @@ def sleep(
             probes=probes,
             out=out,
             reference=reference,
+            base=base,
             awake=awake,
             recipe=recipe,
             family=family,

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.families.lora_spec import LoraSpec, over
 from consolidation.families.registry import ensure_computable
 from consolidation.families.text_model import text_model
 from consolidation.formats.checkpoint import extras_path, inspect_checkpoint
@@ -43,6 +44,7 @@ class SleepRequest:
     probes: Path
     out: Path
     reference: Path | None
+    base: Path | None
     awake: Path | None
     recipe: str
     family: str | None
@@ -79,14 +81,17 @@ def sleep_once(request: SleepRequest, *, on_event: Callable[[Event], None]) -> d
         )
     awake = _awake(request.awake, list(proofs))
     with _scratch(request.out) as scratch:
-        model_path, facts = _checkpoint(request.checkpoint, request, scratch / "in.safetensors")
+        under = _base(request.base, scratch / "base.safetensors")
+        model_path, facts = _checkpoint(request.checkpoint, request, scratch / "in.safetensors", under)
         reference_path = None
         if request.reference:
-            reference_path, _ = _checkpoint(request.reference, request, scratch / "reference.safetensors")
+            path = scratch / "reference.safetensors"
+            reference_path, _ = _checkpoint(request.reference, request, path, under)
         recipe = _recipe(request.recipe, text=text_model(facts["family"], facts["config"]) is not None)
         return _night(
             request, recipe, model_path, reference_path, sets, proofs, awake, scratch, on_event,
-            tokenizer=_tokenizer(facts, extras_path(model_path)),
+            base_path=under.path if under else None,
+            tokenizer=_tokenizer(facts, extras_path(model_path), under),
         )  # fmt: skip
 
 
@@ -100,6 +105,7 @@ def _night(
     awake: dict[str, Path],
     scratch: Path,
     on_event: Callable[[Event], None],
+    base_path: Path | None,
     tokenizer: TokenizerFile | None,
 ) -> dict[str, Any]:
     from consolidation.cycle import sleep
@@ -130,13 +136,13 @@ def _night(
 
     memories, probes = converted(sets, "memories"), converted(proofs, "probe")
     day = converted(awake, "awake")
-    model = load_model(model_path)
+    model = load_model(model_path, base=base_path)
     report = sleep(
         model,
         memories,
         probes,
         recipe,
-        reference=load_model(reference_path) if reference_path else None,
+        reference=load_model(reference_path, base=model) if reference_path else None,
         awake=day[0] if day else None,
         workdir=scratch / "work",
         device=request.device,
@@ -165,11 +171,12 @@ def _night(
 
 def _check_out(request: SleepRequest) -> None:
     """Whether the result can be written at all, asked before the night and not after it."""
-    given = [path.resolve() for path in (request.checkpoint, request.reference) if path is not None]
+    files = (request.checkpoint, request.reference, request.base)
+    given = [path.resolve() for path in files if path is not None]
     if (request.out / RESULTS[0]).resolve() in given:
         raise NocturneInputError(
             "out.is_input",
-            f"The result would overwrite {shorten(request.checkpoint.name)!r} in the folder given as --out. "
+            f"The result would overwrite {RESULTS[0]!r} in the folder given as --out. "
             "Choose another folder; the old checkpoint stays.",
         )
     if request.out.exists() and not request.out.is_dir():
@@ -262,12 +269,43 @@ def _awake(path: Path | None, tasks: list[str]) -> dict[str, Path]:
     return {tasks[-1]: path}
 
 
-def _checkpoint(path: Path, request: SleepRequest, out: Path) -> tuple[Path, dict[str, Any]]:
+class _Base(NamedTuple):
+    """What an adapter lies over: our copy of it, and what `inspect_checkpoint` told of it."""
+
+    path: Path
+    facts: dict[str, Any]
+
+
+def _base(path: Path | None, out: Path) -> _Base | None:
+    if path is None:
+        return None
+    _there(path)
+    return _Base(out, _naming(path, lambda: inspect_checkpoint(path, out=out)))
+
+
+def _there(path: Path) -> None:
     if not path.is_file():
         raise NocturneInputError("checkpoint.missing", f"The file {shorten(path.name)!r} does not exist.")
+
+
+def _checkpoint(
+    path: Path, request: SleepRequest, out: Path, under: _Base | None
+) -> tuple[Path, dict[str, Any]]:
+    _there(path)
     facts = _naming(
         path, lambda: inspect_checkpoint(path, family=request.family, config=request.config or None, out=out)
     )
+    adapter = facts["family"] == LoraSpec.name
+    if adapter != (under is not None):
+        raise NocturneInputError(
+            "peft.base",
+            f"{shorten(path.name)} is a LoRA adapter, which says only what to change in a model. Name the "
+            "model that it was trained on as --base."
+            if adapter
+            else f"{shorten(path.name)} is no LoRA adapter and lies over no base. Leave --base out.",
+        )
+    if under is not None:
+        facts["config"] = over(facts["config"], under.facts["family"], under.facts["config"])
     ensure_computable(facts["family"], facts["config"])
     if facts["non_finite"]:
         raise NocturneInputError(
@@ -278,10 +316,14 @@ def _checkpoint(path: Path, request: SleepRequest, out: Path) -> tuple[Path, dic
     return out, facts
 
 
-def _tokenizer(facts: dict[str, Any], extras: Path) -> TokenizerFile | None:
-    """What texts are read with and for: the tokenizer that came in the model's folder, the objective."""
+def _tokenizer(facts: dict[str, Any], extras: Path, under: _Base | None) -> TokenizerFile | None:
+    """What texts are read with and for: the tokenizer that came in the model's folder, or in its base's; the
+    objective."""
     told = text_model(facts["family"], facts["config"])
     file = next((extra for extra in facts["extras"] if extra["name"] == TOKENIZER), None)
+    if file is None and under is not None:
+        extras = extras_path(under.path)
+        file = next((extra for extra in under.facts["extras"] if extra["name"] == TOKENIZER), None)
     if told is None or file is None:
         return None if told is None else TokenizerFile(None, 0, 0, **told)
     return TokenizerFile(extras, file["offset"], file["size"], **told)

@@ -209,7 +209,10 @@ def _columns(schema: Any, features: dict[str, Any]) -> _Columns:
         for name, kind in types.items()
         if name not in label and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
     ]
-    if texts and len(label) != 1:
+    chats = [
+        name for name, kind in types.items() if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
+    ]
+    if (texts or chats) and len(label) != 1:
         return _Columns("", None, texts=True)
     if len(label) != 1:
         what = f"several columns that may be the label ({', '.join(map(shorten, label))})" if label else (

@@ -5,6 +5,7 @@ Lines of texts are read by `text_files`."""
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from consolidation.formats.spool import RowSpool
 
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _KEYS: Final = frozenset({"x", "y", "logits", *SPELLINGS})
 
 
@@ -93,7 +95,7 @@ def parse_line(line: bytes, *, first: bool = False, keys: frozenset[str] | None 
         raise refuse("jsonl.syntax", f"it is not JSON (character {error.pos + 1})") from error
     if not isinstance(row, dict):
         raise refuse("replay.schema", 'it must be an object: {"x": [...], "y": 3}')
-    if "\\u" in text and any("\ud800" <= c <= "\udfff" for c in json.dumps(row, ensure_ascii=False)):
+    if _HALF.search(text) and any("\ud800" <= c <= "\udfff" for c in json.dumps(row, ensure_ascii=False)):
         raise refuse("jsonl.encoding", "it holds half a character (a lone surrogate)")
     unknown = sorted(set(row) - keys) if keys is not None else []
     if unknown:

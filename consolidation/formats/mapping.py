@@ -14,12 +14,17 @@ from consolidation.formats.refusal import refuse
 # What may be told of each objective, and which of it one needs (any of the sets).
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "classification": ("text", "text2", "label"),
-    "language": ("text", "prompt", "completion", "tokens"),
+    "language": ("text", "prompt", "completion", "messages", "tokens"),
     "extractive-qa": ("question", "context", "answers", "answer", "answer_start"),
 }
 NEEDED: Final[dict[str, tuple[frozenset[str], ...]]] = {
     "classification": (frozenset({"text", "label"}),),
-    "language": (frozenset({"prompt", "completion"}), frozenset({"text"}), frozenset({"tokens"})),
+    "language": (
+        frozenset({"prompt", "completion"}),
+        frozenset({"messages"}),
+        frozenset({"text"}),
+        frozenset({"tokens"}),
+    ),
     "extractive-qa": (
         frozenset({"question", "context", "answers"}),
         frozenset({"question", "context", "answer", "answer_start"}),
@@ -45,6 +50,7 @@ _NAMES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "prompt": ("prompt", "instruction", "question", "input"),
         "completion": ("completion", "response", "output", "answer", "target"),
         "text": ("text", "content", "document", "body", "story", "article", "sentence"),
+        "messages": ("messages", "conversation", "conversations", "chat"),
         "tokens": ("tokens", "input_ids", "ids"),
     },
     "extractive-qa": {

@@ -65,7 +65,7 @@ class TextFile:
             return self._kind == "json" and any(
                 guess(columns, kind) for kind in ("classification", "language", "extractive-qa")
             )
-        if "messages" in columns or guess(columns, self._model.objective) is not None:
+        if guess(columns, self._model.objective) is not None:
             return True
         return self._kind == "json"
 

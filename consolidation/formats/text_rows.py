@@ -12,6 +12,7 @@ import numpy as np
 from consolidation.errors import NocturneInputError, shorten
 from consolidation.families.described import PADDING
 from consolidation.formats import limits
+from consolidation.formats.chat import prompt_and_completion
 from consolidation.formats.mapping import NEEDED, check_mapping, choose, mapping_error
 from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
     from consolidation.formats.token_spool import TokenSpool
 
 LETTERS_EACH: Final = 64  # of a text for each token that the model reads; what is longer is not even tried
+LETTERS_OF_CONTEXT: Final = 2**20  # what the tokenizer holds of them is a hundred times as large
 STRIDE: Final = 128  # tokens that two windows of a long context share
 MOST_NAMES: Final = 10_000
 _WHOLE: Final = re.compile(r"-?\d{1,18}(\.0*)?")
-_MESSAGES: Final = (
-    "it holds messages of a chat. A chat template is code and never run here; write the conversation as "
-    '"prompt" and "completion", as the template makes it'
-)
 
 
 class TextRows(ABC):
@@ -49,8 +47,6 @@ class TextRows(ABC):
         self, file: TokenizerFile, options: TextOptions, spool: TokenSpool, columns: list[str]
     ) -> None:
         self.file, self.options, self.spool = file, options, spool
-        if "messages" in columns and not options.mapping and file.objective == "language":
-            raise refuse("records.mapping", f"The file cannot be read as it is: {_MESSAGES}.")
         told = check_mapping(options.mapping, file.objective)
         self.parts = choose(columns, told, file.objective)
         self.tokens = None if "tokens" in self.parts else Tokens(file)
@@ -184,7 +180,7 @@ class LabelledTexts(TextRows):
 
 
 class LanguageTexts(TextRows):
-    """Plain texts, cut into blocks; prompts with what should follow; or ids of tokens.
+    """Plain texts, cut into blocks; prompts with what should follow, or chats; or ids of tokens.
 
     A block is at most as long as the model reads. Of a text's last block at least two tokens stay, or it is
     left out: there is nothing to predict in one.
@@ -198,7 +194,11 @@ class LanguageTexts(TextRows):
 
     def _put(self, line: int, row: dict[str, Any], rights: dict[str, Any]) -> None:
         if "prompt" in row:
-            self._pair(line, row, rights)
+            asked, said = (self._text(row[part], self.parts[part]) for part in ("prompt", "completion"))
+            self._pair(line, asked, said, rights)
+        elif "messages" in row:
+            asked, said = prompt_and_completion(row["messages"], self.parts["messages"])
+            self._pair(line, asked, said, rights)
         elif "tokens" in row:
             self._blocks(line, self._given(row["tokens"]), rights)
         else:
@@ -217,16 +217,15 @@ class LanguageTexts(TextRows):
             if len(block) >= 2:
                 self.spool.put(line, block + self.file.shift, 0, rights)
 
-    def _pair(self, line: int, row: dict[str, Any], rights: dict[str, Any]) -> None:
-        texts = [self._text(row[part], self.parts[part]) for part in ("prompt", "completion")]
-        letters, most = sum(map(len, texts)), self.file.longest
+    def _pair(self, line: int, asked: str, said: str, rights: dict[str, Any]) -> None:
+        letters, most = len(asked) + len(said), self.file.longest
         if letters > LETTERS_EACH * most:
             raise refuse(
                 "records.token", f"it has {letters:,} letters, and the model reads {most:,} tokens. Cut it"
             )
         before, after = self._runner().frame
-        prompt = np.concatenate([before, self._runner().plain(texts[0])])
-        rest = np.concatenate([self._runner().plain(texts[1]), after])
+        prompt = np.concatenate([before, self._runner().plain(asked)])
+        rest = np.concatenate([self._runner().plain(said), after])
         count = len(prompt) + len(rest)
         if count > most:
             raise refuse(
@@ -260,7 +259,13 @@ class Questions(TextRows):
             raise refuse("replay.schema", "its answer is not in the context at the place that it names")
         if len(question) > LETTERS_EACH * self.file.longest:
             raise refuse("records.token", f"its question has {len(question):,} letters. Cut it")
-        found = self._runner().encode(question, context)
+        if len(context) > LETTERS_OF_CONTEXT:
+            raise refuse(
+                "records.token",
+                f"its context has {len(context):,} letters; at most {LETTERS_OF_CONTEXT:,} are read. Cut "
+                "it around the answer",
+            )
+        found = self._runner().encode(question, context, places=True)
         own = np.flatnonzero(found.of == 1)
         inside = own[(found.spans[own, 1] > start) & (found.spans[own, 0] < start + len(answer))]
         if not len(inside):

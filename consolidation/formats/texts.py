@@ -1,7 +1,8 @@
 """Texts as tokens, by the tokenizer.json of the model that is to read them.
 
 The tokenizer was read and written anew when it was uploaded (`tokenizer_json`), and is run in the confined
-child only, text by text: the library uses threads for several at once, and none may be made there.
+child only, text by text: the library uses threads for several at once, and none may be made there. Words that
+were seen before are not asked for again (`known_words`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from consolidation.errors import NocturneInputError
+from consolidation.formats.known_words import KnownWords, Plain
 from consolidation.formats.refusal import refuse
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Encoded(NamedTuple):
         ids: int64 [n].
         second: bool [n], whether a token is of the second segment.
         of: int64 [n], 0 or 1 for a token of that text, -1 for one that the tokenizer added.
-        spans: int64 [n, 2], the letters of its text that a token stands for.
+        spans: int64 [n, 2], the letters of its text that a token stands for; [0, 2] unless asked for.
     """
 
     ids: NDArray[np.int64]
@@ -96,7 +98,14 @@ class Encoded(NamedTuple):
 
     def part(self, keep: NDArray[Any]) -> Encoded:
         """Some of the tokens, by a mask or by places."""
-        return Encoded(self.ids[keep], self.second[keep], self.of[keep], self.spans[keep])
+        spans = self.spans[keep] if len(self.spans) else self.spans
+        return Encoded(self.ids[keep], self.second[keep], self.of[keep], spans)
+
+    @classmethod
+    def joined(cls, parts: list[Encoded]) -> Encoded:
+        """Parts one after the other."""
+        ids, second, of, spans = zip(*parts, strict=True)
+        return cls(np.concatenate(ids), np.concatenate(second), np.concatenate(of), np.concatenate(spans))
 
 
 class Tokens:
@@ -133,16 +142,27 @@ class Tokens:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 
-    def encode(self, text: str, second: str | None = None) -> Encoded:
+        self._words = KnownWords(self._tokenizer, self._bare, places=False)
+        self._placed = KnownWords(self._tokenizer, self._bare, places=True)
+
+    def encode(self, text: str, second: str | None = None, *, places: bool = False) -> Encoded:
         """One text, or two that belong together, with what the tokenizer puts around them.
+
+        Args:
+            places: whether `Encoded.spans` are wanted.
 
         Raises:
             NocturneInputError: `records.token`: a token that the model does not know.
         """
-        found = self._run(text, second)
-        of = np.array([-1 if at is None else at for at in found.sequence_ids], np.int64)
-        spans = np.asarray(found.offsets, np.int64).reshape(-1, 2)
-        return Encoded(self._ids(found.ids), np.asarray(found.type_ids) == 1, of, spans)
+        words = self._placed if places else self._words
+        around = self._around_one if second is None else self._around_two
+        if not words.useful or around is None:
+            found = self._whole(text, second, places=places)
+        else:
+            read = [words.read(one) for one in (text, second) if one is not None]
+            found = _framed(around, read, places=places)
+        self._ids(found.ids)
+        return found
 
     def plain(self, text: str) -> NDArray[np.int64]:
         """A text of any length without anything around it.
@@ -150,17 +170,49 @@ class Tokens:
         Raises:
             NocturneInputError: `records.token`.
         """
-        parts = [self._run(piece, None, add_special_tokens=False).ids for piece in _pieces(text)]
-        return self._ids([number for part in parts for number in part])
+        parts = [self._words.read(piece).ids for piece in _pieces(text)]
+        return self._ids(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     @cached_property
     def frame(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What the tokenizer puts before a text and after it: the beginning and the end of a sequence."""
-        found = self.encode("a")
+        found = self._whole("a", None)
+        self._ids(found.ids)
         own = np.flatnonzero(found.of >= 0)
         if not len(own):
             return found.ids, found.ids[:0]
         return found.ids[: own[0]], found.ids[own[-1] + 1 :]
+
+    @cached_property
+    def _around_one(self) -> list[Encoded] | None:
+        return self._around("a")
+
+    @cached_property
+    def _around_two(self) -> list[Encoded] | None:
+        return self._around("a", "a")
+
+    def _around(self, *texts: str) -> list[Encoded] | None:
+        """What stands before, between and after the texts, with a token of each; None: no such frame."""
+        found, bare = self._whole(*texts), np.asarray(self._bare("a").ids, np.int64)
+        parts: list[Encoded] = []
+        end = 0
+        for which in range(len(texts)):
+            own = np.flatnonzero(found.of == which)
+            if not len(own) or own[0] < end or not np.array_equal(found.ids[own[0] : own[-1] + 1], bare):
+                return None
+            parts += [found.part(np.arange(end, own[0])), found.part(own[:1])]
+            end = int(own[-1]) + 1
+        return [*parts, found.part(np.arange(end, len(found.ids)))]
+
+    def _whole(self, text: str, second: str | None = None, *, places: bool = False) -> Encoded:
+        """As the tokenizer reads them together."""
+        found = self._run(text, second)
+        of = np.array([-1 if at is None else at for at in found.sequence_ids], np.int64)
+        spans = np.asarray(found.offsets if places else (), np.int64).reshape(-1, 2)
+        return Encoded(np.asarray(found.ids, np.int64), np.asarray(found.type_ids) == 1, of, spans)
+
+    def _bare(self, text: str) -> Any:
+        return self._run(text, None, add_special_tokens=False)
 
     def _run(self, text: str, second: str | None, **how: bool) -> Any:
         try:
@@ -168,10 +220,21 @@ class Tokens:
         except Exception as error:  # the library raises nothing more narrow
             raise refuse("records.token", "the model's tokenizer cannot read its text") from error
 
-    def _ids(self, found: list[int]) -> NDArray[np.int64]:
-        return check_ids(
-            np.asarray(found, np.int64), self.file.vocabulary, "The tokenizer is of another model"
-        )
+    def _ids(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        return check_ids(found, self.file.vocabulary, "The tokenizer is of another model")
+
+
+def _framed(around: list[Encoded], texts: list[Plain], *, places: bool) -> Encoded:
+    """The texts in their places of a frame (`Tokens._around`)."""
+    parts = list(around)
+    for which, text in enumerate(texts):
+        count = len(text.ids)
+        second = np.full(count, bool(around[2 * which + 1].second[0]))
+        spans = text.spans if text.spans is not None else np.empty((0, 2), np.int64)
+        parts[2 * which + 1] = Encoded(text.ids, second, np.full(count, which, np.int64), spans)
+    if places:
+        parts[::2] = [part._replace(spans=np.zeros((len(part.ids), 2), np.int64)) for part in parts[::2]]
+    return Encoded.joined(parts)
 
 
 def check_ids(ids: NDArray[np.int64], vocabulary: int, hint: str) -> NDArray[np.int64]:

@@ -20,8 +20,9 @@ MOST_STEP_DEPTH: Final = 12
 _MOST_TEXT: Final = 4000
 # The table of characters that SentencePiece compiled, as text.
 _MOST_TABLE: Final = 4 * 2**20
-# How much longer a normaliser's replacements may make a text.
-_MOST_GROWTH: Final = 4096
+# How much longer a normaliser's replacements may make a text; what compatibility forms do is 18 times.
+_MOST_GROWTH: Final = 64
+_MOST_ADDED_LETTERS: Final = 4 * 2**20
 
 _MODELS: Final = ("BPE", "WordPiece", "WordLevel", "Unigram")
 _KEYS: Final = (
@@ -58,6 +59,12 @@ def tokenizer_json(raw: bytes) -> bytes:
             or not isinstance(token.get("content"), str)
         ):
             raise limit(f"has an added token that is none: {shorten(token)}")
+    letters = [len(token["content"]) for token in added]
+    if max(letters, default=0) > _MOST_TEXT or sum(letters) > _MOST_ADDED_LETTERS:
+        raise limit(
+            f"has added tokens of {sum(letters):,} letters; at most {_MOST_ADDED_LETTERS:,} are read, of one "
+            f"{_MOST_TEXT:,}"
+        )
     return write_json(kept, name="tokenizer.json", indent=None)
 
 
@@ -141,17 +148,21 @@ def _check_step(part: str, step: dict[str, Any]) -> None:
 
 
 def _check_growth(normalizer: Any) -> None:
-    """Replacements one after the other may double a text again and again."""
-    growth, level = 1.0, [normalizer]
+    """Replacements one after the other may double a text again and again, and beginnings pile up."""
+    growth, begun, level = 1.0, 0, [normalizer]
     while level:
         one = level.pop()
         if isinstance(one, list):
             level += one
         elif isinstance(one, dict):
             level += one.values()
+            before = one.get("prepend")
+            begun += len(before) if isinstance(before, str) else 0
             pattern, content = one.get("pattern"), one.get("content")
             if isinstance(pattern, dict) and isinstance(content, str):
                 found = pattern.get("String")
                 growth *= max(1.0, len(content) / max(1, len(found) if isinstance(found, str) else 1))
         if growth > _MOST_GROWTH:
             raise limit(f"has a normalizer that could make a text {_MOST_GROWTH:,} times as long")
+        if begun > _MOST_TEXT:
+            raise limit(f"has a normalizer that puts {begun:,} letters before every text")

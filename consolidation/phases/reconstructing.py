@@ -4,7 +4,8 @@ consistency       sum_l || sg[h_l] - h~_l ||^2 / || sg[h_l] ||^2
 linear decoder    sum_l || sg[h_l] - (D_l h~_l + b_l) ||^2 / || sg[h_l] ||^2
 
 h_l is block l's output without noise, h~_l with it, sg stops the gradient; the ratio is per sample, then
-averaged over the batch (denoising autoencoders: Vincent et al. 2008). D_l is [width, width], the same at
+averaged over the batch (denoising autoencoders: Vincent et al. 2008). Places that only fill a text up count
+for nothing. D_l is [width, width], the same at
 every position of a sequence or picture, begins as the identity, is trained beside the model and is thrown
 away in the morning.
 """
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def consistency(clean: Sequence[Tensor], noised: Sequence[Tensor]) -> Tensor:
-    """sum over blocks of the batch mean of |clean - noised|^2 / |clean|^2."""
-    terms = [
-        ((a - b).flatten(1).square().sum(1) / a.flatten(1).square().sum(1).clamp_min(1e-12)).mean()
-        for a, b in zip(clean, noised, strict=True)
-    ]
+def consistency(clean: Sequence[Tensor], noised: Sequence[Tensor], real: Tensor | None = None) -> Tensor:
+    """sum over blocks of the batch mean of |clean - noised|^2 / |clean|^2.
+
+    Args:
+        real: bool [n, length], which places of texts are words; states are [n, length, width] then.
+    """
+    terms = []
+    for a, b in zip(clean, noised, strict=True):
+        apart, size = (a - b).square(), a.square()
+        if real is not None:
+            apart, size = (part.masked_fill(~real[..., None], 0.0) for part in (apart, size))
+        terms.append((apart.flatten(1).sum(1) / size.flatten(1).sum(1).clamp_min(1e-12)).mean())
     return torch.stack(terms).sum()
 
 

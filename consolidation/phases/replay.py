@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from consolidation.estimate import replay_budget
 from consolidation.events import Decision
-from consolidation.fit import io_widths
+from consolidation.families.described import PADDING
+from consolidation.families.tokens import token_ids
+from consolidation.fit import io_widths, vocabulary_of
 from consolidation.memory.sampling import Batch, Sampler
 from consolidation.objectives.objective import Objective, Stored, narrowed
 from consolidation.phases.accumulating import Terms
@@ -88,6 +90,7 @@ class ReplayLoss:
         self.run, self.recipe = run, recipe
         self.blocks = run.adapter.blocks(run.model)
         self.denoise = recipe.reconstruct != "off" and bool(self.blocks)
+        self.texts = vocabulary_of(run.model) is not None
         self.decoders: LinearDecoders | None = None
         if self.denoise and recipe.reconstruct == "linear-decoder":
             self.decoders = LinearDecoders(run.model, self.blocks, io_widths(run.model)[0], run.device)
@@ -114,7 +117,8 @@ class ReplayLoss:
                 logits = model(batch.x)
             terms = rehearsal(run.objective, logits.float(), batch, recipe, self.stored)
             clean, noised = [h.float() for h in clean], [h.float() for h in noised]
-            apart = consistency(clean, self.decoders(noised) if self.decoders else noised)
+            real = token_ids(batch.x) != PADDING if self.texts else None
+            apart = consistency(clean, self.decoders(noised) if self.decoders else noised, real)
             terms.parts["reconstruct"] = apart
             terms = terms._replace(loss=terms.loss + recipe.reconstruct_weight * apart)
         if self.fisher:

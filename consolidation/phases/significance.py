@@ -21,6 +21,7 @@ from consolidation.memory.store import Records
 from consolidation.objectives import objective_of
 from consolidation.objectives.objective import Objective, narrowed
 from consolidation.phases.per_sample import add_plainly, choose_ways, recorded_layers, squares_by_rules
+from consolidation.recipe import check_labels
 from consolidation.token_fit import by_length
 from consolidation.weights import Fisher
 
@@ -100,12 +101,7 @@ def _squares(
     if vocabulary_of(model) is not None:
         groups = _longest_first(sets, groups)
     objective, outputs = objective_of(model), max(one.classes for one in sets)
-    if labels == "exact" and objective.name != "classification":
-        raise NocturneInputError(
-            "fisher.exact_labels",
-            "Significance over all labels (fisher_labels exact) is for classification; here a record has "
-            "more answers than can be gone through. Choose sampled or true.",
-        )
+    check_labels(labels, objective.name)
     first, rows = groups[0]
     few = gather(sets, [(first, rows[:TRIED])], outputs, device)
     ways = choose_ways(model, few, objective)

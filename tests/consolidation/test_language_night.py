@@ -152,3 +152,14 @@ def changed(records: Records, x: int | None = None, gap: bool = False) -> Record
     rows = records.x.copy()
     rows[0, 3] = 0 if gap else x
     return Records(task="chain", x=rows, y=records.y, classes=2**16, objective="language")
+
+
+def test_significance_over_all_words_is_refused_before_the_night_begins() -> None:
+    heard: list[Any] = []
+    with pytest.raises(NocturneInputError, match="Choose sampled or true") as caught:
+        sleep(
+            tiny_lm(GPT2), [chain_records(0, 20, 1)], PROBES, recipe(fisher_labels="exact"),
+            on_event=heard.append,
+        )  # fmt: skip
+    assert (caught.value.code, caught.value.detail["field"]) == ("fisher.exact_labels", "fisher_labels")
+    assert heard == []

@@ -110,6 +110,15 @@ def test_a_scoring_needs_the_model_and_one_layer() -> None:
     assert found.peak_memory_bytes < told("cnn").peak_memory_bytes
 
 
+def test_answers_that_are_stored_are_held_until_the_end() -> None:
+    plain = score_estimate(family="cnn", config=CNN)
+    few, many = (score_estimate(family="cnn", config=CNN, rows=n) for n in (10**6, 2 * 10**6))
+    classes = family_spec("cnn").validate_config(CNN)["classes"]
+    # float16 of every class, twice while they are put together
+    assert many.peak_memory_bytes - few.peak_memory_bytes == 2 * 2 * classes * 10**6
+    assert few.peak_memory_bytes > plain.peak_memory_bytes
+
+
 def test_without_known_sizes_a_dry_run_is_asked_for() -> None:
     config = {
         "architecture": "timm/vit_tiny_patch16_224", "input": [3, 224, 224], "layout": "chw", "classes": 9,

@@ -23,6 +23,8 @@ from consolidation.weights import load_model, save_model
 from tests.consolidation.formats.files import family_file
 from tests.consolidation.formats.folders import BERT, packed
 from tests.consolidation.formats.folders import model as hf_folder
+from tests.consolidation.lora_helpers import write_adapter
+from tests.consolidation.text_helpers import BERT as TINY_BERT
 from tests.workers.test_text_whole import folder as bert_folder
 from tests.workers.test_text_whole import texts
 from workers.cli import BAD_INPUT, OK, REJECTED, app
@@ -116,6 +118,40 @@ def test_texts_are_read_by_the_tokenizer_in_the_model_s_folder(night: dict[str, 
     answer = run.invoke(app, arguments(night, "--json", "--recipe", str(recipe)))
     assert answer.exit_code == OK, answer.output
     assert "bert.pooler.dense.weight" in load_file(night["out"] / "model.safetensors")
+
+
+@pytest.fixture
+def adapted(night: dict[str, Path]) -> dict[str, Path]:
+    """A LoRA adapter over a BERT, which alone has a tokenizer; "base" is its folder."""
+    for seed, folder in enumerate((night["memories"], night["probes"])):
+        for path in folder.iterdir():
+            path.unlink()
+        (folder / "letters.jsonl").write_bytes(texts(30, seed))
+    base = night["model"].with_name("base.zip")
+    base.write_bytes(bert_folder(night["model"].parent))
+    write_adapter(night["model"], base=TINY_BERT | {"vocab_size": 24})
+    return night | {"base": base}
+
+
+def test_an_adapter_sleeps_over_its_base(adapted: dict[str, Path]) -> None:
+    recipe = adapted["model"].with_name("recipe.json")
+    recipe.write_text(json.dumps({"passes": 1, "lr": 0.01, "batch": 8, "fisher_samples": 8}))
+    before, base = load_file(adapted["model"]), adapted["base"].read_bytes()
+    answer = run.invoke(
+        app, arguments(adapted, "--json", "--recipe", str(recipe), "--base", str(adapted["base"]))
+    )
+    assert answer.exit_code in {OK, REJECTED}, answer.output
+    made = load_file(adapted["out"] / "model.safetensors")
+    assert made.keys() == before.keys(), "the adapter alone goes home"
+    assert adapted["base"].read_bytes() == base
+
+
+def test_an_adapter_without_its_base_and_a_base_without_an_adapter(adapted: dict[str, Path]) -> None:
+    assert "as --base" in refused(adapted, "peft.base")
+    base = str(adapted["base"])
+    adapted["model"].write_bytes(adapted["base"].read_bytes())
+    assert "Leave --base out" in refused(adapted, "peft.base", "--base", base)
+    assert "does not exist" in refused(adapted, "checkpoint.missing", "--base", "nowhere.zip")
 
 
 def test_every_format_of_records_is_taken(night: dict[str, Path]) -> None:

@@ -12,12 +12,14 @@ from consolidation.errors import NocturneInputError
 from consolidation.families.registry import (
     FamilySpec,
     ensure_computable,
+    family_objective,
     family_spec,
+    reader,
     takes_width,
     vocabulary,
 )
 from consolidation.families.text_model import label_count, text_model
-from consolidation.recipe import habits, recipe_from_json
+from consolidation.recipe import check_labels, habits, recipe_from_json
 from webapp.checkpoints.bases import ADAPTER
 from webapp.checkpoints.choices import Origin
 from webapp.checkpoints.trash import ensure_live
@@ -99,6 +101,16 @@ class Plan:
             )
         self._check_checkpoints()
         self._check_fit()
+
+    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
+        """Whether such a model can sleep by it. Raises InvalidInput."""
+        model = self._model()
+        if self.kind != Kind.SLEEP or model is None:
+            return
+        try:
+            check_labels(recipe["fisher_labels"], family_objective(*reader(model[0].name, model[1])))
+        except NocturneInputError as error:
+            raise InvalidInput(error.code, error.message, **error.detail) from None
 
     def _check_wake(self) -> None:
         if self.data is None or self.data.project_id != self.project.pk or self.data.use != Use.TRAINING:

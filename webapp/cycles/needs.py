@@ -114,7 +114,13 @@ def _estimate(
     known: DryRun | None,
 ) -> Estimate:
     if kind == Kind.SCORE:
-        return score_estimate(family=model.family, config=model.config, dry_run=known)
+        return score_estimate(
+            family=model.family,
+            config=model.config,
+            rows=data.rows if data else 0,
+            width=_width([data]) if data else None,
+            dry_run=known,
+        )
     chosen = recipe_from_json(recipe, kind)
     if isinstance(chosen, WakeRecipe):
         return wake_estimate(

@@ -1,13 +1,18 @@
-"""Cycles that no worker holds, and that have read what was erased since: they end where they stand."""
+"""Cycles that no worker holds, and whose snapshot has read what was erased since: they end where they stand.
+
+One without a snapshot begins anew, with the records that are left then.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Final
 
+from django.db.models import Exists, OuterRef
+
 from webapp.cycles.choices import State
 from webapp.cycles.inputs import REVOKED, revoked_sentence, sets_revoked
-from webapp.cycles.models import Cycle
+from webapp.cycles.models import Cycle, Snapshot
 from webapp.cycles.transitions import StateChanged, transition
 
 # A person's pause ends by being cancelled; what waits for a worker fails as it would with one.
@@ -17,7 +22,9 @@ _END: Final = {State.QUEUED: State.FAILED, State.BLOCKED: State.FAILED, State.PA
 def cycles_revoke() -> int:
     """For the clock: their snapshots must not be gone on from, and go with the end. How many there were."""
     done = 0
-    for cycle in Cycle.objects.filter(state__in=_END).exclude(read_sets={}).only("state", "read_sets"):
+    begun = Exists(Snapshot.objects.filter(cycle=OuterRef("pk")))
+    waiting = Cycle.objects.filter(begun, state__in=_END).exclude(read_sets={})
+    for cycle in waiting.only("state", "read_sets"):
         revoked = sets_revoked(cycle.read_sets)
         if not revoked:
             continue

@@ -94,6 +94,7 @@ def cycle_start(
         probes=probes,
     )  # fmt: skip
     plan.check()
+    plan.check_recipe(frozen)
     return _create(
         workspace,
         locked,

@@ -20,6 +20,7 @@ PARTS: Final[dict[str, str | Promise]] = {
     "label": _("Label"),
     "prompt": _("Prompt"),
     "completion": _("Completion"),
+    "messages": _("Messages of a chat"),
     "tokens": _("Token ids"),
     "question": _("Question"),
     "context": _("Context"),

@@ -120,6 +120,16 @@ def test_texts_of_a_dataset_are_read_like_lines(tmp_path: Path) -> None:
     assert "no text model to read them" in error.message
 
 
+def test_chats_of_a_dataset_are_read_like_lines(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "good"}, {"role": "assistant", "content": "very bad night"}]
+    table = pa.table({"messages": [said] * 3})
+    zipped(tmp_path / "f.zip", saved(table, {"messages": {"_type": "List"}}))
+    info = convert_texts(tmp_path, None, name="f.zip", objective="language", shift=1, longest=32)
+    rows, firsts, _ = stored(tmp_path)
+    assert (info["rows"], info["objective"]) == (3, "language")
+    assert rows[0][firsts[0] :] == [10, 6, 8, 4], "what the assistant says, and the end"
+
+
 def test_names_of_labels_are_those_of_the_column_that_was_told(tmp_path: Path) -> None:
     table = pa.table({"text": ["good", "bad"], "label": [1, 0], "mood": [2, 0]})
     features = {"label": LABEL, "mood": {"names": ["low", "even", "high"], "_type": "ClassLabel"}}

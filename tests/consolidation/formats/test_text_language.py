@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from consolidation.errors import NocturneInputError
+from consolidation.formats.chat import prompt_and_completion
 from tests.consolidation.formats.files import code_of
 from tests.consolidation.formats.text_files import convert, lines, parquet, stored
 from tests.consolidation.text_helpers import tokenizer_json
@@ -94,11 +95,57 @@ def test_a_prompt_without_anything_to_say_is_told(tmp_path: Path) -> None:
         language(tmp_path, lines({"prompt": "good", "completion": ""}), raw=BARE)
 
 
-def test_a_chat_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    row = {"messages": [{"role": "user", "content": "good"}]}
-    with pytest.raises(NocturneInputError, match="template is code and never run here") as caught:
-        language(tmp_path, lines(row))
-    assert code_of(caught) == "records.mapping"
+def said(*messages: str) -> list[dict[str, str]]:
+    """ "user good" -> {"role": "user", "content": "good"}."""
+    return [dict(zip(("role", "content"), message.split(" ", 1), strict=True)) for message in messages]
+
+
+CHAT = said("system very good", "user good", "assistant bad", "user morning", "assistant night night")
+
+
+def test_a_chat_is_a_prompt_and_what_the_assistant_says_last() -> None:
+    asked, answer = prompt_and_completion(CHAT, "messages")
+    assert asked == "System: very good\n\nUser: good\n\nAssistant: bad\n\nUser: morning\n\nAssistant:"
+    assert answer == " night night"
+    assert prompt_and_completion([*CHAT, *said("user good")], "messages") == (asked, answer)
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.parquet"])
+def test_only_the_last_answer_of_a_chat_is_learned(name: str, tmp_path: Path) -> None:
+    rows = [{"id": "a", "messages": CHAT}]
+    data = lines(*rows) if name == "f.jsonl" else None
+    if data is None:
+        parquet(tmp_path / name, rows)
+    language(tmp_path, data, name=name, longest=64)
+    (ids,), (first,), _ = stored(tmp_path)
+    assert ids[first:] == [8, 8, 4], "night night and the end; what goes before is context only"
+    assert ids[first - 2 : first] == [2, 2], "neither the assistant nor the colon is a word here"
+
+
+CHATS: dict[str, tuple[Any, str]] = {
+    "no list": ("user: good", "no list of 1 to 1,000 messages"),
+    "none": ([], "no list of 1 to 1,000 messages"),
+    "too many": (said("user a") * 1001, "no list of 1 to 1,000 messages"),
+    "no message": ([*CHAT, "good"], "message 6 of its .messages. has no .role. and .content."),
+    "no text": ([{"role": "user", "content": ["good"]}], "message 1 of its .messages. has no"),
+    "somebody else": (said("user good", "tool 3"), "message 2 .* is by “tool”; known are system, user"),
+    "no answer": (said("user good"), "the assistant says nothing"),
+    "an empty answer": (said("user good", "assistant  "), "the assistant says nothing"),
+}
+
+
+@pytest.mark.parametrize("case", CHATS)
+def test_a_chat_that_is_none_is_told_by_its_line(case: str, tmp_path: Path) -> None:
+    messages, says = CHATS[case]
+    with pytest.raises(NocturneInputError, match=f"Line 2: .*{says}") as caught:
+        language(tmp_path, lines({"messages": CHAT}, {"messages": messages}), longest=64)
+    assert code_of(caught) == "replay.schema"
+
+
+def test_a_chat_template_among_the_messages_stays_text(tmp_path: Path) -> None:
+    text = "{% for x in range(10**9) %}{{ cycler.__init__ }}{% endfor %}"
+    asked, answer = prompt_and_completion(said(f"user {text}", f"assistant {text}"), "messages")
+    assert (asked, answer) == (f"User: {text}\n\nAssistant:", f" {text}")
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -72,6 +72,21 @@ def test_the_gradient_of_the_elastic_pull_is_its_closed_form() -> None:
     assert torch.allclose(gradient, fisher * (theta.detach() - reference))
 
 
+def test_places_that_fill_a_text_up_count_for_nothing() -> None:
+    """A text among longer ones costs what it costs alone."""
+    generator = torch.Generator().manual_seed(0)
+    clean, noised = (torch.randn(2, 3, 5, 4, generator=generator) for _ in range(2))
+    lengths = (5, 2, 4)
+    real = torch.arange(5) < torch.tensor(lengths)[:, None]
+    alone = [
+        consistency([h[row : row + 1, :length] for h in clean], [h[row : row + 1, :length] for h in noised])
+        for row, length in enumerate(lengths)
+    ]
+    together = consistency(list(clean), list(noised), real)
+    assert float(together) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-6)
+    assert float(together) != pytest.approx(float(consistency(list(clean), list(noised))), rel=1e-3)
+
+
 def test_consistency_is_relative_per_sample_and_summed_over_blocks() -> None:
     clean = [torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0], [1.0]])]
     noised = [torch.tensor([[3.0, 9.0], [1.0, 2.0]]), torch.tensor([[2.0], [0.0]])]

@@ -53,3 +53,14 @@ def test_what_nothing_computes_with_yet_is_refused_before_it_is_queued(lab: Lab)
     texts(lab, 9)
     described(lab, "encoder", BERT)
     assert refused(lab) == "cycle.family_not_yet"
+
+
+def test_significance_over_all_labels_is_refused_before_the_night_where_there_are_too_many(lab: Lab) -> None:
+    described(lab, "encoder", CLASSIFIER)
+    texts(lab, 9)
+    exact = {"fisher_labels": "exact"}
+    cycle_start(actor=lab.alice, project=lab.project, kind="sleep", recipe=exact)
+    described(lab, "encoder", BERT | {"head": "extractive-qa"})
+    with pytest.raises(InvalidInput, match="Choose sampled or true") as caught:
+        cycle_start(actor=lab.alice, project=lab.project, kind="sleep", recipe=exact)
+    assert (caught.value.code, caught.value.detail["field"]) == ("fisher.exact_labels", "fisher_labels")

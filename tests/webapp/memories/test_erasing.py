@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from django.utils import timezone
 
 from consolidation.memory.store import Records
 from tests.webapp.memories.erasable import ROWS, Shelf, content, digest_of, ids_of, records
@@ -17,6 +18,7 @@ from webapp.core.models import AuditEntry
 from webapp.cycles.choices import State
 from webapp.cycles.claim import look
 from webapp.cycles.inputs import ensure_inputs
+from webapp.cycles.models import Snapshot
 from webapp.cycles.revoking import cycles_revoke
 from webapp.memories.certificate import certificate, certificate_verify
 from webapp.memories.erasing import MOST_IDS, record_set_erase, record_set_erase_preview, wanted
@@ -241,12 +243,24 @@ def test_whoever_has_read_it_is_told_and_publishes_nothing(alice: User, shelf: S
 def test_a_snapshot_of_it_is_not_gone_on_from(state: str, end: str, alice: User, shelf: Shelf) -> None:
     item = shelf.put("memories", records())
     waiting = reading(item, state, epoch=3)
+    Snapshot.objects.create(
+        cycle=waiting, epoch=3, step=5, stage="rem", folder="a", created_at=timezone.now()
+    )
     assert cycles_revoke() == 0
     erase(alice, item, subject="Bo")
     assert cycles_revoke() == 1
     waiting.refresh_from_db()
     assert (waiting.state, waiting.error_code, waiting.epoch) == (end, "replay.revoked", 4)
     assert cycles_revoke() == 0
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.BLOCKED, State.PAUSED])
+def test_one_without_a_snapshot_begins_anew_with_what_is_left(state: str, alice: User, shelf: Shelf) -> None:
+    waiting = reading(shelf.put("memories", records()), state, epoch=3)
+    erase(alice, waiting.memories.get(), subject="Bo")
+    assert cycles_revoke() == 0
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.error_code, waiting.epoch) == (state, "", 3)
 
 
 # ------------------------------------------------------------ the certificate
