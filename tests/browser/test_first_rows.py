@@ -29,7 +29,7 @@ FIND = """async () => {
   const begun = performance.now();
   return { table: await tableHead(file), ms: performance.now() - begun };
 }"""
-MOODS = {
+MOODS: dict[str, list[Any]] = {
     "feeling": ["up", "down", "up"],
     "said": ["good morning", "bad, very bad", None],
     "n": [1, 2**53 + 1, 3],

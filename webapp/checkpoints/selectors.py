@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from django.utils.translation import gettext as _
 
 from webapp.checkpoints.models import Checkpoint, Score
 from webapp.core.errors import cut
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 TENSORS_SHOWN = 200
 ANCESTORS_SHOWN = 40
+# How words of a config are written for people.
+_SPELLED: Final = {"lora": "LoRA", "rslora": "rsLoRA", "peft": "PEFT", "r": "rank"}
 
 
 def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -39,15 +44,29 @@ def checkpoint_scores(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The family's fields as (name, text), those that say nothing left out; a list reads "64 → 100 → 10"."""
+    """The family's fields as (name, text), those that say nothing left out; sizes read "64 → 100 → 10"."""
     rows = []
     for name, value in config.items():
         # An adapter's base has its own card.
         if value is None or value == "" or name == "base":
             continue
-        text = " → ".join(str(item) for item in value) if isinstance(value, list) else str(value)
-        rows.append((name.replace("_", " ").capitalize(), cut(text, 200)))
+        words = " ".join(_SPELLED.get(word, word) for word in name.split("_"))
+        rows.append((words[:1].upper() + words[1:], cut(_config_text(value), 200)))
     return rows
+
+
+def _config_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_config_text(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        # Names lie side by side, sizes of layers one behind the other.
+        between = ", " if any(isinstance(one, str) for one in value) else " → "
+        return between.join(_config_text(one) for one in value)
+    return str(value)
 
 
 def tensor_rows(tensors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

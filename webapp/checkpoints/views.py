@@ -48,7 +48,9 @@ def checkpoint_detail(request: HttpRequest, checkpoint_id: UUID) -> HttpResponse
     plan, open_cycles = None, unfinished_cycles(project) if me.can_edit else []
     if me.can_edit and not is_current and not checkpoint.non_finite and not checkpoint.trashed_at:
         plan = promotion_plan(checkpoint, left=project.current, aliases=names, unfinished=open_cycles)
-    attach = me.can_edit and not checkpoint.trashed_at and wants_tokenizer(checkpoint)
+    # An adapter reads with the words of its base.
+    reader = wants_tokenizer(checkpoint) and (checkpoint.base is None or wants_tokenizer(checkpoint.base))
+    attach = me.can_edit and not checkpoint.trashed_at and reader
     context = {
         "me": me,
         "checkpoint": checkpoint,

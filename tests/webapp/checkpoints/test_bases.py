@@ -251,3 +251,16 @@ def test_its_page_says_what_it_lies_over_or_asks(bob: User, project: Project) ->
     assert "adapter over v2" in page
     assert "Score it now" in page
     assert "an adapter over v2" in browser.get(night).content.decode()
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_an_adapter_s_page_asks_for_no_tokenizer_that_its_base_has(
+    alice: User, project: Project, has: bool
+) -> None:
+    base = llama(project)
+    base.extras = [{"name": "tokenizer.json", "offset": 0, "size": 9}] if has else []
+    base.save()
+    config = {**LORA_CONFIG, "base": {"family": "causal_lm", "config": base.config}}
+    made = adapter(project, base=base, config=config)
+    text = logged_in(alice).get(reverse("checkpoint_detail", args=[made.pk])).content.decode()
+    assert ("Attach the tokenizer" in text) is not has

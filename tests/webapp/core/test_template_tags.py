@@ -35,7 +35,20 @@ def test_sizes(size: int | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.996, "99"), (1.0, "100"), (0.0, "0"), (0.29, "29"), (None, "·")]
+    ("value", "text"),
+    [
+        (0.996, "99"),
+        (1.0, "100"),
+        (0.0, "0"),
+        (0.29, "29"),
+        (None, "·"),
+        (0.0269, "2.6"),
+        (0.05, "5"),
+        (0.0999, "9.9"),
+        (0.1, "10"),
+        (0.123, "12"),
+        (0.0004, "0"),
+    ],
 )
 def test_a_cell_of_the_matrix_never_rounds_up(value: float | None, text: str) -> None:
     assert tags.hundredths(value) == text

@@ -93,8 +93,12 @@ def percent(value: float | None) -> str:
 
 @register.filter
 def hundredths(value: float | None) -> str:
-    """A matrix cell: a fraction of 1 as a whole number of hundredths, cut (0.996 is no 100)."""
-    return "·" if value is None else str(int(100 * value + 1e-9))
+    """A matrix cell: a fraction of 1 in hundredths, cut (0.996 is no 100); below ten with a decimal, because
+    the scores of a language model are small."""
+    if value is None:
+        return "·"
+    tenths = int(1000 * value + 1e-9)
+    return fixed(tenths / 10, 1) if tenths < 100 and tenths % 10 else str(tenths // 10)
 
 
 @register.filter

@@ -1,11 +1,12 @@
 // @ts-check
 /** The live columns of the retention matrix; the past ones come from the server. */
-import { isNumber, percent, plain } from "./format.js";
+import { fixed, isNumber, percent, plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 
-/** The number in a cell: hundredths, cut, so that 0.996 is no 100. @param {number} v */
+/** The number in a cell: hundredths, cut, so that 0.996 is no 100; below ten with a decimal. @param {number} v */
 function hundredths(v) {
-  return plain(Math.floor(100 * v + 1e-9));
+  const tenths = Math.floor(1000 * v + 1e-9);
+  return tenths < 100 && tenths % 10 ? fixed(tenths / 10, 1) : plain(Math.floor(tenths / 10));
 }
 
 export class Matrix {
