@@ -30,14 +30,14 @@ class ArrowShard:
     """A stream file in an archive.
 
     Attributes:
-        rows: how many it has.
+        rows: how many it has; size: bytes.
 
     Raises:
         NocturneInputError: `arrow.malformed`, `arrow.limit`, `arrow.unsupported`.
     """
 
     def __init__(self, region: Region) -> None:
-        self._region = region
+        self._region, self.size = region, region.size
         self.rows = _check(region)
 
     def schema(self) -> Any:

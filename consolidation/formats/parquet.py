@@ -36,9 +36,10 @@ _BUFFER: Final = 256 * 2**20  # all columns' read buffers together
 
 
 class Shard(Protocol):
-    """One file of a table, whose claims were held against its bytes."""
+    """One file of a table, whose claims were held against its bytes: its rows, and its size in bytes."""
 
     rows: int
+    size: int
 
     def schema(self) -> Any:
         """Its columns, as pyarrow describes them."""
@@ -56,6 +57,7 @@ class ParquetShard:
 
     def __init__(self, file: Path | Region, *, limit_bytes: int) -> None:
         self._region = file if isinstance(file, Region) else Region.of(file)
+        self.size = self._region.size
         self.rows = check_footer(self._region, limit_bytes=limit_bytes)
 
     def schema(self) -> Any:

@@ -16,6 +16,7 @@ from consolidation.formats.jsonl import parse_line
 from consolidation.formats.lines import numbered_lines, open_text
 from consolidation.formats.mapping import guess
 from consolidation.formats.parquet import ParquetShard, Shard, column_batches, library_errors, seconds
+from consolidation.formats.parquet_footer import limit
 from consolidation.formats.refusal import refuse
 from consolidation.formats.text_rows import LanguageTexts, TextRows, text_rows
 from consolidation.formats.token_spool import TokenSpool
@@ -212,12 +213,22 @@ def _check_names(names: list[str]) -> None:
 
 
 def _table(shards: Sequence[Shard], rows: TextRows) -> None:
-    """Only the columns that are read; a batch at a time, on one thread."""
+    """Only the columns that are read; a batch at a time, on one thread.
+
+    A text that a file holds once may stand in all of its rows, which no footer tells: letters are counted.
+    """
     known = shards[0].schema().names
+    most = max(limits.ARCHIVE_RATIO_FROM, limits.ARCHIVE_RATIO * sum(shard.size for shard in shards))
+    letters = 0
     there = tuple(name for name in known if name in set(rows.columns))
     for first, columns in column_batches(shards, there, _BATCH):
         with library_errors():
             values = [seconds(column).to_pylist() for column in columns]
+        letters += sum(len(value) for column in values for value in column if isinstance(value, str))
+        if letters > most:
+            raise limit(
+                f"its texts are more than {most:,} letters, over {limits.ARCHIVE_RATIO} times its size"
+            )
         for number, row in enumerate(zip(*values, strict=True), first + 1):
             rows.take(number, dict(zip(there, row, strict=True)))
 

@@ -30,6 +30,7 @@ ASK: Final = {"question": "good", "context": "very bad", "answer": "bad", "answe
 ASK_LONG: Final = {key: [value] for key, value in ASK.items()} | {
     "context": [BAD * 5 * 2**20], "answer_start": [4000],
 }  # fmt: skip
+REPEATED: Final = pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), [BAD * 2**19])
 MEGABYTES: Final = 400.0
 SECONDS: Final = 30.0
 
@@ -94,9 +95,9 @@ def table(*parts: bytes | int) -> Callable[[Path], Made]:
     return make
 
 
-def parquet(objective: str, **columns: Any) -> Callable[[Path], Made]:
+def parquet(objective: str, packing: str = "none", **columns: Any) -> Callable[[Path], Made]:
     def make(folder: Path) -> Made:
-        pq.write_table(pa.table(columns), folder / "f.parquet", compression="none")
+        pq.write_table(pa.table(columns), folder / "f.parquet", compression=packing)
         return folder / "f.parquet", {"tokenizer": reader(folder, objective)}
 
     return make
@@ -204,6 +205,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Made], str, str]] = {
     ),
     "A48-a-context-of-20-MB": (
         parquet("extractive-qa", **ASK_LONG), "records.token", "its context has 20,971,520 letters",
+    ),
+    "A48-one-text-in-every-row": (
+        parquet("language", packing="zstd", text=REPEATED),
+        "parquet.limit", "its texts are more than 67,108,864 letters, over 200 times its size",
     ),
     "A48-texts-that-share-a-megabyte": (
         dataset(text=overlapping(), label=np.zeros(100_000, np.int64)), "arrow.malformed", "damaged",

@@ -60,7 +60,7 @@ def test_significance_over_all_labels_is_refused_before_the_night_where_there_ar
     texts(lab, 9)
     exact = {"fisher_labels": "exact"}
     cycle_start(actor=lab.alice, project=lab.project, kind="sleep", recipe=exact)
-    described(lab, "encoder", BERT | {"head": "extractive-qa"})
+    described(lab, "encoder", BERT | {"head": "question-answering"})
     with pytest.raises(InvalidInput, match="Choose sampled or true") as caught:
         cycle_start(actor=lab.alice, project=lab.project, kind="sleep", recipe=exact)
     assert (caught.value.code, caught.value.detail["field"]) == ("fisher.exact_labels", "fisher_labels")
