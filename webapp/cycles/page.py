@@ -15,6 +15,7 @@ from webapp.cycles.choices import ACTIVE, Kind, State
 from webapp.cycles.selectors import cycle_state, lineage_history
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.models import Task
+from webapp.projects.selectors import level_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +49,8 @@ def cycle_page(cycle: Cycle) -> dict[str, Any]:
         ancestors, `hidden` being how many come before those; base_scored: whether the last is the base's own;
         tasks: [{"name", "place": in the order of learning, from 0, "colour": 1-8, "role": "old" | "newest" |
         "later", "best": score or None, "since": the row of the history in which it was learned (0 when that
-        was before) or None, "past": its best among the hidden rows, {"label", "best"} or None}] in order of
-        learning; mode: "retention"
+        was before) or None, "past": its best among the hidden rows, {"label", "best"} or None,
+        "level": what its shades are measured by, see `level_of`}] in order of learning; mode: "retention"
         when every old task has a past to be measured against, else "score" and mode_reason says why.
         At most 10 queries.
     """
@@ -67,6 +68,8 @@ def cycle_page(cycle: Cycle) -> dict[str, Any]:
         places=places,
     )
     shown = history[-SHOWN:]
+    for task in tasks:
+        task["level"] = level_of((row["scores"].get(task["name"]) for row in shown), cycle.base)
     return {
         "state": state,
         "history": shown,

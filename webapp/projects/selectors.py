@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from consolidation.metrics import learned_stages, rows_from_json, summary
+from consolidation.metrics import SHARES_OF_BEST, learned_stages, rows_from_json, summary
 from webapp.core.plotting import task_colour
 from webapp.cycles.models import Cycle
 from webapp.memories.selectors import live_sets
@@ -97,10 +97,22 @@ def matrix_view(
         "columns": columns,
         "hidden": len(matrix["rows"]) - len(columns),
         "lines": [
-            {"task": task, "colour": task_colour(matrix["places"][task]), "cells": cells(task)}
+            {
+                "task": task,
+                "colour": task_colour(matrix["places"][task]),
+                "cells": cells(task),
+                "level": level_of((row["scores"].get(task) for row in columns), current),
+            }
             for task in matrix["tasks"]
         ],
     }
+
+
+def level_of(scores: Iterable[float | None], current: Checkpoint | None) -> float | None:
+    """What the shades of a task's scores are measured by: the best of a language model's, else none."""
+    if current is None or current.objective not in SHARES_OF_BEST:
+        return None
+    return max((value for value in scores if value is not None), default=None)
 
 
 def line_nodes(

@@ -102,6 +102,12 @@ def hundredths(value: float | None) -> str:
 
 
 @register.filter
+def share_of(value: float | None, level: float | None) -> float | None:
+    """A score over the best of its line, where that is given: a language model's are small in themselves."""
+    return value if value is None or not level else value / level
+
+
+@register.filter
 def heat(value: float | None) -> str:
     """The class suffix of a matrix cell's shade: 0 to 10, or "none"."""
     return "none" if value is None else str(max(0, min(10, round(10 * value))))

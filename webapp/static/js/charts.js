@@ -43,14 +43,16 @@ export class Figures {
     return values.length && values.length === this.old.length ? values.reduce((a, b) => a + b) / values.length : null;
   }
 
-  /**
-   * Best so far minus now; of a language model, whose scores differ in size from text to text, as a share of the best.
-   * @param {Task} task @param {Record<string, number>} [scores]
-   */
+  /** Whether what is lost is told as a share of the best: a language model's scores differ in size from text to text. */
+  get shares() {
+    return this.store.cycle.objective === "language";
+  }
+
+  /** Best so far minus now, or that as a share of the best. @param {Task} task @param {Record<string, number>} [scores] */
   lost(task, scores) {
     const best = this.best(task), now = scores?.[task.name];
     if (!isNumber(best) || !isNumber(now)) return null;
-    return this.store.cycle.objective === "language" ? (best - now) / best : best - now;
+    return this.shares ? (best - now) / best : best - now;
   }
 
   /** Of the old task that lost most. @param {Record<string, number>} [scores] */
@@ -116,6 +118,8 @@ function rowTable(rows, detail, axis, names) {
 
 const unit = (min, max) => {
   if (Number.isNaN(min)) return [0, 1];
+  // The scores of a language model, 1 / perplexity, would all lie on the floor of a picture up to 1.
+  if (max > 0 && max < 0.2) return [0, max * 1.25];
   const low = Math.floor((min - 0.02) * 10) / 10, high = Math.max(1, Math.ceil(max * 20) / 20);
   return [Math.max(0, Math.min(low, high - 0.2)), high];
 };
@@ -220,7 +224,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
       zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: interpolate(_("budget %(budget)s"), { budget: percent(budget) }) } : null),
       note: () => {
         const lost = figures.worst((store.latest("proof", "after") ?? store.latest("watch"))?.scores);
-        if (!lost) return _("best so far − now, old tasks");
+        if (!lost) return figures.shares ? _("share of the best score that is lost, old tasks") : _("best so far − now, old tasks");
         return interpolate(figures.mode === "score" ? _("since it fell asleep · worst: %(task)s") : _("worst: %(task)s"), { task: lost.task });
       },
     }, shared));

@@ -42,7 +42,7 @@ const steering = new Steering(document, store, (state) => take(state));
 const hypnogram = new Hypnogram(/** @type {HTMLElement} */ (root.querySelector("[data-hypnogram]")), store, running);
 const strip = new Strip(/** @type {HTMLElement} */ (root.querySelector("[data-strip]")), figures, seconds);
 const matrix = new Matrix(/** @type {HTMLElement} */ (root.querySelector("[data-matrix]")), figures);
-new MatrixFormulas(matrix.card, page.tasks);
+new MatrixFormulas(matrix.card, page.tasks, figures.shares);
 const journal = new Journal(/** @type {HTMLElement} */ (root.querySelector("[data-journal]")), store);
 const notify = new Notify(store);
 const view = readView(location.hash);

@@ -32,10 +32,13 @@ export function fixed(v, digits) {
   return writers[digits].format(/** @type {any} */ (v.toFixed(digits)));
 }
 
-/** @param {number|null|undefined} v a fraction of 1 */
+/** Two decimals; three of what is small, as a language model's scores are. @param {number|null|undefined} v a fraction of 1 */
 export function score(v) {
-  return isNumber(v) ? fixed(v, 2) : NONE;
+  return isNumber(v) ? fixed(v, small(v) ? 3 : 2) : NONE;
 }
+
+/** @param {number} v a score */
+export const small = (v) => v > 0 && v < 0.1;
 
 /** A fraction of 1 as a percentage with one decimal. @param {number|null|undefined} v */
 export function percent(v) {
@@ -48,7 +51,7 @@ export function shortPercent(v, most) {
   return interpolate(PERCENT, { n: (n < 0 ? MINUS : "") + plain(Math.abs(n)) });
 }
 
-/** With a sign, and a real minus. @param {number} v @param {1|2} digits */
+/** With a sign, and a real minus. @param {number} v @param {1|2|3} digits */
 export function signed(v, digits = 2, plus = true) {
   const rounded = Number(v.toFixed(digits));
   const text = fixed(Math.abs(rounded), digits);

@@ -7,11 +7,11 @@ import { gettext as _, interpolate } from "./i18n.js";
 const exact = (v) => fixed(v, 3);
 
 /**
- * @param {{task: string, labels: string[], values: (number|null)[], index: number, since: number|null, past?: {label: string, best: number}|null}} cell one line of
+ * @param {{task: string, labels: string[], values: (number|null)[], index: number, since: number|null, past?: {label: string, best: number}|null, shares?: boolean}} cell one line of
  *   the matrix, oldest first; `since` is the column in which the task was learned, null when it never was; `past` is the
- *   best of the columns that are left out before the first
+ *   best of the columns that are left out before the first; `shares`: forgetting is a share of the best
  */
-export function formulaWords({ task, labels, values, index, since, past: hidden }) {
+export function formulaWords({ task, labels, values, index, since, past: hidden, shares = false }) {
   const now = values[index], at = { task, label: labels[index] };
   if (!isNumber(now)) return interpolate(_("%(task)s has no score after %(label)s."), at);
   const told = interpolate(_("R[%(label)s][%(task)s] = %(now)s."), { ...at, now: exact(now) });
@@ -20,14 +20,18 @@ export function formulaWords({ task, labels, values, index, since, past: hidden 
   if (!past.length && !hidden) return `${told} ${_("No earlier score to compare with.")}`;
   const best = Math.max(hidden?.best ?? -Infinity, ...past), where = best === hidden?.best ? hidden.label : labels[values.indexOf(best, since)], top = Math.max(best, now);
   if (top <= 0) return told;
-  const terms = { now: exact(now), best: exact(best), where, top: exact(top), kept: exact(now / top), lost: percent(best - now) };
-  return `${told} ${interpolate(_("Best before: %(best)s (%(where)s). Retention %(now)s / %(top)s = %(kept)s; forgetting %(best)s − %(now)s = %(lost)s."), terms)}`;
+  const terms = { now: exact(now), best: exact(best), where, top: exact(top), kept: exact(now / top), lost: percent(shares ? (best - now) / best : best - now) };
+  const words = shares
+    ? _("Best before: %(best)s (%(where)s). Retention %(now)s / %(top)s = %(kept)s; forgetting (%(best)s − %(now)s) / %(best)s = %(lost)s.")
+    : _("Best before: %(best)s (%(where)s). Retention %(now)s / %(top)s = %(kept)s; forgetting %(best)s − %(now)s = %(lost)s.");
+  return `${told} ${interpolate(words, terms)}`;
 }
 
 /** Shows the words of the cell under the pointer, or of the one that the arrow keys reached. */
 export class MatrixFormulas {
-  /** @param {HTMLElement} card @param {{name: string, since: number|null, past: {label: string, best: number}|null}[]} tasks */
-  constructor(card, tasks) {
+  /** @param {HTMLElement} card @param {{name: string, since: number|null, past: {label: string, best: number}|null}[]} tasks @param {boolean} shares */
+  constructor(card, tasks, shares) {
+    this.shares = shares;
     this.card = card;
     this.tasks = tasks;
     this.words = /** @type {HTMLElement} */ (card.querySelector("[data-matrix-formula]"));
@@ -60,6 +64,7 @@ export class MatrixFormulas {
       index: cells.indexOf(cell),
       since: task.since,
       past: task.past,
+      shares: this.shares,
     });
   }
 

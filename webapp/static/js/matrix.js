@@ -25,23 +25,24 @@ export class Matrix {
       const row = this.card.querySelector(`tr[data-task="${CSS.escape(task.name)}"]`);
       if (!row) continue;
       const base = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='base']"));
-      if (base && base.classList.contains("heat--none") && evening) this._fill(base, evening.scores[task.name], _("proof, when it fell asleep"));
+      if (base && base.classList.contains("heat--none") && evening) this._fill(base, task, evening.scores[task.name], _("proof, when it fell asleep"));
       const cell = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='now']"));
-      if (cell && now) this._fill(cell, now.scores[task.name], now.split === "proof" ? _("proof probe") : _("watch probe, so far"));
+      if (cell && now) this._fill(cell, task, now.scores[task.name], now.split === "proof" ? _("proof probe") : _("watch probe, so far"));
     }
     const { result } = store.cycle, head = this.card.querySelector("[data-now-head]");
     if (result && head && morning) head.textContent = `v${result.number}`;
     if (this.foot) this._foot(morning ?? store.latest("watch"));
   }
 
-  /** @param {HTMLElement} cell @param {number|undefined} value @param {string} word */
-  _fill(cell, value, word) {
+  /** @param {HTMLElement} cell @param {import("./charts.js").Task} task @param {number|undefined} value @param {string} word */
+  _fill(cell, task, value, word) {
     if (!isNumber(value)) return;
     const text = hundredths(value);
     if (cell.dataset.value === String(value)) return;
     cell.textContent = text;
     for (const name of [...cell.classList]) if (name.startsWith("heat--")) cell.classList.remove(name);
-    cell.classList.add(`heat--${Math.max(0, Math.min(10, Math.round(10 * value)))}`);
+    const level = (this.figures.shares && this.figures.best(task)) || 1;
+    cell.classList.add(`heat--${Math.max(0, Math.min(10, Math.round((10 * value) / level)))}`);
     cell.setAttribute("title", word);
     cell.dataset.value = String(value);
   }
