@@ -59,7 +59,7 @@ def test_the_first_paint_holds_the_matrix_and_the_state(waiting: Cycle, alice: U
         "since": 0,
         "past": None,
     }
-    assert data["tasks"][0] == first | {"past": None}
+    assert data["tasks"][0] == first | {"level": None}
     assert text.count('<tr data-task="') == len(TASKS)
     assert ">97</td>" in text
     assert "No worker" in text
