@@ -171,6 +171,33 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     assert problems == []
 
 
+def test_the_form_says_which_outputs_are_the_task_s_own(
+    site: Site, owner_page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    page = owner_page
+    page.goto(f"{site.url}/projects/new/")
+    page.get_by_label("Name").fill("Heads")
+    page.get_by_role("button", name="Make the project").click()
+    page.wait_for_url(re.compile(r"/projects/[0-9a-f-]{36}/$"))
+    page.goto(page.url + "records/")
+    page.get_by_label("Add a task").fill("moods")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Classes").fill("4")
+    page.get_by_text("Labels are some of the model’s outputs only").click()
+    page.get_by_label("From column").fill("2")
+    page.get_by_label("To column").fill("3")
+    send(page, tmp_path / "moods.csv", "a,b,y\n1,2,0\n3,4,1\n")
+    page.locator("[data-ready]").wait_for()
+    picture(page, "heads")
+    narrow(page)
+    page.reload()
+    assert "2 to 3 of 4" in page.locator(".set").first.inner_text()
+    page.get_by_role("link", name="Open").first.click()
+    page.get_by_text("2 to 3 of the model’s 4 outputs").wait_for()
+    picture(page, "heads-set")
+    assert problems == []
+
+
 def test_a52_a_name_like_a_formula_is_text_in_a_spreadsheet(site: Site, owner_page: Page) -> None:
     """The export writes the names of tasks into its first line."""
     names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain", 'with "quotes"', "a=1"]
