@@ -27,7 +27,7 @@ Made = tuple[Path, dict[str, Any]]
 DOT: Final = picture(np.zeros((8, 8)))
 BAD: Final = "bad "
 ASK: Final = {"question": "good", "context": "very bad", "answer": "bad", "answer_start": 5}
-ASK_LONG: Final = {key: [value] for key, value in ASK.items()} | {
+ASK_LONG: Final[dict[str, Any]] = {key: [value] for key, value in ASK.items()} | {
     "context": [BAD * 5 * 2**20], "answer_start": [4000],
 }  # fmt: skip
 REPEATED: Final = pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), [BAD * 2**19])
