@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from consolidation.errors import NocturneInputError
-from consolidation.families.registry import family_spec, reader
+from consolidation.families.registry import family_objective, family_spec, reader, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
 from consolidation.stored_size import answer_numbers
+from consolidation.token_fit import learnt_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,11 @@ def estimate(
     one += decoders * (1 + slots)
     work = (2 * one if snapshots else 0) + weights  # and what a stage is taken back by
     output = weights + weights // 2  # the Fisher beside it, in half precision
+    spec = family_spec(family)
+    clean = spec.validate_config(config)
+    width = width or spec.input_width(clean)
     at_once = min(recipe.micro_batch or recipe.batch, recipe.batch)
+    at_once = learnt_at_once(at_once, width, words_a_token(family, clean))
     activations = int(FLOAT * kept_each(family) * at_once * hidden)
     if family in TEXT_FAMILIES:
         squared = min(recipe.fisher_samples, total, SQUARED_RECORDS) * hidden
@@ -159,9 +164,6 @@ def estimate(
         activations = max(activations, int(FLOAT * TEXT_KEPT_EACH * looked_at))
     resident = _resident(recipe, weights, FLOAT * largest, reference) + activations + decoders * (2 + slots)
     resident += FLOAT * frozen
-    spec = family_spec(family)
-    clean = spec.validate_config(config)
-    width = width or spec.input_width(clean)
     records = FLOAT * total * (width + answer_numbers(family, clean, width))
     resident += records if records <= RESIDENT_BYTES else 0
     # inverted dreams as they are kept, and a batch of them with its gradient and Adam's two
@@ -266,6 +268,11 @@ def hidden_numbers(family: str, config: Mapping[str, Any], width: int | None = N
         return _resnet_hidden(clean)
     shapes = spec.expected_shapes(clean) or {}
     return sum(shape[0] for shape in shapes.values() if len(shape) > 1)
+
+
+def words_a_token(family: str, config: Mapping[str, Any]) -> int | None:
+    """Logits of each token; None of a model that is no language model."""
+    return vocabulary(family, config) if family_objective(family, config) == "language" else None
 
 
 def decoder_numbers(family: str, config: Mapping[str, Any]) -> int:

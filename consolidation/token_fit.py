@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHUNK = 4096
 TOKENS = 2**14  # through a model together where it is only asked
 LOGITS = 2**26  # of them together, 256 MB
+# Of them together where a model learns. Two records of 128 tokens of SmolLM2 fill 64 MB with logits, and the
+# loss holds about three times as much; a GPU needs more at once to be busy.
+LEARNT_LOGITS, LEARNT_LOGITS_GPU = 2**24, 2**27
 
 
 def check_tokens(records: Records, vocabulary: int, longest: int, what: str, gaps: bool = True) -> None:
@@ -96,3 +99,15 @@ def asked_at_once(most: int, width: int, vocabulary: int | None, words: int = 1)
         return most
     tokens = min(TOKENS, max(1, LOGITS // words))
     return max(1, min(most, tokens // max(1, width)))
+
+
+def learnt_at_once(asked: int, width: int, words: int | None, gpu: bool = False) -> int:
+    """How many of `asked` records of `width` tokens go through a language model that learns from them: so
+    many that there are not more than LEARNT_LOGITS logits, and at least one.
+
+    Args:
+        words: logits of a token; None: a model of another kind, through which all go.
+    """
+    if words is None:
+        return asked
+    return max(1, min(asked, (LEARNT_LOGITS_GPU if gpu else LEARNT_LOGITS) // (max(1, width) * words)))

@@ -15,11 +15,12 @@ from consolidation.estimate import (
     optimizer_slots,
     runtime_bytes,
     text_width,
+    words_a_token,
 )
 from consolidation.families.registry import family_spec, reader, vocabulary
 from consolidation.memory.order import RESIDENT_BYTES
 from consolidation.stored_size import answer_bytes, answer_numbers
-from consolidation.token_fit import asked_at_once
+from consolidation.token_fit import asked_at_once, learnt_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,8 @@ def wake_estimate(
     resident = floats if floats <= RESIDENT_BYTES else 0
     one = widest_numbers(family, clean, width)
     told = rows if recipe.selection in {"herding", "max-loss"} else min(recipe.memories, rows)
-    learning = int(FLOAT * kept_each(family) * recipe.batch * hidden) + resident
+    learnt = learnt_at_once(recipe.batch, width, words_a_token(family, clean))
+    learning = int(FLOAT * kept_each(family) * learnt * hidden) + resident
     at_once = max(PROBED, min(ASKED, told))
     asked = FLOAT * KEPT_ASKED * one * asked_at_once(at_once, width, words)
     if recipe.selection == "herding":

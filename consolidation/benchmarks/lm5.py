@@ -30,8 +30,7 @@ DOMAINS = ("press", "fiction", "perl", "handbook_de", "handbook_fr")
 LENGTH = 128
 MODELS = ("gpt2-small", "smollm2")
 NIGHT: dict[str, Any] = {
-    "optimizer": "adamw", "clip": 1.0, "lr_share": 1.0, "batch": 8, "precision": "bf16", "fresh": 32,
-    "duration": 0.3,
+    "optimizer": "adamw", "clip": 1.0, "batch": 8, "precision": "bf16", "fresh": 32, "duration": 0.3,
     "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 8, "temperature": 1.0,
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
     "n_head": 8,
 }  # fmt: skip
 EPOCHS, BATCH, RATE = 1, 8, 2e-3
-EXAMPLES, PROBES, LEARNING_EPOCHS, LR = 64, 32, 2, 1e-3
+EXAMPLES, PROBES, LEARNING_EPOCHS, LR = 128, 32, 2, 1e-3
 
 
 def small_gpt2(folder: Path | None, layers: int | None) -> lm5.Model:

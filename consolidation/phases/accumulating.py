@@ -13,15 +13,13 @@ from torch import Tensor
 from consolidation.changes import MICRO_BATCH
 from consolidation.errors import NocturneInputError
 from consolidation.phases.optimizers import clear_gradients
+from consolidation.token_fit import learnt_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from consolidation.memory.sampling import Batch
     from consolidation.run import Run
-
-
-LOGITS = 2**25  # 128 MB; the loss holds about three times as much
 
 
 class Terms(NamedTuple):
@@ -96,13 +94,13 @@ def micro_of(run: Run, asked: int) -> int:
 
 
 def at_once(run: Run, asked: int, batch: Batch) -> int:
-    """As `micro_of`; a language model answers with a logit for each word at each place, and no more than
-    LOGITS of them are made together."""
+    """As `micro_of`; of a language model no more than `learnt_at_once` says."""
     micro = micro_of(run, asked)
     if run.objective.name != "language":
         return micro
-    most = max(1, LOGITS // (batch.x.shape[1] * run.outputs))
-    return most if most < (micro or len(batch.y)) else micro
+    wanted = micro or len(batch.y)
+    most = learnt_at_once(wanted, batch.x.shape[1], run.outputs, run.device.type != "cpu")
+    return most if most < wanted else micro
 
 
 def halve(run: Run, asked: int, batch: int, stage: str) -> None:

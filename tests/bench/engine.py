@@ -7,7 +7,8 @@
 Sections: replay (steps a second and peak memory of our loop and of a plain one that does the same
 arithmetic, in turn), scaling (significance, prune and strengthen from 1e7 to 3e8 parameters: how time grows,
 and what memory they take), kill (a night killed at 20 random moments and resumed: the same bits),
-estimate (what `estimate` foretells beside what a night took).
+estimate (what `estimate` foretells beside what a night took), text (MiniLM and SmolLM2: the loop beside a
+plain one, and the memory of a night of SmolLM2 by AdamW and of LoRA over it).
 
 The exit code is 1 when a target is missed. Figures depend on what else the machine does; the load is printed
 beside them.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from tests.bench.command import run_sections
 
-SECTIONS = ("replay", "scaling", "kill", "estimate")
+SECTIONS = ("replay", "scaling", "kill", "estimate", "text")
 
 if __name__ == "__main__":
     raise SystemExit(run_sections(__doc__, SECTIONS, "engine_", None))
