@@ -46,7 +46,7 @@ TASKS = (
 LENGTH, EXAMPLES, PROBES, LABELS, LAYERS = 64, 800, 300, 2, 6
 NIGHT: dict[str, Any] = {
     "optimizer": "adamw", "clip": 1.0, "lr_share": 1.0, "batch": 16, "precision": "bf16", "fresh": 200,
-    "duration": 0.3, "average": 0.0, "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 16,
+    "average": 0.0, "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 16,
 }  # fmt: skip
 
 
