@@ -212,7 +212,7 @@ def alone(kind: str) -> None:
     torch.set_num_threads(1)
     case = CASES["smollm2"]
     sets = memories(case, 16)
-    recipe = night(passes=4.0, min_gain=0.0, fisher_samples=8)
+    recipe = night(passes=2.0, min_gain=0.0, fisher_samples=8)
     with tempfile.TemporaryDirectory() as folder:
         model, reference = case.model(), None
         if kind == "lora":
