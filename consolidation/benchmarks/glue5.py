@@ -43,7 +43,7 @@ TASKS = (
     Task("MRPC", "mrpc", "sentence1", "sentence2"),
     Task("RTE", "rte", "sentence1", "sentence2"),
 )
-LENGTH, EXAMPLES, PROBES, LABELS, LAYERS = 64, 800, 300, 2, 6
+LENGTH, EXAMPLES, PROBES, LABELS = 64, 800, 300, 2
 NIGHT: dict[str, Any] = {
     "optimizer": "adamw", "clip": 1.0, "lr_share": 1.0, "batch": 16, "precision": "bf16", "fresh": 200,
     "average": 0.0, "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 16,
@@ -97,12 +97,12 @@ def make(options: Options, seed: int) -> Benchmark:
         x, y = test[index]
         return x.float(), y
 
-    learning = LAYERS if options.layers is None else options.layers
+    learning = options.layers
     return Benchmark(
         name="glue5", scenario="task-incremental", tasks=tasks, train=train_of, test=test_of,
         build=minilm.builder("sequence-classification", outputs, learning), outputs=outputs,
         epochs=options.epochs or 2, batch=32, replay_batch=32, transform=Transform(), hyper=hyper,
-        model="MiniLM-L6" if learning == LAYERS else f"MiniLM-L6, of which the last {learning} layers learn",
+        model="MiniLM-L6" if learning is None else f"MiniLM-L6, of which the last {learning} layers learn",
         data=f"GLUE, {count} examples a task", optimizer="adamw", clip=1.0,
         precision="bf16", objective=Classification(), at_once=100, night=NIGHT,
     )  # fmt: skip

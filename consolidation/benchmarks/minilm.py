@@ -69,9 +69,9 @@ class MiniLm:
         found = self.tokenizer.encode(first, second) if second is not None else self.tokenizer.encode(first)
         return [token + kind * self.vocabulary for token, kind in zip(found.ids, found.type_ids, strict=True)]
 
-    def builder(self, head: str, labels: int, learning: int) -> Callable[[int], nn.Module]:
+    def builder(self, head: str, labels: int, learning: int | None) -> Callable[[int], nn.Module]:
         """seed -> the model with a new head of `labels` outputs; the last `learning` layers and what
-        comes after them learn, and with all layers the embeddings too.
+        comes after them learn, and with all layers (or None) the embeddings too.
 
         Raises:
             NocturneInputError: `benchmark.model` for a number of layers that there is not; `benchmark.data`.
@@ -79,6 +79,7 @@ class MiniLm:
         told = self.told | {"head": head, "num_labels": labels, "prefix": "bert.", "pooler": True}
         config = family_spec("encoder").validate_config(told)
         layers = int(config["num_hidden_layers"])
+        learning = layers if learning is None else learning
         if not 1 <= learning <= layers:
             raise NocturneInputError(
                 "benchmark.model", f"{learning} layers are to learn; there are {layers}. Take 1 or more."

@@ -109,7 +109,7 @@ def put_to_sleep(page: Page, project: str) -> str:
     page.goto(f"{project}sleep/")
     page.locator("[name=wake_lr]").fill("0.00001")
     page.locator("details.recipe summary").click()
-    for name, value in (("passes", "2"), ("batch", "4"), ("fisher_samples", "8")):
+    for name, value in (("passes", "1"), ("batch", "4"), ("fisher_samples", "8")):
         page.locator(f"#f-{name}").fill(value)
     page.get_by_role("button", name="Put it to sleep").click()
     page.wait_for_url(re.compile(r"/cycles/[0-9a-f-]{36}/"))
@@ -198,7 +198,8 @@ def main() -> int:
             found = night(page, site, model, arguments.texts, Pictures(arguments.pictures))
             browser.close()
     finally:
-        site.stop()
+        site.process.terminate()  # Ctrl-C is deaf where this bench is a shell's background job
+        site.process.wait(120)
         shutil.rmtree(data, ignore_errors=True)
     for name, value in found.items():
         print(f"  {name:40} {value}")

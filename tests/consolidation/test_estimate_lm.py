@@ -15,6 +15,7 @@ from consolidation.memory.store import Records
 from consolidation.phases.reconstructing import LinearDecoders
 from consolidation.recipe import preset
 from consolidation.stored_size import answer_numbers
+from consolidation.token_fit import learnt_at_once
 from consolidation.wake_estimate import last_numbers, widest_numbers
 from tests.consolidation.lm_helpers import KINDS, tiny_lm, token_records
 
@@ -37,16 +38,27 @@ def test_the_arithmetic_of_a_language_model_is_what_a_real_pass_gives(kind: str)
     assert last_numbers("causal_lm", clean) == (8 if kind == "gpt2" else 16)
 
 
-def test_longer_texts_take_more_memory_and_stored_answers_are_few_of_the_words() -> None:
-    recipe = preset("night", batch=8, passes=1.0, lr=0.01)
+def test_longer_texts_take_more_memory() -> None:
     small = KINDS["llama"] | {"vocab_size": 50_000, "hidden_size": 64, "max_position_embeddings": 1024}
 
-    def peak(width: int) -> int:
+    def peak(width: int, batch: int = 8) -> int:
+        recipe = preset("night", batch=batch, passes=1.0, lr=0.01)
         told = estimate(recipe, family="causal_lm", config=small, memories=[50], width=width)
         return told.peak_memory_bytes
 
-    logits = 4 * 3 * 8 * 50_000  # of a batch, a position; themselves, their softmax and its gradient
-    assert peak(512) - peak(256) > 256 * logits
-    assert peak(512) - peak(256) < 2 * 256 * logits
+    logits = 4 * 3 * 50_000  # of a record, a position; themselves, their softmax and its gradient
+    assert 256 * logits < peak(1024) - peak(768) < 2 * 256 * logits
+    assert peak(1024, 64) == peak(1024, 8)  # so many words are learned record by record
+
+
+def test_a_language_model_learns_as_many_records_at_a_time_as_there_is_room_for_their_words() -> None:
+    assert learnt_at_once(16, 128, 49_152) == 2
+    assert learnt_at_once(16, 128, 49_152, gpu=True) == 16
+    assert learnt_at_once(16, 4096, 128_000) == 1
+    assert learnt_at_once(16, 128, None) == 16
+
+
+def test_stored_answers_are_few_of_the_words() -> None:
+    small = KINDS["llama"] | {"vocab_size": 50_000, "hidden_size": 64, "max_position_embeddings": 1024}
     assert answer_numbers("causal_lm", small, 10) == 10 * 64
     assert hidden_numbers("causal_lm", KINDS["mixtral"], 5) > hidden_numbers("causal_lm", KINDS["mistral"], 5)
