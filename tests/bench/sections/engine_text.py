@@ -93,7 +93,8 @@ def memories(case: Case, each: int = EACH) -> list[Records]:
         if language:
             z = (rng.random((each, case.width, KEPT)) - 8).astype(np.float16)
             top = rng.integers(0, words, z.shape, dtype=np.int32)
-            y, answers = np.zeros(each, np.int64), {"z": z, "top": top, "objective": "language"}
+            y = np.zeros(each, np.int64)
+            answers: dict[str, Any] = {"z": z, "top": top, "objective": "language"}
         else:
             y = rng.integers(0, 2, each)
             answers = {"z": rng.normal(0, 2, (each, 2)).astype(np.float16)}
