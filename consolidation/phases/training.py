@@ -226,14 +226,15 @@ class Training:
         if begun < 3 * self.chunk or self.done >= self.plan.steps:
             return False
         a, b, c = self.watched[-3:]
-        least = self.plan.min_gain * (a if self.run.objective.name in SHARES_OF_BEST else 1.0)
+        shares = self.run.objective.name in SHARES_OF_BEST
+        least, of = self.plan.min_gain * (a if shares else 1.0), " of the score" if shares else ""
         if b - a >= least or c - b >= least:
             return False
         self.run.stream.emit(
             Decision,
             name="early_stop",
             kept=True,
-            reason=f"Two chunks in turn gained less than {self.plan.min_gain:g} on watch; stopped after "
+            reason=f"Two chunks in turn gained less than {self.plan.min_gain:g}{of} on watch; stopped after "
             f"{self.done} of {self.plan.steps} steps.",
             detail={"steps": self.done, "planned": self.plan.steps, "gains": [b - a, c - b]},
         )

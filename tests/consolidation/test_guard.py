@@ -28,12 +28,19 @@ def answers(old: float, new: float, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def judge(
-    before: dict[str, np.ndarray], after: dict[str, np.ndarray], finite: bool = True, **gates: Any
+    before: dict[str, np.ndarray],
+    after: dict[str, np.ndarray],
+    finite: bool = True,
+    history: list[Row] = HISTORY,
+    objective: str = "classification",
+    **gates: Any,
 ) -> tuple[str, str]:
-    found = outcome(kind="sleep", history=HISTORY, before=before, after=after, tasks=["old", "new"])
+    found = outcome(
+        kind="sleep", history=history, before=before, after=after, tasks=["old", "new"], objective=objective
+    )
     judged = judge_sleep(
         before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after,
-        recipe=preset("night", **gates), finite=finite,
+        recipe=preset("night", **gates), finite=finite, objective=objective,
     )  # fmt: skip
     return judged.verdict, " ".join(judged.reasons)
 
@@ -168,15 +175,8 @@ SPOKEN = [
 ]
 
 
-def judge_words(before: dict[str, np.ndarray], after: dict[str, np.ndarray], **gates: Any) -> tuple[str, str]:
-    found = outcome(
-        kind="sleep", history=SPOKEN, before=before, after=after, tasks=["old", "new"], objective="language"
-    )
-    judged = judge_sleep(
-        before=before, after=after, rows_before=found.rows_before, rows_after=found.rows_after,
-        recipe=preset("night", **gates), finite=True, objective="language",
-    )  # fmt: skip
-    return judged.verdict, " ".join(judged.reasons)
+def judge_words(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> tuple[str, str]:
+    return judge(before, after, history=SPOKEN, objective="language")
 
 
 def test_a_language_model_cannot_lose_half_of_a_hard_text_unnoticed() -> None:
