@@ -304,7 +304,8 @@ def test_a_log_out_that_is_pressed_at_once_waits_for_what_lets_go_of_the_files(
     upload = listed(context, site)[0]["id"]
     held: list[Route] = []
     page.route("**/js/drawer.js", lambda route: held.append(route))
-    page.reload(wait_until="commit")
+    with page.expect_request("**/js/drawer.js"):  # the shell stands, and waits for the drawer
+        page.reload(wait_until="commit")
     page.locator("[data-menu] summary").last.click()
     sender.speed()
     button = page.get_by_role("button", name="Log out")

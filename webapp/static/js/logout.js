@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * A log-out waits until this browser has let go of the files that it holds for uploads: the next person here may be
- * another one. However early the button is pressed, what lets go of them is loaded first.
+ * another one. What lets go of them is loaded first, if the button is pressed before that.
  * @param {Promise<{letGo: () => Promise<void>}>} drawer
  */
 export function startLogOut(drawer) {
