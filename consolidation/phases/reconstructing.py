@@ -3,11 +3,11 @@
 consistency       sum_l || sg[h_l] - h~_l ||^2 / || sg[h_l] ||^2
 linear decoder    sum_l || sg[h_l] - (D_l h~_l + b_l) ||^2 / || sg[h_l] ||^2
 
-h_l is block l's output without noise, h~_l with it, sg stops the gradient; the ratio is per sample, then
-averaged over the batch (denoising autoencoders: Vincent et al. 2008). Places that only fill a text up count
-for nothing. D_l is [width, width], the same at
-every position of a sequence or picture, begins as the identity, is trained beside the model and is thrown
-away in the morning.
+h_l is block l's output without noise, h~_l with it, sg stops the gradient; the ratio is per sample, of a
+sequence per token, as the noise is, then averaged over the batch (denoising autoencoders: Vincent et al.
+2008). Places that only fill a text up count for nothing. D_l is [width, width], the same at every position
+of a sequence or picture, begins as the identity, is trained beside the model and is thrown away in the
+morning.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 
 
 def consistency(clean: Sequence[Tensor], noised: Sequence[Tensor], real: Tensor | None = None) -> Tensor:
-    """sum over blocks of the batch mean of |clean - noised|^2 / |clean|^2.
+    """sum over blocks of the batch mean of |clean - noised|^2 / |clean|^2, over features, or a token's.
 
     Args:
         real: bool [n, length], which places of texts are words; states are [n, length, width] then.
     """
     terms = []
     for a, b in zip(clean, noised, strict=True):
-        apart, size = (a - b).square(), a.square()
+        if a.ndim != 3:
+            a, b = a.flatten(1), b.flatten(1)
+        ratios = (a - b).square().sum(-1) / a.square().sum(-1).clamp_min(1e-12)
         if real is not None:
-            apart, size = (part.masked_fill(~real[..., None], 0.0) for part in (apart, size))
-        terms.append((apart.flatten(1).sum(1) / size.flatten(1).sum(1).clamp_min(1e-12)).mean())
+            ratios = ratios[real]
+        terms.append(ratios.mean())
     return torch.stack(terms).sum()
 
 

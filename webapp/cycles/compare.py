@@ -204,7 +204,15 @@ def _note(cycle: Cycle, key: str) -> str:
 
 def _task_cell(cycle: Cycle, task: str) -> Cell:
     before, after = (number(_part(cycle.report, when).get(task)) for when in ("before", "after"))
-    return Cell(before, after, interval=interval_of(_part(cycle.report, "gain", "tasks").get(task)))
+    interval = interval_of(_part(cycle.report, "gain", "tasks").get(task))
+    return Cell(before, after, _perplexity(cycle, task), interval)
+
+
+def _perplexity(cycle: Cycle, task: str) -> str:
+    """ "perplexity 54.5 → 52.6" of a language model, whose scores say little by themselves."""
+    told = [number(_part(cycle.report, "perplexity", when).get(task)) for when in ("before", "after")]
+    ends = [f"{value:.1f}" for value in told if value is not None]
+    return _("perplexity %(ends)s") % {"ends": " → ".join(ends)} if told[1] is not None else ""
 
 
 def _source(cycle: Cycle) -> str:

@@ -45,6 +45,18 @@ def test_its_size_is_sigma_in_units_of_each_samples_rms() -> None:
     assert abs(float(ratio.mean()) - 0.2) < 0.01
 
 
+def test_a_token_has_noise_of_its_own_size_however_large_another_is() -> None:
+    states = torch.ones(2, 5, 400)
+    states[:, 0] *= 1000.0
+    generator = torch.Generator().manual_seed(1)
+    block = torch.nn.Identity()
+    with noisy([block], 0.2, generator):
+        noise = block(states) - states
+    sizes = noise.square().mean(2).sqrt()
+    assert torch.allclose(sizes[:, 1:], torch.full((2, 4), 0.2), rtol=0.15)
+    assert torch.allclose(sizes[:, 0], torch.full((2,), 200.0), rtol=0.15)
+
+
 def test_sigma_zero_draws_nothing() -> None:
     generator = torch.Generator().manual_seed(3)
     before = generator.get_state()
