@@ -113,7 +113,7 @@ class SleepRecipe(_Recipe):
         "denoising: hidden states with noise stay near those without, or a linear map leads back to them",
     )
     reconstruct_weight: float = _number(0.1, 0.0, 100.0, "weight of the denoising objective")
-    noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms; of texts, of each token's")
+    noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms, a token")
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
     average: float = _number(0.6, 0.0, 1.0, "last share of the steps whose weights are averaged")
     # reorganisation
@@ -149,9 +149,9 @@ class SleepRecipe(_Recipe):
     inversion_steps: int = _whole(200, 1, 10_000, "steps in which a batch of dreams is made from noise")
     # gates and guard
     tolerance: float = _number(0.002, 0.0, 1.0, "mean watch score a proposal may cost; language: as a share")
-    task_tolerance: float = _number(0.01, 0.0, 1.0, "watch score it may cost any one task; language: as a share")
+    task_tolerance: float = _number(0.01, 0.0, 1.0, "watch score it may cost any one task, likewise")
     retention_floor: float = _number(0.0, 0.0, 1.0, "least mean retention of the old tasks; 0: off")
-    forgetting_budget: float = _number(0.1, 0.0, 1.0, "most forgetting on any one task; language: as a share of its best")
+    forgetting_budget: float = _number(0.1, 0.0, 1.0, "most forgetting on any one task; language: as a share")
     newest_drop: float = _number(0.05, 0.0, 1.0, "largest drop on the newest task; language: as a share")
     group_gap: float = _number(
         0.1, 0.0, 1.0, "most growth of the gap between a task's best and worst group; 1: off"

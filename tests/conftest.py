@@ -17,6 +17,8 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import TransactionTestCase  # noqa: E402
+from hypothesis import HealthCheck  # noqa: E402
+from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from tests.support.database import flush, url_of  # noqa: E402
 
@@ -24,6 +26,11 @@ from tests.support.database import flush, url_of  # noqa: E402
 # Only the first hasher makes new passwords; a test of the real ones sets the real list.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 TransactionTestCase._fixture_teardown = flush  # type: ignore[attr-defined]  # the stubs leave it out
+
+
+# How long an example takes depends on what else the machine does, and is no test's business.
+hypothesis_settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)

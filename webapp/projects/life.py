@@ -81,6 +81,7 @@ class Life:
     marks: list[tuple[float, str]]
     columns: int
     hidden: int
+    shares: bool
     height: int = HEIGHT
 
 
@@ -91,6 +92,7 @@ def life_of(
     parents: Mapping[int, int | None],
     open_columns: int = 0,
     shown: int | None = SHOWN,
+    levels: Mapping[str, float] | None = None,
 ) -> Life | None:
     """The picture, or None while fewer than two stages of the line have scores.
 
@@ -100,6 +102,8 @@ def life_of(
         parents: the number that each checkpoint began from.
         open_columns: columns to leave free at the right, for what runs or waits.
         shown: the most stages; None: all.
+        levels: by which each task's scores are divided for the drawing, a language model's best; numbers stay
+            as they are.
     """
     on_line = set(line)
     every = [row for row in matrix["rows"] if row["number"] in on_line]
@@ -111,8 +115,12 @@ def life_of(
     hidden = max(0, len(every) - shown) if shown else 0
     seen = range(hidden, len(every))
     kept = {i: retention(rows[: i + 1], tasks).value for i in seen}
+    by = levels or {}
     known = [
-        [_score(every[i], task) if learned.since.get(task, len(every)) <= i else None for i in seen]
+        [
+            _score(every[i], task, by.get(task, 1.0)) if learned.since.get(task, len(every)) <= i else None
+            for i in seen
+        ]
         for task in tasks
     ]
     values = [value for column in known for value in column if value is not None]
@@ -125,18 +133,22 @@ def life_of(
     means = {every[i]["number"]: kept[i] for i in seen}
     return Life(
         stages=[_stage(every, i, tasks, learned.since, kept[i]) for i in seen],
-        curves=_curves(tasks, known, y),
+        curves=_curves(tasks, known, y, by),
         retention=path((i - hidden + 0.5, None if v is None else y(v)) for i, v in kept.items()),
         asides=_asides(matrix, line, parents, place, means, y),
-        marks=[(y(tick), f"{tick:g}") for tick in ticks(low, max(1.0, max(values)), 4)],
+        marks=[
+            (y(tick), f"{100 * tick:g}\u00a0%" if levels else f"{tick:g}")
+            for tick in ticks(low, max(1.0, max(values)), 4)
+        ],
         columns=len(seen) + open_columns,
         hidden=hidden,
+        shares=bool(levels),
     )
 
 
-def _score(row: Mapping[str, Any], task: str) -> float | None:
+def _score(row: Mapping[str, Any], task: str, level: float = 1.0) -> float | None:
     value = row["scores"].get(task)
-    return None if value is None else float(value)
+    return None if value is None else float(value) / level
 
 
 def _stage(
@@ -156,7 +168,12 @@ def _stage(
     return Stage(row["label"], row["kind"], row["checkpoint_id"], row["task"], kept, values)
 
 
-def _curves(tasks: Sequence[str], known: Sequence[Sequence[float | None]], y: Scale) -> list[Curve]:
+def _curves(
+    tasks: Sequence[str],
+    known: Sequence[Sequence[float | None]],
+    y: Scale,
+    levels: Mapping[str, float],
+) -> list[Curve]:
     curves = []
     for place, (task, column) in enumerate(zip(tasks, known, strict=True)):
         points = [(i + 0.5, None if v is None else y(v)) for i, v in enumerate(column)]
@@ -164,7 +181,8 @@ def _curves(tasks: Sequence[str], known: Sequence[Sequence[float | None]], y: Sc
         if ends:
             dots = " ".join(f"M{x:g} {at:g}h0" for x, at in points if at is not None)
             end = y(ends[-1])
-            curves.append(Curve(task, task_colour(place), path(points), dots, end, end, ends[-1]))
+            score = ends[-1] * levels.get(task, 1.0)
+            curves.append(Curve(task, task_colour(place), path(points), dots, end, end, score))
     return _spread(curves)
 
 

@@ -21,7 +21,14 @@ from webapp.cycles.selectors import retention_matrix
 from webapp.cycles.waiting import with_blocker
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.life import SHOWN, life_of
-from webapp.projects.selectors import holdings, line_nodes, line_of, matrix_view, standing_of_line
+from webapp.projects.selectors import (
+    holdings,
+    levels_of,
+    line_nodes,
+    line_of,
+    matrix_view,
+    standing_of_line,
+)
 from webapp.schedules.models import Schedule
 from webapp.uploads.models import Upload, UploadState
 
@@ -182,6 +189,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         parents={c.number: numbers.get(c.parent_id) if c.parent_id else None for c in checkpoints},
         open_columns=sum(1 for cycle in unfinished if cycle.kind != Kind.SCORE),
         shown=shown,
+        levels=levels_of(matrix, project.current),
     )
     return {
         "project": project,

@@ -83,7 +83,9 @@ def test_places_that_fill_a_text_up_count_for_nothing() -> None:
         for row, length in enumerate(lengths)
     ]
     together = consistency(list(clean), list(noised), real)
-    assert float(together) == pytest.approx(float(torch.stack(alone) @ torch.tensor([5.0, 2.0, 4.0]) / 11), rel=1e-6)
+    assert float(together) == pytest.approx(
+        float(torch.stack(alone) @ torch.tensor([5.0, 2.0, 4.0]) / 11), rel=1e-6
+    )
     assert float(together) != pytest.approx(float(consistency(list(clean), list(noised))), rel=1e-3)
 
 

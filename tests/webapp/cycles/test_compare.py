@@ -210,6 +210,13 @@ def test_a_running_one_stands_beside_a_finished_one(probed: Project, alice: User
     assert 'data-refresh="10"' in text
 
 
+def test_a_language_models_score_has_its_perplexity_beside_it(probed: Project, alice: User) -> None:
+    cycle = slept(probed, [True] * 30)
+    cycle.report["perplexity"] = {"before": {"returns": 54.54}, "after": {"returns": 52.61}}
+    cycle.save()
+    assert "perplexity 54.5 → 52.6" in page(logged_in(alice), probed, cycle, slept(probed, [True] * 30))
+
+
 def test_the_interval_of_before_and_after_is_the_one_of_the_report(workspace: Workspace, alice: User) -> None:
     line = night.line(workspace=workspace, actor=alice)
     ended = []
