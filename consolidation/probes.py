@@ -89,6 +89,16 @@ class Probes:
             each = max(1, BORROWED_MOST // len(stand_in))
             self._watch = [(records, lowest(records, each)) for records in stand_in]
 
+    @property
+    def records(self) -> int:
+        """How many `watch` reads."""
+        return sum(len(rows) for _, rows in self._watch)
+
+    @property
+    def values(self) -> int:
+        """How many values of inputs `watch` reads."""
+        return sum(len(rows) * records.width for records, rows in self._watch)
+
     def watch(self, model: nn.Module, weights: dict[str, Tensor] | None = None) -> dict[str, Answers]:
         """{task: answers [n]} on watch; `weights` stand in for the model's own when given."""
         found: dict[str, list[Answers]] = {}

@@ -96,6 +96,12 @@ class Sampler:
             return Shares([np.flatnonzero(group == one) for one in np.unique(group)], self.batch, seed)
         return Shares(np.split(every, self.starts[1:-1]), self.batch, seed)
 
+    @property
+    def values(self) -> float:
+        """How many values of inputs a batch has, in the mean."""
+        rows = sum(len(records) for records in self.sets)
+        return self.batch * sum(len(records) * records.width for records in self.sets) / rows
+
     def flat(self) -> Rows:
         """The next batch as rows counted through all sets, int64 [batch]."""
         self._rows = self._order.rows(self.drawn)

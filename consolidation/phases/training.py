@@ -24,7 +24,24 @@ if TYPE_CHECKING:
     from consolidation.run import Run
 
 __all__ = ["LoopPlan", "Terms", "Training"]
-PROBES = 20
+# Probes of a loop: the points of its chart. Where a probe is dear there are fewer, so that they cost no more
+# than such a share of the steps between them, but never under FEWEST.
+PROBES, FEWEST, PROBES_SHARE = 20, 6, 0.5
+FORWARD_AND_BACK = 3  # in units of a pass forward
+DEAR = 2 * 10**9  # weights of the model times records of a probe: about a tenth of a second on a core
+
+
+def probe_every(steps: int, batch: float, probe: int, dear: bool) -> int:
+    """Steps from one probe to the next.
+
+    Args:
+        batch: values that a step reads. probe: those that a probe reads, forward only.
+    """
+    every = max(1, math.ceil(steps / PROBES))
+    if not dear:
+        return every
+    paid = math.ceil(probe / (PROBES_SHARE * FORWARD_AND_BACK * batch))
+    return max(every, min(paid, math.ceil(steps / FEWEST)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +93,8 @@ class Training:
         self.watched: list[float] = []
         self.averaged: dict[str, Tensor] = {}
         self.averaged_steps = 0
-        # the chart's points: one every 1/20
-        self.chunk = max(1, math.ceil(plan.steps / PROBES))
+        dear = run.probes.records * sum(weight.numel() for weight in self.weights.values()) > DEAR
+        self.chunk = probe_every(plan.steps, sampler.values, run.probes.values, dear)
         self.average_from = math.ceil(plan.steps * (1 - plan.average)) if plan.average > 0 else plan.steps
         self.undo = Undo(run.folder, f"{run.entry.stage.replace(' ', '-').lower()}-{run.entry.round}")
         # buffers too: while awake a norm's running statistics move with the weights; what no state_dict has

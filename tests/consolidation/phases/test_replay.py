@@ -17,6 +17,7 @@ from consolidation.objectives.classification import Classification
 from consolidation.phases.accumulating import out_of_memory
 from consolidation.phases.reconstructing import LinearDecoders, consistency
 from consolidation.phases.replay import elastic, rehearsal
+from consolidation.phases.training import probe_every
 from consolidation.recipe import preset
 from tests.consolidation.helpers import Recorder, bits, hooks, make_world
 
@@ -270,6 +271,20 @@ def test_a_share_of_the_wakes_rate_is_taken_when_it_is_known() -> None:
     world, heard = make_world(lr=None, wake_lr=0.06, lr_share=0.5), Recorder()
     sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
     assert heard.of("step")[0]["lr"] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ("steps", "probe", "dear", "every"),
+    [
+        (200, 10_000, False, 10),
+        (200, 300, True, 10),  # costs less than a tenth of what ten steps of 32 do
+        (19, 300, True, 4),  # would pay for itself after 7 steps, but the chart has at least 6 points
+        (60, 300, True, 7),
+        (1, 10**6, True, 1),
+    ],
+)
+def test_dear_probes_are_fewer_and_never_too_few(steps: int, probe: int, dear: bool, every: int) -> None:
+    assert probe_every(steps, 32, probe, dear) == every
 
 
 def test_an_early_stop_is_an_event() -> None:
