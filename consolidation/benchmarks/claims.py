@@ -272,7 +272,7 @@ def linear(most: float) -> Callable[[Rows], Finding]:
 # ---------------------------------------------------------------- the claims, as the article makes them
 
 MNIST = "permuted-mnist, 20 tasks, MLP 784-100-100-10 (the claim names a 7B model, which we do not have)"
-GLUE = "glue5, MiniLM-L6 of 22M weights, 800 examples a task (the claim names a model of 1.5B)"
+GLUE = "glue5, MiniLM-L6 of 22M weights, 1,600 examples a task (the claim names a model of 1.5B)"
 QA = "qa5, MiniLM-L6 of 22M weights, review texts and XQuAD (the claim: BERT-large of 340M, SQuAD)"
 COMPUTE = "compute with all passes counted, and wall clock; the dearer of the two is judged"
 SETTINGS = (

@@ -231,7 +231,8 @@ class Training:
     def _enough(self) -> bool:
         """Probes watch, with the averaged weights once there are any; true when the gain has dried up.
 
-        Stopping waits until averaging has begun, because the average is worth more than the steps saved.
+        Stopping waits until averaging has begun, because the average is worth more than the steps saved, and
+        for half of the steps: a few hundred answers go up and down by themselves.
         """
         if self.run.probes.borrowed:
             return False
@@ -240,7 +241,7 @@ class Training:
             return False
         self.watched.append(mean(found))
         begun = self.done - self.average_from if self.plan.average > 0 else self.done
-        if begun < 3 * self.chunk or self.done >= self.plan.steps:
+        if begun < 3 * self.chunk or not self.plan.steps / 2 <= self.done < self.plan.steps:
             return False
         a, b, c = self.watched[-3:]
         shares = self.run.objective.name in SHARES_OF_BEST

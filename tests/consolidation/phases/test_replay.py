@@ -291,4 +291,13 @@ def test_an_early_stop_is_an_event() -> None:
     world, heard = make_world(min_gain=1.0, dream=0.0, passes=40), Recorder()
     report = sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
     [decision] = [d for d in heard.of("decision") if d["name"] == "early_stop"]
-    assert decision["detail"]["steps"] == report.steps < decision["detail"]["planned"]
+    planned = decision["detail"]["planned"]
+    assert planned / 2 <= decision["detail"]["steps"] == report.steps < planned
+
+
+def test_no_early_stop_before_half_of_the_steps() -> None:
+    """Without averaging it began after three probes of twenty."""
+    world, heard = make_world(min_gain=1.0, average=0.0, dream=0.0, passes=40), Recorder()
+    sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    [decision] = [d for d in heard.of("decision") if d["name"] == "early_stop"]
+    assert decision["detail"]["steps"] == pytest.approx(decision["detail"]["planned"] / 2, rel=0.06)

@@ -40,7 +40,7 @@ import { zoomByFinger, zoomWithoutMouse } from "./gestures.js";
 import { gettext as _, interpolate } from "./i18n.js";
 import { faded, onTheme, token } from "./palette.js";
 import { redraw } from "./redraw.js";
-import { smooth } from "./smoothing.js";
+import { longestPause, smooth } from "./smoothing.js";
 import { stageOf } from "./stages.js";
 
 const SYNC = uPlot.sync("cycle");
@@ -252,7 +252,12 @@ export class Chart {
 
   /** Between two stages nothing was measured: no line there. */
   _breaks(u, from, to, nulls) {
-    const xs = u.data[0], limit = Math.max((xs[xs.length - 1] - xs[0]) / 100, this.shared.axis === "t" ? 1.5 : 50);
+    const xs = u.data[0];
+    // asked once a line, and the lines have their places in common
+    if (this._paused?.xs !== xs || this._paused.size !== xs.length) {
+      this._paused = { xs, size: xs.length, longest: longestPause(xs, this.shared.axis === "t" ? 1.5 : 50) };
+    }
+    const limit = this._paused.longest;
     const long = [];
     for (let i = from + 1; i <= to; i++) if (xs[i] - xs[i - 1] > limit) long.push([u.valToPos(xs[i - 1], "x", true), u.valToPos(xs[i], "x", true)]);
     return long.length ? [...nulls, ...long].sort((a, b) => a[0] - b[0]) : nulls;

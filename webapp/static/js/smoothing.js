@@ -19,3 +19,15 @@ export function smooth(xs, ys, amount) {
     return sum / weight;
   });
 }
+
+/**
+ * The longest time between two points that is still joined by a line. Between two stages nothing was measured, but a
+ * step of a large model may itself take seconds: so it goes by what is usual in this very line.
+ *
+ * @param {number[]} xs rising @param {number} least
+ */
+export function longestPause(xs, least) {
+  const pauses = xs.slice(1).map((x, i) => x - xs[i]).sort((a, b) => a - b);
+  const usual = pauses[Math.floor(pauses.length * 0.9)] ?? 0;
+  return Math.max((xs[xs.length - 1] - xs[0]) / 100, least, 3 * usual);
+}
