@@ -100,7 +100,7 @@ class Sampler:
     def values(self) -> float:
         """How many values of inputs a batch has, in the mean."""
         rows = sum(len(records) for records in self.sets)
-        return self.batch * sum(len(records) * records.width for records in self.sets) / rows
+        return self.batch * sum(len(records) * records.width for records in self.sets) / max(1, rows)
 
     def flat(self) -> Rows:
         """The next batch as rows counted through all sets, int64 [batch]."""

@@ -38,7 +38,7 @@ def probe_every(steps: int, batch: float, probe: int, dear: bool) -> int:
         batch: values that a step reads. probe: those that a probe reads, forward only.
     """
     every = max(1, math.ceil(steps / PROBES))
-    if not dear:
+    if not dear or not batch:
         return every
     paid = math.ceil(probe / (PROBES_SHARE * FORWARD_AND_BACK * batch))
     return max(every, min(paid, math.ceil(steps / FEWEST)))
