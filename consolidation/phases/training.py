@@ -93,7 +93,9 @@ class Training:
         self.watched: list[float] = []
         self.averaged: dict[str, Tensor] = {}
         self.averaged_steps = 0
-        dear = run.probes.records * sum(weight.numel() for weight in self.weights.values()) > DEAR
+        # an adapter's base is among the buffers
+        size = sum(tensor.numel() for tensor in (*run.model.parameters(), *run.model.buffers()))
+        dear = run.probes.records * size > DEAR
         self.chunk = probe_every(plan.steps, sampler.values, run.probes.values, dear)
         self.average_from = math.ceil(plan.steps * (1 - plan.average)) if plan.average > 0 else plan.steps
         self.undo = Undo(run.folder, f"{run.entry.stage.replace(' ', '-').lower()}-{run.entry.round}")
