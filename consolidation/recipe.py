@@ -88,7 +88,9 @@ class SleepRecipe(_Recipe):
     wake_lr: float | None = _number(None, 1e-9, 100.0, "learning rate while awake", optional=True)
     rounds: int = _whole(1, 1, 4, "how many times the stages are run")
     pass_cap: float = _number(50.0, 0.0, 10_000.0, "most passes over the memories; 0: no cap")
-    min_gain: float = _number(0.0005, 0.0, 1.0, "early stop under this watch gain a chunk; 0: off")
+    min_gain: float = _number(
+        0.0005, 0.0, 1.0, "early stop under this watch gain a 1/20, past half; 0: off"
+    )
     # the replay step
     batch: int = _whole(64, 1, 65_536, "memories a step")
     micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
@@ -113,7 +115,7 @@ class SleepRecipe(_Recipe):
         "denoising: hidden states with noise stay near those without, or a linear map leads back to them",
     )
     reconstruct_weight: float = _number(0.1, 0.0, 100.0, "weight of the denoising objective")
-    noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms, a token")
+    noise: float = _number(0.05, 0.0, 10.0, "noise on hidden states, in units of their rms")
     anchor: float = _number(0.0, 0.0, 1e9, "weight of the elastic pull to the reference model")
     average: float = _number(0.6, 0.0, 1.0, "last share of the steps whose weights are averaged")
     # reorganisation

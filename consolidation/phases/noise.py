@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def noisy(blocks: list[nn.Module], sigma: float, generator: torch.Generator) -> Iterator[None]:
+def noisy(
+    blocks: list[nn.Module], sigma: float, generator: torch.Generator, tokens: bool = False
+) -> Iterator[None]:
     """Inside, every block gives h + sigma * rms(h) * eps, eps ~ N(0, I).
 
-    rms is over the features of a sample, and of a sequence [n, T, width] over those of each token by itself:
-    the first token of a language model is a hundred times as large as the others (massive activations, Sun
-    et al. 2024), and in units of it the noise drowns them. The size of the noise is taken as a constant in
-    the gradient. With sigma 0 nothing is hooked and nothing drawn.
+    rms is over the features of a sample. With `tokens` states [n, T, width] are sequences, and it is over the
+    features of each token by itself: the first token of a language model is a hundred times as large as the
+    others (massive activations, Sun et al. 2024), and in units of it the noise drowns them. The size of the
+    noise is taken as a constant in the gradient. With sigma 0 nothing is hooked and nothing drawn.
     """
 
     def hook(_module: nn.Module, _args: Any, h: Tensor) -> Tensor:
-        flat = h.detach() if h.ndim == 3 else h.detach().flatten(1)
+        flat = h.detach() if tokens and h.ndim == 3 else h.detach().flatten(1)
         size = torch.linalg.vector_norm(flat, dim=-1, keepdim=True).mul_(sigma / math.sqrt(flat.shape[-1]))
         eps = torch.randn(flat.shape, generator=generator, device=h.device, dtype=h.dtype)
         return h + eps.mul_(size).view_as(h)

@@ -91,6 +91,8 @@ class ReplayLoss:
         self.blocks = run.adapter.blocks(run.model)
         self.denoise = recipe.reconstruct != "off" and bool(self.blocks)
         self.texts = vocabulary_of(run.model) is not None
+        # what a user's own modules give in three dimensions may be channels just as well
+        self.tokens = getattr(run.model, "nocturne_family", None) not in (None, "module")
         self.decoders: LinearDecoders | None = None
         if self.denoise and recipe.reconstruct == "linear-decoder":
             self.decoders = LinearDecoders(run.model, self.blocks, io_widths(run.model)[0], run.device)
@@ -118,7 +120,8 @@ class ReplayLoss:
             terms = rehearsal(run.objective, logits.float(), batch, recipe, self.stored)
             clean, noised = [h.float() for h in clean], [h.float() for h in noised]
             real = token_ids(batch.x) != PADDING if self.texts else None
-            apart = consistency(clean, self.decoders(noised) if self.decoders else noised, real)
+            guessed = self.decoders(noised) if self.decoders else noised
+            apart = consistency(clean, guessed, real, self.tokens)
             terms.parts["reconstruct"] = apart
             terms = terms._replace(loss=terms.loss + recipe.reconstruct_weight * apart)
         if self.fisher:
@@ -128,7 +131,7 @@ class ReplayLoss:
         return terms
 
     def _noisy(self) -> AbstractContextManager[None]:
-        return noisy(self.blocks, self.recipe.noise, self.run.generators["noise"])
+        return noisy(self.blocks, self.recipe.noise, self.run.generators["noise"], self.tokens)
 
 
 def zero_masks(run: Run) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from consolidation.errors import NocturneInputError
 from consolidation.events import Decision, Step
+from consolidation.fit import vocabulary_of
 from consolidation.metrics import SHARES_OF_BEST
 from consolidation.phases.accumulating import Terms, descend
 from consolidation.phases.optimizers import clear_gradients, clip_gradients, gradient_norm, make_optimizer
@@ -28,7 +29,7 @@ __all__ = ["LoopPlan", "Terms", "Training"]
 # than such a share of the steps between them, but never under FEWEST.
 PROBES, FEWEST, PROBES_SHARE = 20, 6, 0.5
 FORWARD_AND_BACK = 3  # in units of a pass forward
-DEAR = 2 * 10**9  # weights of the model times records of a probe: about a tenth of a second on a core
+DEAR = 2 * 10**9  # weights of the model times records, or tokens, of a probe
 
 
 def probe_every(steps: int, batch: float, probe: int, dear: bool) -> int:
@@ -37,11 +38,15 @@ def probe_every(steps: int, batch: float, probe: int, dear: bool) -> int:
     Args:
         batch: values that a step reads. probe: those that a probe reads, forward only.
     """
-    every = max(1, math.ceil(steps / PROBES))
+    every = _twentieth(steps)
     if not dear or not batch:
         return every
     paid = math.ceil(probe / (PROBES_SHARE * FORWARD_AND_BACK * batch))
-    return max(every, min(paid, math.ceil(steps / FEWEST)))
+    return max(every, min(paid, steps // FEWEST))
+
+
+def _twentieth(steps: int) -> int:
+    return max(1, math.ceil(steps / PROBES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,8 @@ class Training:
         self.averaged_steps = 0
         # an adapter's base is among the buffers
         size = sum(tensor.numel() for tensor in (*run.model.parameters(), *run.model.buffers()))
-        dear = run.probes.records * size > DEAR
+        read = run.probes.values if vocabulary_of(run.model) is not None else run.probes.records
+        dear = read * size > DEAR
         self.chunk = probe_every(plan.steps, sampler.values, run.probes.values, dear)
         self.average_from = math.ceil(plan.steps * (1 - plan.average)) if plan.average > 0 else plan.steps
         self.undo = Undo(run.folder, f"{run.entry.stage.replace(' ', '-').lower()}-{run.entry.round}")
@@ -243,19 +249,22 @@ class Training:
             return False
         self.watched.append(mean(found))
         begun = self.done - self.average_from if self.plan.average > 0 else self.done
-        if begun < 3 * self.chunk or not self.plan.steps / 2 <= self.done < self.plan.steps:
+        few = self.chunk / _twentieth(self.plan.steps)  # where probes are few, each stands for so many
+        chunks = 3 if few == 1 else 2  # or there were none left
+        if begun < chunks * self.chunk or not self.plan.steps / 2 <= self.done < self.plan.steps:
             return False
         a, b, c = self.watched[-3:]
         shares = self.run.objective.name in SHARES_OF_BEST
-        least, of = self.plan.min_gain * (a if shares else 1.0), " of the score" if shares else ""
+        gain = few * self.plan.min_gain
+        least, of = gain * (a if shares else 1.0), " of the score" if shares else ""
         if b - a >= least or c - b >= least:
             return False
         self.run.stream.emit(
             Decision,
             name="early_stop",
             kept=True,
-            reason=f"Two chunks in turn gained less than {self.plan.min_gain:g}{of} on watch; stopped after "
-            f"{self.done} of {self.plan.steps} steps.",
+            reason=f"Two chunks in turn gained less than {gain:g}{of} on watch; stopped after {self.done} of "
+            f"{self.plan.steps} steps.",
             detail={"steps": self.done, "planned": self.plan.steps, "gains": [b - a, c - b]},
         )
         return True

@@ -284,43 +284,39 @@ def test_a_page_opened_late_shows_the_same_from_history(seen: Page, cycle: Cycle
     assert re.search(r"rows of 60,500 points", chart(seen, "loss").locator("[data-note]").inner_text())
 
 
-INKED = """() => {
+# The share of columns around a place of the picture, 0 to 1, that have ink of a line.
+INKED = """(at) => {
   const canvas = document.querySelector("[data-chart=loss] canvas"), { width, height } = canvas;
-  const from = Math.round(width * .45), wide = Math.round(width * .1);
+  const from = Math.round(width * (at - .03)), wide = Math.round(width * .06);
   const { data } = canvas.getContext("2d").getImageData(from, 0, wide, height);
   const dark = (at) => data[at + 3] > 200 && data[at] + data[at + 1] + data[at + 2] < 400;
   const columns = new Set();
   for (let at = 0; at < data.length; at += 4) if (dark(at)) columns.add((at / 4) % wide);
-  return { share: columns.size / wide };
+  return columns.size / wide;
 }"""
 
 
-@pytest.mark.parametrize(("apart", "joined"), [(7.0, True), (0.05, False)])
+@pytest.mark.parametrize(
+    ("moments", "joined"),
+    [
+        ([7.0 * n for n in range(40)], True),
+        ([1.0 * n for n in range(20)] + [60.0 + n for n in range(20)], False),
+        ([0.0, 4.0, 8.0, 12.0, 60.0, 64.0, 68.0], False),
+    ],
+    ids=["slow steps", "a silence", "a silence among few steps"],
+)
 def test_slow_steps_are_joined_and_a_long_silence_is_not(
-    seen: Page, cycle: Cycle, apart: float, joined: bool
+    seen: Page, cycle: Cycle, moments: list[float], joined: bool
 ) -> None:
-    """A large model's step takes seconds; half a minute between steps of a small one is another matter."""
-    moments = [n * apart for n in range(20)]
-    moments += [moments[-1] + max(30.0, apart) + n * apart for n in range(20)]
-    if joined:
-        moments = [n * apart for n in range(40)]
-    steps = list(range(1, 41))
+    """A step of a large model takes seconds; half a minute between those of a small one is another matter."""
+    count = len(moments)
+    points = {"step": list(range(1, count + 1)), "t": moments, "loss": [1.0] * count, "ce": [1.0] * count}
     begun = {"kind": "stage_started", "stage": "NREM replay", "round": 1, "t": 0.0, "step": 0}
-    play(
-        seen,
-        cycle,
-        [
-            {
-                "points": {"step": steps, "t": moments, "loss": [1.0] * 40, "ce": [1.0] * 40},
-                "events": [begun],
-                "t": moments[-1], "progress": 0.5, "step": 40, "total_steps": 80,
-            }
-        ],
-    )  # fmt: skip
+    told = {"points": points, "events": [begun], "t": moments[-1], "progress": 0.5, "step": count}
+    play(seen, cycle, [told | {"total_steps": 2 * count}])
     chart(seen, "loss").locator("canvas").wait_for()
-    # the share of columns around the middle that have ink of a line
-    inked = seen.wait_for_function(INKED).json_value()
-    assert (inked["share"] > 0.95) is joined, inked
+    seen.wait_for_function(f"() => ({INKED})(.2) > .95")
+    assert (seen.evaluate(INKED, 0.5) > 0.95) is joined
 
 
 def test_smoothing_leaves_the_raw_values_where_they_are(seen: Page, cycle: Cycle) -> None:

@@ -61,7 +61,11 @@ class Somebody(threading.Thread):
                 self.wrong.append(str(error))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(seed=st.integers(0, 2**32))
 def test_sixteen_people_move_one_cycle(seed: int, lab: Lab) -> None:
     cycle = lab.another_project(f"project {Cycle.objects.count()}").wake(0)

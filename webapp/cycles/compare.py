@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 
 from webapp.core.plotting import task_colour
@@ -211,8 +212,11 @@ def _task_cell(cycle: Cycle, task: str) -> Cell:
 def _perplexity(cycle: Cycle, task: str) -> str:
     """ "perplexity 54.5 → 52.6" of a language model, whose scores say little by themselves."""
     told = [number(_part(cycle.report, "perplexity", when).get(task)) for when in ("before", "after")]
-    ends = [f"{value:.1f}" for value in told if value is not None]
-    return _("perplexity %(ends)s") % {"ends": " → ".join(ends)} if told[1] is not None else ""
+    before, after = (floatformat(value, 1) for value in told)
+    if told[1] is None:
+        return ""
+    words = _("perplexity %(after)s") if told[0] is None else _("perplexity %(before)s → %(after)s")
+    return words % {"before": before, "after": after}
 
 
 def _source(cycle: Cycle) -> str:

@@ -92,7 +92,7 @@ def life_of(
     parents: Mapping[int, int | None],
     open_columns: int = 0,
     shown: int | None = SHOWN,
-    levels: Mapping[str, float] | None = None,
+    shares: bool = False,
 ) -> Life | None:
     """The picture, or None while fewer than two stages of the line have scores.
 
@@ -102,8 +102,8 @@ def life_of(
         parents: the number that each checkpoint began from.
         open_columns: columns to leave free at the right, for what runs or waits.
         shown: the most stages; None: all.
-        levels: by which each task's scores are divided for the drawing, a language model's best; numbers stay
-            as they are.
+        shares: draw each task's scores as shares of its best since it was learned, as those of a language
+            model, which are small and of a size of their own each; numbers stay as they are.
     """
     on_line = set(line)
     every = [row for row in matrix["rows"] if row["number"] in on_line]
@@ -115,13 +115,17 @@ def life_of(
     hidden = max(0, len(every) - shown) if shown else 0
     seen = range(hidden, len(every))
     kept = {i: retention(rows[: i + 1], tasks).value for i in seen}
-    by = levels or {}
-    known = [
+    scores = [
         [
-            _score(every[i], task, by.get(task, 1.0)) if learned.since.get(task, len(every)) <= i else None
-            for i in seen
+            _score(row, task) if learned.since.get(task, len(every)) <= i else None
+            for i, row in enumerate(every)
         ]
         for task in tasks
+    ]
+    best = [max((v for v in column if v), default=1.0) if shares else 1.0 for column in scores]
+    known = [
+        [None if v is None else v / most for v in column[hidden:]]
+        for column, most in zip(scores, best, strict=True)
     ]
     values = [value for column in known for value in column if value is not None]
     values += [value for value in kept.values() if value is not None]
@@ -133,22 +137,19 @@ def life_of(
     means = {every[i]["number"]: kept[i] for i in seen}
     return Life(
         stages=[_stage(every, i, tasks, learned.since, kept[i]) for i in seen],
-        curves=_curves(tasks, known, y, by),
+        curves=_curves(tasks, known, best, y),
         retention=path((i - hidden + 0.5, None if v is None else y(v)) for i, v in kept.items()),
         asides=_asides(matrix, line, parents, place, means, y),
-        marks=[
-            (y(tick), f"{100 * tick:g}\u00a0%" if levels else f"{tick:g}")
-            for tick in ticks(low, max(1.0, max(values)), 4)
-        ],
+        marks=[(y(tick), f"{tick:g}") for tick in ticks(low, max(1.0, max(values)), 4)],
         columns=len(seen) + open_columns,
         hidden=hidden,
-        shares=bool(levels),
+        shares=shares,
     )
 
 
-def _score(row: Mapping[str, Any], task: str, level: float = 1.0) -> float | None:
+def _score(row: Mapping[str, Any], task: str) -> float | None:
     value = row["scores"].get(task)
-    return None if value is None else float(value) / level
+    return None if value is None else float(value)
 
 
 def _stage(
@@ -171,18 +172,17 @@ def _stage(
 def _curves(
     tasks: Sequence[str],
     known: Sequence[Sequence[float | None]],
+    best: Sequence[float],
     y: Scale,
-    levels: Mapping[str, float],
 ) -> list[Curve]:
     curves = []
-    for place, (task, column) in enumerate(zip(tasks, known, strict=True)):
+    for place, (task, column, most) in enumerate(zip(tasks, known, best, strict=True)):
         points = [(i + 0.5, None if v is None else y(v)) for i, v in enumerate(column)]
         ends = [value for value in column if value is not None]
         if ends:
             dots = " ".join(f"M{x:g} {at:g}h0" for x, at in points if at is not None)
             end = y(ends[-1])
-            score = ends[-1] * levels.get(task, 1.0)
-            curves.append(Curve(task, task_colour(place), path(points), dots, end, end, score))
+            curves.append(Curve(task, task_colour(place), path(points), dots, end, end, ends[-1] * most))
     return _spread(curves)
 
 

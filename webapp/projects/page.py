@@ -10,6 +10,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from consolidation.families.registry import computable
+from consolidation.metrics import SHARES_OF_BEST
 from webapp.checkpoints.choices import Origin, Standing
 from webapp.checkpoints.models import Checkpoint
 from webapp.checkpoints.promotion_plan import before, project_aliases, promotion_plan
@@ -21,14 +22,7 @@ from webapp.cycles.selectors import retention_matrix
 from webapp.cycles.waiting import with_blocker
 from webapp.fleet.selectors import workers_alive
 from webapp.projects.life import SHOWN, life_of
-from webapp.projects.selectors import (
-    holdings,
-    levels_of,
-    line_nodes,
-    line_of,
-    matrix_view,
-    standing_of_line,
-)
+from webapp.projects.selectors import holdings, line_nodes, line_of, matrix_view, standing_of_line
 from webapp.schedules.models import Schedule
 from webapp.uploads.models import Upload, UploadState
 
@@ -189,7 +183,7 @@ def project_page(project: Project, page_number: str | None, *, all_stages: bool 
         parents={c.number: numbers.get(c.parent_id) if c.parent_id else None for c in checkpoints},
         open_columns=sum(1 for cycle in unfinished if cycle.kind != Kind.SCORE),
         shown=shown,
-        levels=levels_of(matrix, project.current),
+        shares=project.current is not None and project.current.objective in SHARES_OF_BEST,
     )
     return {
         "project": project,

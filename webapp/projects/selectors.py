@@ -17,7 +17,7 @@ from webapp.projects.models import Project, Task
 from webapp.schedules.models import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from django.contrib.auth.models import AnonymousUser
@@ -113,15 +113,6 @@ def level_of(scores: Iterable[float | None], current: Checkpoint | None) -> floa
     if current is None or current.objective not in SHARES_OF_BEST:
         return None
     return max((value for value in scores if value is not None), default=None)
-
-
-def levels_of(matrix: Mapping[str, Any], current: Checkpoint | None) -> dict[str, float]:
-    """{task: see `level_of`} of the tasks that have one."""
-    found = {
-        task: level_of((row["scores"].get(task) for row in matrix["rows"]), current)
-        for task in matrix["tasks"]
-    }
-    return {task: level for task, level in found.items() if level}
 
 
 def line_nodes(

@@ -50,7 +50,7 @@ def test_a_token_has_noise_of_its_own_size_however_large_another_is() -> None:
     states[:, 0] *= 1000.0
     generator = torch.Generator().manual_seed(1)
     block = torch.nn.Identity()
-    with noisy([block], 0.2, generator):
+    with noisy([block], 0.2, generator, tokens=True):
         noise = block(states) - states
     sizes = noise.square().mean(2).sqrt()
     assert torch.allclose(sizes[:, 1:], torch.full((2, 4), 0.2), rtol=0.15)

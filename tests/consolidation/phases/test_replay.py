@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
+from consolidation.families.module import wrap
 from consolidation.memory.sampling import Batch
 from consolidation.objectives.classification import Classification
+from consolidation.phases import training
 from consolidation.phases.accumulating import out_of_memory
 from consolidation.phases.reconstructing import LinearDecoders, consistency
 from consolidation.phases.replay import elastic, rehearsal
-from consolidation.phases.training import probe_every
+from consolidation.phases.training import FEWEST, probe_every
 from consolidation.recipe import preset
-from tests.consolidation.helpers import Recorder, bits, hooks, make_world
+from tests.consolidation.helpers import Recorder, bits, hooks, make_records, make_world
 
 if TYPE_CHECKING:
     from consolidation.events import Event
@@ -74,26 +78,52 @@ def test_the_gradient_of_the_elastic_pull_is_its_closed_form() -> None:
 
 
 def test_places_that_fill_a_text_up_count_for_nothing() -> None:
-    """Tokens of a short text among longer ones cost what they cost alone."""
+    """A text among longer ones costs what it costs alone."""
     generator = torch.Generator().manual_seed(0)
     clean, noised = (torch.randn(2, 3, 5, 4, generator=generator) for _ in range(2))
     lengths = (5, 2, 4)
     real = torch.arange(5) < torch.tensor(lengths)[:, None]
     alone = [
-        consistency([h[row : row + 1, :length] for h in clean], [h[row : row + 1, :length] for h in noised])
+        consistency(
+            [h[row : row + 1, :length] for h in clean],
+            [h[row : row + 1, :length] for h in noised],
+            tokens=True,
+        )
         for row, length in enumerate(lengths)
     ]
     together = consistency(list(clean), list(noised), real)
-    assert float(together) == pytest.approx(
-        float(torch.stack(alone) @ torch.tensor([5.0, 2.0, 4.0]) / 11), rel=1e-6
+    assert float(together) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-6)
+    assert float(together) != pytest.approx(
+        float(consistency(list(clean), list(noised), tokens=True)), rel=1e-3
     )
-    assert float(together) != pytest.approx(float(consistency(list(clean), list(noised))), rel=1e-3)
 
 
 def test_consistency_is_relative_per_sample_and_summed_over_blocks() -> None:
     clean = [torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0], [1.0]])]
     noised = [torch.tensor([[3.0, 9.0], [1.0, 2.0]]), torch.tensor([[2.0], [0.0]])]
     assert float(consistency(clean, noised)) == pytest.approx((25 / 25 + 4 / 1) / 2 + (0 + 1) / 2)
+
+
+def test_a_large_token_does_not_drown_the_others_and_an_empty_one_costs_next_to_nothing() -> None:
+    def states(*sizes: float) -> list[Tensor]:
+        return [torch.ones(1, 3, 4) * torch.tensor(sizes)[:, None]]
+
+    assert float(consistency(states(9, 1, 1), states(9, 2, 1), tokens=True)) == pytest.approx(1 / 3)
+    assert float(consistency(states(9, 1, 1), states(9, 2, 1))) == pytest.approx(1 / 83)
+    assert float(consistency(states(1, 0, 1), states(1, 0.05, 1), tokens=True)) < 2
+
+
+def test_channels_of_a_users_own_convolution_are_no_tokens() -> None:
+    """After a ReLU a channel may be empty without noise and not with it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)
+    )
+    model, records = wrap(net, 8, 4), [make_records(task, 80, 1) for task in range(2)]
+    recipe = preset("night", reconstruct="consistency", passes=2.0, lr=0.01)
+    heard = Recorder()
+    sleep(model, records, [], recipe, on_event=heard)
+    assert max(step["reconstruct"] for step in heard.of("step")) < 1
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 4, 3, 3), (5, 6, 4)])
@@ -278,13 +308,18 @@ def test_a_share_of_the_wakes_rate_is_taken_when_it_is_known() -> None:
     [
         (200, 10_000, False, 10),
         (200, 300, True, 10),  # costs less than a tenth of what ten steps of 32 do
-        (19, 300, True, 4),  # would pay for itself after 7 steps, but the chart has at least 6 points
+        (19, 300, True, 3),  # would pay for itself after 7 steps, but the chart has at least 6 points
         (60, 300, True, 7),
         (1, 10**6, True, 1),
     ],
 )
-def test_dear_probes_are_fewer_and_never_too_few(steps: int, probe: int, dear: bool, every: int) -> None:
+def test_dear_probes_are_fewer(steps: int, probe: int, dear: bool, every: int) -> None:
     assert probe_every(steps, 32, probe, dear) == every
+
+
+@given(st.integers(1, 10**5), st.integers(0, 10**7))
+def test_a_chart_has_points_however_dear_a_probe_is(steps: int, probe: int) -> None:
+    assert min(FEWEST, steps) <= steps // probe_every(steps, 32, probe, True) <= 20
 
 
 def test_an_early_stop_is_an_event() -> None:
@@ -293,6 +328,16 @@ def test_an_early_stop_is_an_event() -> None:
     [decision] = [d for d in heard.of("decision") if d["name"] == "early_stop"]
     planned = decision["detail"]["planned"]
     assert planned / 2 <= decision["detail"]["steps"] == report.steps < planned
+
+
+@pytest.mark.parametrize("average", [0.0, 0.6])
+def test_a_night_of_few_probes_can_stop_early_too(average: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "DEAR", 0)
+    monkeypatch.setattr(training, "PROBES_SHARE", 1e-9)
+    world, heard = make_world(min_gain=1.0, average=average, dream=0.0, passes=40), Recorder()
+    sleep(world.model, world.memories, world.probes, world.recipe, on_event=heard)
+    [decision] = [d for d in heard.of("decision") if d["name"] == "early_stop"]
+    assert decision["detail"]["steps"] < decision["detail"]["planned"]
 
 
 def test_no_early_stop_before_half_of_the_steps() -> None:

@@ -30,7 +30,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     parts=st.lists(st.one_of(st.binary(max_size=9), st.tuples(st.integers(0, 256), st.integers(0, 40)))),
     cut=st.tuples(st.integers(0, 300), st.integers(0, 300)),

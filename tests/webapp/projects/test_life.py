@@ -56,13 +56,12 @@ def test_a_task_begins_where_it_was_learned_and_falls_and_rises_with_its_scores(
 def test_small_scores_are_drawn_as_shares_of_each_tasks_best() -> None:
     """A language model's: 1 / perplexity of 20 and of 40."""
     rows = [row(1, "wake", "a", a=0.05), row(2, "wake", "b", a=0.025, b=0.01)]
-    levels = {"a": 0.05, "b": 0.01}
-    life = life_of({"tasks": ["a", "b"], "rows": rows}, [1, 2], parents={1: None, 2: 1}, levels=levels)
+    life = life_of({"tasks": ["a", "b"], "rows": rows}, [1, 2], parents={1: None, 2: 1}, shares=True)
     assert life is not None
     a, b = life.curves
     (_, best), (_, half) = points(a.data)
     assert [y for _, y in points(b.data)] == [best]
-    assert {word: y for y, word in life.marks}["60\u00a0%"] < half < HEIGHT
+    assert {word: y for y, word in life.marks}["0.6"] < half < HEIGHT
     assert (a.score, b.score) == (0.025, 0.01)
     assert life.stages[1].values[0].change == pytest.approx(-0.025)
 

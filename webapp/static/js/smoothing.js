@@ -28,6 +28,7 @@ export function smooth(xs, ys, amount) {
  */
 export function longestPause(xs, least) {
   const pauses = xs.slice(1).map((x, i) => x - xs[i]).sort((a, b) => a - b);
-  const usual = pauses[Math.floor(pauses.length * 0.9)] ?? 0;
+  // three quarters, not the median: a night may be slow in one half and quick in the other
+  const usual = pauses[Math.floor((pauses.length - 1) * 0.75)] ?? 0;
   return Math.max((xs[xs.length - 1] - xs[0]) / 100, least, 3 * usual);
 }
