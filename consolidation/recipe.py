@@ -88,9 +88,7 @@ class SleepRecipe(_Recipe):
     wake_lr: float | None = _number(None, 1e-9, 100.0, "learning rate while awake", optional=True)
     rounds: int = _whole(1, 1, 4, "how many times the stages are run")
     pass_cap: float = _number(50.0, 0.0, 10_000.0, "most passes over the memories; 0: no cap")
-    min_gain: float = _number(
-        0.0005, 0.0, 1.0, "early stop under this watch gain a 1/20, past half; 0: off"
-    )
+    min_gain: float = _number(0.0005, 0.0, 1.0, "early stop under this watch gain a 1/20, past half; 0: off")
     # the replay step
     batch: int = _whole(64, 1, 65_536, "memories a step")
     micro_batch: int = _whole(0, 0, 65_536, "memories through the model at a time; 0: the whole batch")
