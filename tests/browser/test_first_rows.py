@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.test_records import narrow, picture
 
@@ -130,7 +131,7 @@ def test_values_that_are_packed_otherwise_stay_closed_and_their_columns_do_not(
     assert table is not None
     assert (table["columns"], table["rows"], table["packed"]) == (["feeling", "said", "n"], [], "ZSTD")
     note = records.locator("[data-packed]")
-    assert note.inner_text() == "Values packed with ZSTD are not shown: only the server unpacks them."
+    expect(note).to_have_text("Values packed with ZSTD are not shown: only the server unpacks them.")
 
 
 def damaged(path: Path) -> dict[str, bytes]:
