@@ -89,7 +89,7 @@ def test_logging_in_and_out(alice: User) -> None:
     assert (
         client.post(reverse("account_login"), form | {"password": "correct horse battery"})["Location"] == "/"
     )
-    assert client.post(reverse("account_logout"))["Location"] == reverse("account_login")
+    assert client.post(reverse("account_logout"))["Location"] == reverse("account_login") + "?left"
     assert client.get("/").status_code == 302
 
 
