@@ -368,7 +368,7 @@ def test_one_tab_sends_and_another_takes_over_when_it_is_closed(sender: Sender, 
     sender.page.close(run_before_unload=True)
     drawer.get_by_role("link", name="Open the checkpoint").wait_for()
     assert asked == ["beforeunload"]
-    # A closing page takes its slow line with it, and its last bytes may leave at once; the other asks in any case.
+    # A closing page takes its slow line with it, and its last bytes may leave at once; the other asks anyway.
     assert other.sent[0][0] == "HEAD"
     assert all(offset > 0 for offset in other.offsets())
 
