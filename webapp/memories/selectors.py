@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from consolidation.families.registry import FAMILIES, computable
 from consolidation.families.text_model import PLACES, label_count, text_model
@@ -88,7 +89,7 @@ def task_head(task: Task, *, besides: str) -> list[int] | None:
     return sets.values_list("head", flat=True).first()
 
 
-def records_by_task(project: Project) -> list[dict[str, Any]]:
+def records_by_task(project: Project, fit: Fit) -> list[dict[str, Any]]:
     """What the page shows: tasks in order of learning, each with its sets by use. Two queries.
 
     Returns:
@@ -101,7 +102,7 @@ def records_by_task(project: Project) -> list[dict[str, Any]]:
             "task": task,
             "sets": [
                 {"use": use.value, "label": use.label, "set": (item := found.get((task.pk, use.value)))}
-                | ({"facts": set_facts(item)} if item else {})
+                | ({"facts": set_facts(item, tokens=fit.tokens)} if item else {})
                 for use in Use
             ],
         }
@@ -109,15 +110,19 @@ def records_by_task(project: Project) -> list[dict[str, Any]]:
     ]
 
 
-def set_facts(item: RecordSet) -> dict[str, Any]:
-    """A set in figures: its shape and transform in words, and the label histogram as bars (0 to 100)."""
+def set_facts(item: RecordSet, *, tokens: bool) -> dict[str, Any]:
+    """A set in figures: a record and the transform in words, and the label histogram as bars (0 to 100).
+
+    Args:
+        tokens: whether the numbers of a record are ids of tokens, of which it may have fewer.
+    """
     # Of a task with a head of its own only the labels that it has, from 0 as its files count them.
     first, last = item.head or (0, len(item.label_histogram))
     counts = list(item.label_histogram)[first:last]
     names = dict(enumerate(item.label_names))
     most = max(counts, default=0)
     return {
-        "shape": " × ".join(str(size) for size in item.x_shape),
+        "record": _record(item, tokens),
         "transform": transform_words(item.transform),
         "codec": _codec(item),
         # Where a label names a place, it is no class to be counted.
@@ -140,6 +145,13 @@ def set_facts(item: RecordSet) -> dict[str, Any]:
         "span": 10 * min(len(counts), BARS),
         "missing": sum(1 for count in counts if not count),
     }
+
+
+def _record(item: RecordSet, tokens: bool) -> str:
+    if tokens:
+        most = math.prod(item.x_shape)
+        return ngettext("%(n)s token", "up to %(n)s tokens", most) % {"n": f"{most:,}"}
+    return f"{' × '.join(str(size) for size in item.x_shape)} {item.x_dtype}"
 
 
 def _codec(item: RecordSet) -> str:

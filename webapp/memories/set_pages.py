@@ -23,7 +23,7 @@ from webapp.memories.certificate import certificate, shaped_by
 from webapp.memories.erasing import MOST_IDS, MOST_LETTERS
 from webapp.memories.models import ErasedSet, Erasure, RecordSet, Scope, Use
 from webapp.memories.retention import MOST_DAYS
-from webapp.memories.selectors import set_facts
+from webapp.memories.selectors import project_fit, set_facts
 from webapp.memories.shaped import shaped_directly, with_descendants
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def record_set_detail(request: MemberRequest, record_set_id: UUID) -> HttpRespon
     ).select_related("actor")
     context = _context(request, item)
     context |= {
-        "facts": set_facts(item),
+        "facts": set_facts(item, tokens=project_fit(item.project).tokens),
         "history": [
             {"entry": entry, "words": _DONE[entry.verb]} for entry in entries.order_by("-id")[:HISTORY_SHOWN]
         ],
@@ -171,8 +171,8 @@ def _context(request: MemberRequest, item: RecordSet) -> dict[str, Any]:
 
 
 def _found(request: MemberRequest, record_set_id: UUID) -> RecordSet:
-    rows = RecordSet.everything.select_related("project__workspace", "task", "cycle").defer("cycle__report")
-    return rows.get_visible(request.user, pk=record_set_id)
+    rows = RecordSet.everything.select_related("project__workspace", "project__current", "task", "cycle")
+    return rows.defer("cycle__report").get_visible(request.user, pk=record_set_id)
 
 
 def _erasure(request: MemberRequest, erasure_id: UUID) -> Erasure:

@@ -36,10 +36,10 @@ _PURPOSES = (Purpose.MEMORIES, Purpose.PROBE, Purpose.TRAINING)
 def records_list(request: MemberRequest, project_id: UUID) -> HttpResponse:
     """Every task with its memories, probe and training set."""
     project = Project.objects.select_related("workspace", "current").get_visible(request.user, pk=project_id)
-    rows = records_by_task(project)
+    fit = project_fit(project)
+    rows = records_by_task(project, fit)
     chosen = {str(row["task"].pk): row["task"] for row in rows}.get(request.GET.get("task", ""))
     use = request.GET.get("use", "")
-    fit = project_fit(project)
     context = {
         "project": project,
         "me": abilities_of(request.user, project.workspace),

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
+from consolidation.families.registry import family_spec
+from tests.consolidation.lm_helpers import GPT2
 from tests.webapp.conftest import logged_in
 from tests.webapp.memories.test_services import accept
+from tests.webapp.rows import checkpoint
+from webapp.memories.models import RecordSet
 from webapp.projects.models import Task
 from webapp.projects.services import project_create, task_create
 
@@ -40,6 +44,24 @@ def test_a_set_in_figures(alice: User, project: Project) -> None:
     assert "Without probes" in text
     accept(project, task, "probe")
     assert "Without probes" not in page(alice, project)
+
+
+def test_records_of_texts_are_told_in_tokens_and_have_no_classes_where_labels_are_places(
+    alice: User, project: Project
+) -> None:
+    task = Task.objects.get(project=project)
+    accept(project, task, x_shape=[53], x_dtype="uint16", classes=2**32)
+    assert "53 uint16" in page(alice, project)
+    model = checkpoint(project)
+    model.family, model.config = "causal_lm", family_spec("causal_lm").validate_config(GPT2)
+    model.save()
+    text = page(alice, project)
+    assert "up to 53 tokens" in text
+    assert "<dt>Classes</dt>" not in text
+    item = RecordSet.objects.get(task=task)
+    text = logged_in(alice).get(reverse("record_set_detail", args=[item.pk])).content.decode()
+    assert "up to 53 tokens" in text
+    assert "<dt>Classes</dt>" not in text
 
 
 def test_the_link_beside_a_set_chooses_it_in_the_panel(alice: User, project: Project) -> None:
