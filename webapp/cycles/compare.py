@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 
+from webapp.core.decimals import signed
 from webapp.core.plotting import task_colour
 
 if TYPE_CHECKING:
@@ -27,22 +28,24 @@ _SAME: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference of two scores on the same answers and its confidence interval; fractions of 1."""
+    """A difference of two scores on the same answers and its confidence interval, around the later of the
+    two, `score`; fractions of 1."""
 
     value: float
     low: float
     high: float
+    score: float | None
 
     @property
     def word(self) -> str:
         """ "+0.122"."""
-        return f"{self.value:+.3f}".replace("-", "−")
+        return signed(self.value, self.score)
 
     @property
     def words(self) -> str:
         """ "+0.103 to +0.141"."""
-        ends = {"low": f"{self.low:+.3f}", "high": f"{self.high:+.3f}"}
-        return (_("%(low)s to %(high)s") % ends).replace("-", "−")
+        ends = {"low": signed(self.low, self.score), "high": signed(self.high, self.score)}
+        return _("%(low)s to %(high)s") % ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +94,16 @@ def _part(report: object, *keys: str) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def interval_of(found: object) -> Interval | None:
+def interval_of(found: object, score: float | None) -> Interval | None:
     """An interval as a report keeps it: {"value", "low", "high"}."""
     ends = [number(_part(found).get(name)) for name in ("value", "low", "high")]
     value, low, high = ends
-    return None if value is None or low is None or high is None else Interval(value, low, high)
+    return None if value is None or low is None or high is None else Interval(value, low, high, score)
 
 
 def mean_gain(cycle: Cycle) -> Interval | None:
     """How far the mean score on proof moved, before against after, as the cycle's own verdict saw it."""
-    return interval_of(_part(cycle.report, "gain").get("mean"))
+    return interval_of(_part(cycle.report, "gain").get("mean"), metric(cycle, "acc")[1])
 
 
 def confidence_of(cycle: Cycle) -> float:
@@ -205,7 +208,7 @@ def _note(cycle: Cycle, key: str) -> str:
 
 def _task_cell(cycle: Cycle, task: str) -> Cell:
     before, after = (number(_part(cycle.report, when).get(task)) for when in ("before", "after"))
-    interval = interval_of(_part(cycle.report, "gain", "tasks").get(task))
+    interval = interval_of(_part(cycle.report, "gain", "tasks").get(task), after)
     return Cell(before, after, _perplexity(cycle, task), interval)
 
 

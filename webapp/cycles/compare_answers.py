@@ -156,4 +156,6 @@ def _pair(
     lost = sum(int((before[task] > after[task]).sum()) for task in before)
     answers = sum(len(bits) for bits in before.values())
     proven = answers >= LEAST_ANSWERS and sign_test(before, after) <= 1 - CONFIDENCE
-    return Pair(Interval(value, low, high), answers, won, lost, proven and (low > 0 or high < 0))
+    score = sum(float(after[task].mean()) for task in after) / len(after)
+    clear = proven and (low > 0 or high < 0)
+    return Pair(Interval(value, low, high, score), answers, won, lost, clear)

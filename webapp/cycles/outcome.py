@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Standing
 from webapp.checkpoints.standing import SKEWED
+from webapp.core.decimals import signed
 from webapp.core.plotting import task_colour
 from webapp.cycles.choices import TERMINAL, Kind, State, Verdict
 from webapp.projects.models import Task
@@ -193,7 +194,7 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
                 "before": first,
                 "after": last,
                 "delta": last - first if known else None,
-                "interval": _interval(gains.get(name)),
+                "interval": _interval(gains.get(name), last),
                 "perplexity": [perplexity.get(when, {}).get(name) for when in ("before", "after")],
             }
         )
@@ -224,12 +225,11 @@ def _confidence(cycle: Cycle) -> str:
     return _("%(share)g %% interval") % {"share": share}
 
 
-def _interval(gain: dict[str, float] | None) -> str:
-    """ "+0.10 to +0.14", from a paired bootstrap over single proof answers."""
+def _interval(gain: dict[str, float] | None, score: float) -> str:
+    """ "+0.103 to +0.141", from a paired bootstrap over single proof answers."""
     if not gain:
         return ""
-    ends = {"low": f"{gain['low']:+.3f}", "high": f"{gain['high']:+.3f}"}
-    return (_("%(low)s to %(high)s") % ends).replace("-", "−")
+    return _("%(low)s to %(high)s") % {end: signed(gain[end], score) for end in ("low", "high")}
 
 
 def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -259,7 +259,7 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
                 "delta": delta,
                 "good": good,
                 "unit": "%" if key == "worst_forgetting" else "",
-                "interval": _interval(mean) if key == "acc" and same else "",
+                "interval": _interval(mean, last) if key == "acc" and same else "",
             }
         )
     return rows

@@ -47,7 +47,10 @@ def test_sizes(size: int | None, text: str) -> None:
         (0.0999, "9.9"),
         (0.1, "10"),
         (0.123, "12"),
-        (0.0004, "0"),
+        (0.0099, "0.99"),
+        (0.00388, "0.38"),
+        (0.0004, "0.04"),
+        (0.00004, "0"),
     ],
 )
 def test_a_cell_of_the_matrix_never_rounds_up(value: float | None, text: str) -> None:
@@ -78,6 +81,40 @@ def test_a_change_has_arrow_and_tone(value: float, good: str, tone: str, arrow: 
 def test_a_change_below_the_last_digit_is_none() -> None:
     assert tags.delta(0.0004)["still"]
     assert not tags.delta(None)["known"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.942, "0.942"),
+        (1.0, "1.000"),
+        (0.0, "0.000"),
+        (0.1, "0.100"),
+        (0.0183, "0.0183"),
+        (0.003884, "0.00388"),
+        (0.00001, "0.000010"),
+        (None, "–"),
+    ],
+)
+def test_a_score_has_three_digits_that_count(value: float | None, text: str) -> None:
+    assert tags.score(value) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "of", "text"),
+    [
+        (-0.00035, 0.00353, "−0.00035"),
+        (0.0004, 0.02, "+0.0004"),
+        (-0.9, 0.02, "−0.900"),
+        (0.0004, 0.9, None),
+        (0.000004, 0.003, None),
+        (0.0004, 0.0, None),
+    ],
+)
+def test_a_change_has_the_decimals_of_what_changed(change: float, of: float, text: str | None) -> None:
+    shown = tags.delta(change, of=of)
+    assert shown["still"] == (text is None)
+    assert text is None or shown["text"] == text
 
 
 def test_scores_and_percentages_are_rounded_and_not_cut() -> None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.core import undo
+from webapp.core.decimals import decimals
 from webapp.cycles.held import held_words
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ register = template.Library()
 
 NOTHING = "–"
 MINUS = "−"
-# Below this a score did not move: half of the last digit that pages show.
-STILL = 0.0005
 _SECTIONS = {
     "tonight": ("/",),
     "projects": ("/projects/", "/cycles/", "/checkpoints/", "/demo/"),
@@ -81,8 +80,8 @@ def energy(value: float | None) -> str:
 
 @register.filter
 def score(value: float | None) -> str:
-    """A fraction of 1 with three digits: "0.942"."""
-    return NOTHING if value is None else fixed(value, 3)
+    """A fraction of 1 with three digits that count: "0.942", "0.0183"."""
+    return NOTHING if value is None else fixed(value, decimals(value))
 
 
 @register.filter
@@ -93,12 +92,14 @@ def percent(value: float | None) -> str:
 
 @register.filter
 def hundredths(value: float | None) -> str:
-    """A matrix cell: a fraction of 1 in hundredths, cut (0.996 is no 100); below ten with a decimal, because
-    the scores of a language model are small."""
+    """A matrix cell: a fraction of 1 in hundredths, cut (0.996 is no 100); below ten with one decimal and
+    below one with two, because the scores of a language model are small."""
     if value is None:
         return "·"
-    tenths = int(1000 * value + 1e-9)
-    return fixed(tenths / 10, 1) if tenths < 100 and tenths % 10 else str(tenths // 10)
+    parts = int(1e4 * value + 1e-9)
+    if 0 < parts < 100:
+        return fixed(parts / 100, 2)
+    return fixed(parts // 10 / 10, 1) if parts < 1000 and parts // 10 % 10 else str(parts // 100)
 
 
 @register.filter
@@ -202,7 +203,9 @@ def ago(moment: dt.datetime | None) -> str | SafeString:
 
 
 @register.inclusion_tag("core/_delta.html")
-def delta(value: float | None, good: str = "up", unit: str = "", word: str = "") -> dict[str, Any]:
+def delta(
+    value: float | None, good: str = "up", unit: str = "", word: str = "", of: float | None = None
+) -> dict[str, Any]:
     """A change as arrow, number and word.
 
     Args:
@@ -210,11 +213,13 @@ def delta(value: float | None, good: str = "up", unit: str = "", word: str = "")
         good: "up" when more is better, "down" when less is.
         unit: "%" writes percentage points.
         word: what it is measured against, e.g. "since waking".
+        of: the score that changed; a small one has more decimals, and so has its change.
     """
     if value is None:
         return {"known": False}
-    still = abs(value) < STILL
-    size = f"{fixed(abs(100 * value), 1)} %" if unit == "%" else fixed(abs(value), 3)
+    digits = decimals(max(abs(value), abs(of)) if of else None)
+    still = abs(value) < 0.5 * 10**-digits
+    size = f"{fixed(abs(100 * value), 1)} %" if unit == "%" else fixed(abs(value), digits)
     better = (value > 0) == (good == "up")
     return {
         "known": True,

@@ -14,7 +14,7 @@ const dated = new Intl.DateTimeFormat(locale, {
   weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
 });
 /** By the digits that are always there. */
-const writers = [0, 1, 2, 3].map((least) => new Intl.NumberFormat(locale, {
+const writers = [0, 1, 2, 3, 4, 5, 6].map((least) => new Intl.NumberFormat(locale, {
   minimumFractionDigits: least, maximumFractionDigits: least || 20, useGrouping: false,
 }));
 
@@ -27,18 +27,20 @@ export function plain(v) {
   return writers[0].format(v + 0);
 }
 
-/** So many decimals, rounded as toFixed does: Intl alone makes 1.01 of 1.005. @param {number} v @param {1|2|3} digits */
+/** So many decimals, rounded as toFixed does: Intl alone makes 1.01 of 1.005. @param {number} v @param {number} digits 1 to 6 */
 export function fixed(v, digits) {
   return writers[digits].format(/** @type {any} */ (v.toFixed(digits)));
 }
 
-/** Two decimals; three of what is small, as a language model's scores are. @param {number|null|undefined} v a fraction of 1 */
+/** Two decimals; of what is small, as a language model's scores are, three that count. @param {number|null|undefined} v a fraction of 1 */
 export function score(v) {
-  return isNumber(v) ? fixed(v, small(v) ? 3 : 2) : NONE;
+  return isNumber(v) ? fixed(v, decimals(v)) : NONE;
 }
 
-/** @param {number} v a score */
-export const small = (v) => v > 0 && v < 0.1;
+/** Of a score as the live view writes it; the server's pages have one more where it is large. @param {number} v */
+export function decimals(v) {
+  return v > 0 && v < 0.1 ? Math.min(6, 2 - Math.floor(Math.log10(v))) : 2;
+}
 
 /** A fraction of 1 as a percentage with one decimal. @param {number|null|undefined} v */
 export function percent(v) {
@@ -51,7 +53,7 @@ export function shortPercent(v, most) {
   return interpolate(PERCENT, { n: (n < 0 ? MINUS : "") + plain(Math.abs(n)) });
 }
 
-/** With a sign, and a real minus. @param {number} v @param {1|2|3} digits */
+/** With a sign, and a real minus. @param {number} v @param {number} digits 1 to 6 */
 export function signed(v, digits = 2, plus = true) {
   const rounded = Number(v.toFixed(digits));
   const text = fixed(Math.abs(rounded), digits);

@@ -3,10 +3,14 @@
 import { fixed, isNumber, percent, plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 
-/** The number in a cell: hundredths, cut, so that 0.996 is no 100; below ten with a decimal. @param {number} v */
+/**
+ * The number in a cell: hundredths, cut, so that 0.996 is no 100; below ten with one decimal, below one with two.
+ * @param {number} v
+ */
 function hundredths(v) {
-  const tenths = Math.floor(1000 * v + 1e-9);
-  return tenths < 100 && tenths % 10 ? fixed(tenths / 10, 1) : plain(Math.floor(tenths / 10));
+  const parts = Math.floor(1e4 * v + 1e-9), tenths = Math.floor(parts / 10);
+  if (parts > 0 && parts < 100) return fixed(parts / 100, 2);
+  return parts < 1000 && tenths % 10 ? fixed(tenths / 10, 1) : plain(Math.floor(parts / 100));
 }
 
 export class Matrix {

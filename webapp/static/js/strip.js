@@ -2,7 +2,7 @@
 /** The six figures under the title: value, change, arrow and word. */
 import { energyParts } from "./charts.js";
 import { gettext as _, interpolate } from "./i18n.js";
-import { MINUS, NONE, duration, isNumber, percent, score, signed, small } from "./format.js";
+import { MINUS, NONE, decimals, duration, isNumber, percent, score, signed } from "./format.js";
 
 export class Strip {
   /** @param {HTMLElement} root @param {import("./charts.js").Figures} figures @param {() => number} seconds */
@@ -49,7 +49,7 @@ export class Strip {
   /** `text` says "%(change)s" and since when. @returns {{text: string, tone: string, arrow: string}|null} */
   _change(now, before, good, text) {
     if (!isNumber(now) || !isNumber(before)) return null;
-    const digits = small(now) ? 3 : 2;
+    const digits = decimals(now);
     const delta = now - before, still = Math.abs(delta) < 0.5 * 10 ** -digits;
     const words = interpolate(text, { change: still ? "±0" : signed(delta, digits) });
     if (still) return { text: words, tone: "", arrow: "" };
