@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
+from django.apps import apps
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.shortcuts import redirect, render
@@ -160,9 +161,10 @@ def settings_audit(request: MemberRequest) -> HttpResponse:
     require_role(request.user, workspace, Role.ADMIN)
     steps = "steps" in request.GET
     rows = AuditEntry.objects.filter(workspace=workspace).select_related("actor").order_by("-id")
+    kinds = {model._meta.model_name: model._meta.verbose_name for model in apps.get_models()}
     context = {
         "entries": [
-            {"entry": entry, "words": VERBS.get(entry.verb, "")}
+            {"entry": entry, "words": VERBS.get(entry.verb, ""), "kind": kinds.get(entry.object_type, "")}
             for entry in (rows if steps else rows.exclude(verb__in=OWN_STEPS))[:AUDIT_SHOWN]
         ],
         "me": abilities_of(request.user, workspace),

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 def base_context(checkpoint: Checkpoint, *, can_edit: bool) -> dict[str, Any]:
     """What the card of an adapter shows: `adapter`, the versions that it fits (`fitting`, for who may choose
-    among them), and why there is none (`no_base`). Nothing for a whole model."""
+    among them), the one that is `likely`, which was current when it came, and why there is none (`no_base`).
+    Nothing for a whole model."""
     if checkpoint.family != bases.ADAPTER:
         return {}
     if checkpoint.trashed_at or (checkpoint.base_id and (not can_edit or bases.base_used(checkpoint))):
         return {"adapter": True}
     fitting, why = bases.bases_for(checkpoint.project_id, checkpoint.tensors)
-    return {"adapter": True, "fitting": fitting if can_edit else [], "no_base": why}
+    likely = checkpoint.base_id or checkpoint.parent_id
+    return {"adapter": True, "fitting": fitting if can_edit else [], "likely": likely, "no_base": why}
 
 
 @require_POST

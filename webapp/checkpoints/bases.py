@@ -38,7 +38,7 @@ def bases_for(project_id: UUID, tensors: Iterable[Mapping[str, Any]]) -> tuple[l
     none, the sentence that says why. One query."""
     shapes = {str(one["name"]): tuple(one["shape"]) for one in tensors}
     rows = Checkpoint.objects.filter(project=project_id, family__in=list(BASES), non_finite=False)
-    fields = ("project", "number", "family", "config", "filename", "trashed_at")
+    fields = ("project", "number", "family", "config", "filename", "trashed_at", "origin", "standing")
     found, missing, known = [], "", {}
     for row in rows.only(*fields).order_by("-number")[:MOST_LOOKED_AT]:
         if not computable(row.family, row.config):

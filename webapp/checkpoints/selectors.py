@@ -48,7 +48,7 @@ def config_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in config.items():
         # An adapter's base has its own card.
-        if value is None or value == "" or name == "base":
+        if value is None or name == "base" or (isinstance(value, str | list | Mapping) and not value):
             continue
         words = " ".join(_SPELLED.get(word, word) for word in name.split("_"))
         rows.append((words[:1].upper() + words[1:], cut(_config_text(value), 200)))

@@ -181,6 +181,7 @@ def test_the_audit_log_shows_what_people_did_and_each_step_when_asked(lab: Lab, 
     people = client.get("/settings/audit/").content.decode()
     everything = client.get("/settings/audit/?steps").content.decode()
     assert "cycle_start<" in people
+    assert ">record set<" in people
     assert "cycle_starting" not in people
     assert "cycle_starting" in everything
     assert "cycle_start<" in everything

@@ -253,6 +253,15 @@ def test_its_page_says_what_it_lies_over_or_asks(bob: User, project: Project) ->
     assert "an adapter over v2" in browser.get(night).content.decode()
 
 
+def test_what_was_current_when_it_came_is_offered_first(bob: User, project: Project) -> None:
+    was = llama(project)
+    made, _candidate = adapter(project), llama(project)
+    page = logged_in(bob).get(reverse("checkpoint_detail", args=[made.pk])).content.decode()
+    assert f'<option value="{was.pk}" selected>v1 · Uploaded' in page
+    assert page.count(" selected>") == 1
+    assert "Rank pattern" not in page  # it says nothing where it is empty
+
+
 @pytest.mark.parametrize("has", [True, False])
 def test_an_adapter_s_page_asks_for_no_tokenizer_that_its_base_has(
     alice: User, project: Project, has: bool
