@@ -30,7 +30,7 @@ DOMAINS = ("press", "fiction", "perl", "handbook_de", "handbook_fr")
 LENGTH = 128
 MODELS = ("gpt2-small", "smollm2")
 NIGHT: dict[str, Any] = {
-    "optimizer": "adamw", "clip": 1.0, "batch": 8, "precision": "bf16", "fresh": 32, "duration": 0.3,
+    "optimizer": "adamw", "clip": 1.0, "batch": 8, "fresh": 32, "duration": 0.3,
     "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 8, "temperature": 1.0,
 }  # fmt: skip
 
@@ -41,6 +41,7 @@ class Model(NamedTuple):
     Attributes:
         build: seed -> the model; it begins the same for every seed, as trained models do.
         examples, probes: blocks of a domain to learn and to score on.
+        precision: of all passes, the night's and its rivals'.
     """
 
     about: str
@@ -50,6 +51,7 @@ class Model(NamedTuple):
     examples: int
     probes: int
     epochs: int
+    precision: str
     night: Mapping[str, Any]
 
 
@@ -120,7 +122,8 @@ def make(options: Options, seed: int) -> Benchmark:
     return Benchmark(
         name="lm5", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
         build=model.build, outputs=2**16, epochs=options.epochs or model.epochs, batch=8, replay_batch=8,
-        transform=Transform(), hyper=hyper, model=model.about, optimizer="adamw", clip=1.0, precision="bf16",
+        transform=Transform(), hyper=hyper, model=model.about, optimizer="adamw", clip=1.0, precision=model.precision,
         data=f"five text domains, {count} blocks of {LENGTH} tokens each",
-        answers=2 * LENGTH * objective.kept, objective=objective, at_once=8, night=NIGHT | dict(model.night),
+        answers=2 * LENGTH * objective.kept, objective=objective, at_once=8,
+        night=NIGHT | {"precision": model.precision} | dict(model.night),
     )  # fmt: skip

@@ -39,7 +39,7 @@ def smollm2(folder: Path | None, layers: int | None) -> lm5.Model:
     return lm5.Model(
         about=f"SmolLM2-135M, of which the last {learning} layers learn", tokenizer=tokenizer,
         build=lambda seed: LastLayers(below, learning), lr=LR, examples=EXAMPLES, probes=PROBES,
-        epochs=PASSES, night={},
+        epochs=PASSES, precision="fp32", night={},
     )  # fmt: skip
 
 
