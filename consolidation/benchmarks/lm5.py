@@ -122,8 +122,8 @@ def make(options: Options, seed: int) -> Benchmark:
     return Benchmark(
         name="lm5", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
         build=model.build, outputs=2**16, epochs=options.epochs or model.epochs, batch=8, replay_batch=8,
-        transform=Transform(), hyper=hyper, model=model.about, optimizer="adamw", clip=1.0, precision=model.precision,
-        data=f"five text domains, {count} blocks of {LENGTH} tokens each",
+        transform=Transform(), hyper=hyper, model=model.about, optimizer="adamw", clip=1.0,
+        precision=model.precision, data=f"five text domains, {count} blocks of {LENGTH} tokens each",
         answers=2 * LENGTH * objective.kept, objective=objective, at_once=8,
         night=NIGHT | {"precision": model.precision} | dict(model.night),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from consolidation.families.registry import FAMILIES, computable
 from consolidation.families.text_model import PLACES, label_count, text_model
+from webapp.checkpoints.bases import ADAPTER
 from webapp.memories.models import RecordSet, Use, unexpired
 from webapp.projects.models import Task
 
@@ -27,6 +28,7 @@ RIGHTS = {
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+    from webapp.checkpoints.models import Checkpoint
     from webapp.projects.models import Project
 
 
@@ -49,18 +51,27 @@ class Fit:
     objective: str = ""
 
 
+def reader(project: Project) -> Checkpoint | None:
+    """The checkpoint that records are made for: the current one, and before an adapter is laid over its base
+    the one that was current when it came."""
+    current = project.current
+    if current is not None and current.family == ADAPTER and current.base_id is None:
+        return current.parent
+    return current
+
+
 def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) -> Fit:
     """Told by the project's current checkpoint, else by the record sets that are there.
 
     Args:
         besides: (task, use) of a set that is about to be replaced and has no say.
     """
-    current = project.current
+    current = reader(project)
     if current is not None and current.family in FAMILIES and computable(current.family, current.config):
         spec = FAMILIES[current.family]
         width, classes = spec.input_width(current.config), label_count(current.family, current.config)
         model = text_model(current.family, current.config)
-        because = f"the current checkpoint {current}"
+        because = f"the {'current ' if current == project.current else ''}checkpoint {current}"
         return Fit(width, classes, because, model is not None, model["objective"] if model else "")
     others = live_sets(project)
     if besides is not None:

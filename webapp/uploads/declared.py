@@ -16,7 +16,7 @@ from consolidation.formats.mapping import ALL_PARTS, check_mapping
 from webapp.checkpoints.models import Checkpoint
 from webapp.core.errors import InvalidInput, NocturneError, cut
 from webapp.memories.retention import MOST_DAYS
-from webapp.memories.selectors import Fit, project_fit, task_head
+from webapp.memories.selectors import Fit, project_fit, reader, task_head
 from webapp.memories.services import PLACES, check_head
 from webapp.projects.models import Task
 from webapp.uploads.declared_import import IMPORT_FIELDS, clean_import
@@ -223,7 +223,7 @@ def _texts(project: Project, form: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(mapping, Mapping):
         raise InvalidInput("records.mapping", "The mapping must be a table of parts and their columns.")
     refuse_unknown(mapping, ALL_PARTS)
-    current = project.current
+    current = reader(project)
     model = text_model(current.family, current.config) if current is not None else None
     try:
         clean = check_mapping(mapping, model["objective"] if model else None)

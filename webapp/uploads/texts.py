@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consolidation.families.text_model import text_model
 from webapp.core.store import store_path
-from webapp.memories.selectors import task_label_names
+from webapp.memories.selectors import reader, task_label_names
 from webapp.uploads.models import Purpose
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def project_tokenizer(project: Project) -> dict[str, Any] | None:
 
     The path is None when the current checkpoint came without a tokenizer. None when it is no text model.
     """
-    current = project.current
+    current = reader(project)
     told = text_model(current.family, current.config) if current is not None else None
     if current is None or told is None:
         return None

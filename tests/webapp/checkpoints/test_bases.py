@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
+from consolidation.families.lora_spec import over
 from consolidation.families.registry import computable, described_family
 from tests.consolidation.formats.folders import LLAMA, LORA
 from tests.webapp import rows
@@ -17,8 +18,10 @@ from webapp.core.errors import NocturneError
 from webapp.core.models import AuditEntry
 from webapp.cycles.needs import cycle_needs
 from webapp.cycles.services import cycle_start
+from webapp.memories.selectors import project_fit
 from webapp.projects.models import Project, Task
 from webapp.uploads.declared import clean_form
+from webapp.uploads.texts import project_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,6 +263,24 @@ def test_what_was_current_when_it_came_is_offered_first(bob: User, project: Proj
     assert f'<option value="{was.pk}" selected>v1 · Uploaded' in page
     assert page.count(" selected>") == 1
     assert "Rank pattern" not in page  # it says nothing where it is empty
+
+
+def test_records_are_read_for_the_model_before_it_until_it_lies_over_its_base(project: Project) -> None:
+    base = llama(project)
+    base.extras = [{"name": "tokenizer.json", "offset": 0, "size": 9}]
+    base.save()
+    made = adapter(project)
+    project.refresh_from_db()
+    assert project.current == made
+    fit, words = project_fit(project), project_tokenizer(project)
+    assert (fit.tokens, fit.objective, fit.because) == (True, "language", f"the checkpoint {base}")
+    assert words is not None
+    assert words["size"] == 9
+    wide = llama(project, hidden_size=32)
+    made.base, made.config = wide, over(LORA_CONFIG, wide.family, wide.config)
+    made.save()
+    project.current = made
+    assert project_fit(project).because == f"the current checkpoint {made}"
 
 
 @pytest.mark.parametrize("has", [True, False])
