@@ -9,7 +9,7 @@ export VENV
 # Containers often set it, and then every process of a test compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check services browser soak bench clean
+.PHONY: help setup setup-dev run test check check-types check-rest services browser soak bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,9 +27,14 @@ test: setup-dev  ## the fast tests; options for pytest go in ARGS
 	@$(PY) -m pytest -n $(JOBS) $(ARGS)
 
 check: setup-dev  ## style, types, boundaries, migrations, deploy settings
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rest
+
+check-types:
+	$(VENV)/bin/mypy
+
+check-rest:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export NOCTURNE_DATA="$$scratch" && set -ex && \
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run && \

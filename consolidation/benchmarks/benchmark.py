@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +45,7 @@ class Options:
     epochs: int | None = None
     examples: int | None = None
     layers: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,10 @@ def open_benchmark(name: str, options: Options, seed: int) -> Benchmark:
         )
     module, maker = PROTOCOLS[name].split(":")
     made: Benchmark = getattr(import_module(module), maker)(options, seed)
-    return made
+    if options.precision is None:
+        return made
+    night = {**made.night, "precision": options.precision}
+    return replace(made, precision=options.precision, night=night)
 
 
 def task_count(asked: int | None, default: int, most: int) -> int:

@@ -69,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
     add("--model", help="split-cifar: vision (a ResNet-18, the default) or cnn; lm5: gpt2-small or smollm2")
     add("--examples", type=int, help="of text: training records a task (default: the protocol's)")
     add("--layers", type=int, help="of text: only the last so many layers learn (default: the protocol's)")
+    add(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="of all passes (default: the protocol's); bf16 takes "
+        "many times as long on a processor that does not have it",
+    )
     add("--epochs", type=int, help="passes over each task (default: the protocol's)")
     add("--task-ids", action="store_true", help="tell methods the task of each test example")
     add("--seeds", type=int, default=1, help="how many seeds (default 1)")
@@ -194,7 +200,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     base = RowSpec(
         benchmark="permuted-mnist" if switches else arguments.name, method="sleep", seed=0,
         tasks=arguments.tasks, model=arguments.model, epochs=arguments.epochs,
-        examples=arguments.examples, layers=arguments.layers,
+        examples=arguments.examples, layers=arguments.layers, precision=arguments.precision,
         buffer=buffer, buffer_bytes=arguments.buffer_bytes,
         codec=arguments.codec, task_ids=arguments.task_ids, ratio=arguments.ratio,
         recipe=_recipe(arguments.set),

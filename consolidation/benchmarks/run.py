@@ -39,6 +39,7 @@ class RowSpec:
     epochs: int | None = None
     examples: int | None = None
     layers: int | None = None
+    precision: str | None = None
     buffer: int | None = None
     buffer_bytes: int | None = None
     codec: str = "float32"
@@ -83,7 +84,7 @@ def run_row(
     torch.set_num_threads(1)
     options = Options(
         data=data, download=download, tasks=spec.tasks, model=spec.model, epochs=spec.epochs,
-        examples=spec.examples, layers=spec.layers,
+        examples=spec.examples, layers=spec.layers, precision=spec.precision,
     )  # fmt: skip
     benchmark = open_benchmark(spec.benchmark, options, spec.seed)
     method = make_method(spec.method, _setting(benchmark, spec))
