@@ -20,6 +20,7 @@ from consolidation.objectives import objective_of
 from consolidation.phases.downscaling import downscaling
 from consolidation.phases.dreaming import dreaming
 from consolidation.phases.merging import merging
+from consolidation.phases.precision import SLOW, is_slow
 from consolidation.phases.replay import replay, zero_masks
 from consolidation.phases.significance import estimate_fisher
 from consolidation.probes import Probes
@@ -116,6 +117,8 @@ def sleep(
             run.stream.log(
                 "warning", f"{shared} memories are in the probes too; they are left out of the night."
             )
+        if is_slow(recipe.precision, where):
+            run.stream.log("warning", SLOW)
         if held_out.borrowed:
             run.stream.log("warning", BORROWED)
         if recipe.anchor > 0 and reference is None:

@@ -20,7 +20,7 @@ from consolidation.memory.sampling import Batch, Sampler
 from consolidation.memory.store import live_sets
 from consolidation.metrics import Row, rows_from_json
 from consolidation.objectives.objective import narrowed
-from consolidation.phases.precision import passes
+from consolidation.phases.precision import SLOW, is_slow, passes
 from consolidation.phases.training import LoopPlan, Terms, Training
 from consolidation.probes import Probes
 from consolidation.report import Report, outcome
@@ -83,6 +83,8 @@ def wake(
     with run:
         if shared:
             run.stream.log("warning", f"{shared} training records are in the probes too; they are left out.")
+        if is_slow(recipe.precision, where):
+            run.stream.log("warning", SLOW)
         for entry in run.stages():
             match entry.stage:
                 case "wake probe":

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+SLOW = (
+    "This processor has no bfloat16 arithmetic of its own: bf16 makes the training passes many times slower, "
+    "not faster. Set precision to fp32."
+)
+
+
+def is_slow(precision: str, device: torch.device) -> bool:
+    """Whether the precision costs time here instead of saving it: bf16 on a processor with no more than AVX2,
+    where every product is emulated."""
+    return precision == "bf16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
 @contextmanager
 def passes(precision: str, device: torch.device) -> Iterator[None]:
     """Inside, "bf16" has matrix products and convolutions done in bfloat16; "fp32" changes nothing.

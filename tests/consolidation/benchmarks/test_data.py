@@ -94,6 +94,8 @@ def test_every_task_of_permuted_mnist_has_a_shuffle_of_its_own_the_first_too(tmp
     assert not (seen[0] == seen[1]).all()
     again = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3), 0)
     assert (again.train(2).raw().numpy() == seen[2]).all()
+    coarse = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3, precision="bf16"), 0)
+    assert (made.precision, coarse.precision, coarse.night["precision"]) == ("fp32", "bf16", "bf16")
     other = open_benchmark("permuted-mnist", Options(data=tmp_path, tasks=3), 1)
     assert not (other.train(2).raw().numpy() == seen[2]).all()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from consolidation.cycle import sleep
 from consolidation.errors import Stopped
 from consolidation.phases.optimizers import AdamW
-from consolidation.phases.precision import passes
+from consolidation.phases.precision import SLOW, is_slow, passes
 from consolidation.phases.training import Training
 from consolidation.recipe import preset
 from consolidation.snapshot import read_snapshot
@@ -162,3 +162,20 @@ def test_convolutions_and_norms_go_through_day_and_night() -> None:
     assert {tensor.dtype for tensor in floats} == {torch.float32}
     assert all(bool(torch.isfinite(tensor).all()) for tensor in floats)
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize(("has", "precision", "warned"), [("AVX2", "bf16", True), ("AVX512", "bf16", False),
+                                                          ("AVX2", "fp32", False)])  # fmt: skip
+def test_a_processor_that_emulates_it_is_told_of(
+    has: str, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: has)
+    assert is_slow(precision, CPU) is warned
+    assert not is_slow(precision, torch.device("meta"))
+    seen = Recorder()
+    world = make_world(precision=precision)
+    sleep(world.model, world.memories, world.probes, world.recipe, reference=world.reference, on_event=seen)
+    wake(world.model, make_records(0, 8, 1), world.probes[:1], wake_recipe(precision=precision, epochs=1),
+         on_event=seen)  # fmt: skip
+    told = [(one["level"], one["message"]) for one in seen.of("log")]
+    assert told.count(("warning", SLOW)) == 2 * warned
