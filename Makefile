@@ -27,7 +27,7 @@ test: setup-dev  ## the fast tests; options for pytest go in ARGS
 	@$(PY) -m pytest -n $(JOBS) $(ARGS)
 
 check: setup-dev  ## style, types, boundaries, migrations, deploy settings
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rest
+	@$(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) check-types check-rest
 
 check-types:
 	$(VENV)/bin/mypy

@@ -122,6 +122,7 @@ def run_row(
         "model": benchmark.model,
         "data": benchmark.data,
         "epochs": benchmark.epochs,
+        "precision": benchmark.precision,
     }
     if benchmark.night and method.name.startswith("sleep"):
         about["night"] = dict(benchmark.night)

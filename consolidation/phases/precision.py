@@ -7,6 +7,7 @@ losses, the Fisher and all probes stay float32.
 
 from __future__ import annotations
 
+import platform
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,11 @@ SLOW = (
 
 
 def is_slow(precision: str, device: torch.device) -> bool:
-    """Whether the precision costs time here instead of saving it: bf16 on a processor with no more than AVX2,
-    where every product is emulated."""
-    return precision == "bf16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    """Whether the precision costs time here instead of saving it: bf16 on an x86 processor with no more than
+    AVX2, where every product is emulated."""
+    if precision != "bf16" or device.type != "cpu" or platform.machine() not in {"x86_64", "AMD64"}:
+        return False
+    return torch.backends.cpu.get_cpu_capability() in {"DEFAULT", "AVX2"}
 
 
 @contextmanager

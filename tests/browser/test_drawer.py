@@ -347,7 +347,11 @@ def test_a_log_out_before_the_script_of_the_page_lets_go_of_the_files_too(
     page.wait_for_url("**/accounts/login/?left")
     assert page.evaluate(HELD, upload) == model.name
     page.unroute("**/js/logout.js")
-    page.reload()
+    page.goto(f"{site.url}/accounts/login/")  # as after a session that ended: the next login goes on
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(HELD, upload) == model.name
+    page.goto(f"{site.url}/accounts/login/?left")
+    page.wait_for_url("**/accounts/login/")  # said once
     page.wait_for_function(f"async () => await ({HELD})({upload!r}) === null")
     log_in(page, site)
     sender.speed()

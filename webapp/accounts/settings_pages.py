@@ -164,7 +164,11 @@ def settings_audit(request: MemberRequest) -> HttpResponse:
     kinds = {model._meta.model_name: model._meta.verbose_name for model in apps.get_models()}
     context = {
         "entries": [
-            {"entry": entry, "words": VERBS.get(entry.verb, ""), "kind": kinds.get(entry.object_type, "")}
+            {
+                "entry": entry,
+                "words": VERBS.get(entry.verb, ""),
+                "kind": kinds.get(entry.object_type, entry.object_type),
+            }
             for entry in (rows if steps else rows.exclude(verb__in=OWN_STEPS))[:AUDIT_SHOWN]
         ],
         "me": abilities_of(request.user, workspace),

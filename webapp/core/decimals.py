@@ -11,16 +11,15 @@ import math
 LEAST, MOST = 3, 6
 
 
-def decimals(level: float | None) -> int:
+def decimals(*levels: float | None) -> int:
     """
     Args:
-        level: the score itself, or one that a difference is between; a fraction of 1.
+        levels: the score itself, or the two that a difference is between; fractions of 1, None for unknown.
     """
-    if not level:
-        return LEAST
-    return min(MOST, max(LEAST, 2 - math.floor(math.log10(abs(level)))))
+    level = max((abs(one) for one in levels if one is not None), default=0.0)
+    return min(MOST, max(LEAST, 2 - math.floor(math.log10(level)))) if level else LEAST
 
 
-def signed(value: float, level: float | None) -> str:
-    """A difference of scores around a level: "+0.122", "−0.00035"."""
-    return f"{value:+.{decimals(level)}f}".replace("-", "−")
+def signed(value: float, digits: int) -> str:
+    """A difference of scores: "+0.122", "−0.00035"."""
+    return f"{value:+.{digits}f}".replace("-", "−")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 
-from webapp.core.decimals import signed
+from webapp.core.decimals import LEAST, decimals, signed
 from webapp.core.plotting import task_colour
 
 if TYPE_CHECKING:
@@ -39,13 +39,17 @@ class Interval:
     @property
     def word(self) -> str:
         """ "+0.122"."""
-        return signed(self.value, self.score)
+        return signed(self.value, self._digits)
 
     @property
     def words(self) -> str:
         """ "+0.103 to +0.141"."""
-        ends = {"low": signed(self.low, self.score), "high": signed(self.high, self.score)}
+        ends = {"low": signed(self.low, self._digits), "high": signed(self.high, self._digits)}
         return _("%(low)s to %(high)s") % ends
+
+    @property
+    def _digits(self) -> int:
+        return LEAST if self.score is None else decimals(self.score, self.score - self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,4 +254,4 @@ def _shown(value: float | None, unit: str) -> float | None:
         return None
     if unit == "time":
         return round(value, 1 if value < _SHORT else 0)
-    return round(value, 3)
+    return round(value, LEAST if unit == "share" else decimals(value))

@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from webapp.checkpoints.choices import Standing
 from webapp.checkpoints.standing import SKEWED
-from webapp.core.decimals import signed
+from webapp.core.decimals import decimals, signed
 from webapp.core.plotting import task_colour
 from webapp.cycles.choices import TERMINAL, Kind, State, Verdict
 from webapp.projects.models import Task
@@ -194,7 +194,7 @@ def _tasks(cycle: Cycle) -> list[dict[str, Any]]:
                 "before": first,
                 "after": last,
                 "delta": last - first if known else None,
-                "interval": _interval(gains.get(name), last),
+                "interval": _interval(gains.get(name), first, last),
                 "perplexity": [perplexity.get(when, {}).get(name) for when in ("before", "after")],
             }
         )
@@ -225,11 +225,13 @@ def _confidence(cycle: Cycle) -> str:
     return _("%(share)g %% interval") % {"share": share}
 
 
-def _interval(gain: dict[str, float] | None, score: float) -> str:
+def _interval(gain: dict[str, float] | None, before: float | None, after: float) -> str:
     """ "+0.103 to +0.141", from a paired bootstrap over single proof answers."""
     if not gain:
         return ""
-    return _("%(low)s to %(high)s") % {end: signed(gain[end], score) for end in ("low", "high")}
+    return _("%(low)s to %(high)s") % {
+        end: signed(gain[end], decimals(before, after)) for end in ("low", "high")
+    }
 
 
 def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -259,7 +261,7 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
                 "delta": delta,
                 "good": good,
                 "unit": "%" if key == "worst_forgetting" else "",
-                "interval": _interval(mean, last) if key == "acc" and same else "",
+                "interval": _interval(mean, first, last) if key == "acc" and same else "",
             }
         )
     return rows

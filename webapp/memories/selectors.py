@@ -16,6 +16,8 @@ from webapp.memories.models import RecordSet, Use, unexpired
 from webapp.projects.models import Task
 
 BARS = 64
+TOKENS = {"uint16", "int32"}  # what ids of tokens are stored in
+MOST_STEPS = 20  # back along the line, over adapters without a base
 RIGHTS = {
     "owner": _("owner"),
     "licence": _("licence"),
@@ -54,10 +56,12 @@ class Fit:
 def reader(project: Project) -> Checkpoint | None:
     """The checkpoint that records are made for: the current one, and before an adapter is laid over its base
     the one that was current when it came."""
-    current = project.current
-    if current is not None and current.family == ADAPTER and current.base_id is None:
-        return current.parent
-    return current
+    found = project.current
+    for _step in range(MOST_STEPS):
+        if found is None or found.family != ADAPTER or found.base_id is not None:
+            break
+        found = found.parent
+    return found if found is None or found == project.current or found.trashed_at is None else None
 
 
 def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) -> Fit:
@@ -159,7 +163,7 @@ def set_facts(item: RecordSet, *, tokens: bool) -> dict[str, Any]:
 
 
 def _record(item: RecordSet, tokens: bool) -> str:
-    if tokens:
+    if tokens and item.x_dtype in TOKENS:
         most = math.prod(item.x_shape)
         return ngettext("%(n)s token", "up to %(n)s tokens", most) % {"n": f"{most:,}"}
     return f"{' × '.join(str(size) for size in item.x_shape)} {item.x_dtype}"

@@ -171,7 +171,7 @@ def _context(request: MemberRequest, item: RecordSet) -> dict[str, Any]:
 
 
 def _found(request: MemberRequest, record_set_id: UUID) -> RecordSet:
-    rows = RecordSet.everything.select_related("project__workspace", "project__current", "task", "cycle")
+    rows = RecordSet.everything.select_related("project__workspace", "task", "cycle")
     return rows.defer("cycle__report").get_visible(request.user, pk=record_set_id)
 
 

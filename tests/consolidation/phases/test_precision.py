@@ -169,6 +169,7 @@ def test_convolutions_and_norms_go_through_day_and_night() -> None:
 def test_a_processor_that_emulates_it_is_told_of(
     has: str, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: has)
     assert is_slow(precision, CPU) is warned
     assert not is_slow(precision, torch.device("meta"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from consolidation.families.lora_spec import over
 from consolidation.families.registry import computable, described_family
@@ -276,6 +277,13 @@ def test_records_are_read_for_the_model_before_it_until_it_lies_over_its_base(pr
     assert (fit.tokens, fit.objective, fit.because) == (True, "language", f"the checkpoint {base}")
     assert words is not None
     assert words["size"] == 9
+    again = adapter(project)
+    assert project_fit(project).because == f"the checkpoint {base}"
+    base.trashed_at = timezone.now()
+    base.save()
+    project.refresh_from_db()
+    assert project.current == again
+    assert not project_fit(project).tokens
     wide = llama(project, hidden_size=32)
     made.base, made.config = wide, over(LORA_CONFIG, wide.family, wide.config)
     made.save()

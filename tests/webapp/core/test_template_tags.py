@@ -108,13 +108,19 @@ def test_a_score_has_three_digits_that_count(value: float | None, text: str) -> 
         (-0.9, 0.02, "−0.900"),
         (0.0004, 0.9, None),
         (0.000004, 0.003, None),
-        (0.0004, 0.0, None),
+        (-0.0004, 0.0, "−0.000400"),
+        (0.0, 0.0, None),
     ],
 )
 def test_a_change_has_the_decimals_of_what_changed(change: float, of: float, text: str | None) -> None:
     shown = tags.delta(change, of=of)
     assert shown["still"] == (text is None)
     assert text is None or shown["text"] == text
+
+
+def test_a_change_in_percent_has_one_decimal_whatever_changed() -> None:
+    assert tags.delta(0.0002, unit="%", of=0.0233)["still"]
+    assert tags.delta(0.02, unit="%", of=0.0233)["text"] == "+2.0 %"
 
 
 def test_scores_and_percentages_are_rounded_and_not_cut() -> None:

@@ -196,6 +196,7 @@ def test_the_best_is_a_word_and_only_where_the_proof_is_the_same(probed: Project
         ("down", [0.5, 0.9, 0.5], [True, False, True]),
         ("up", [0.9001, 0.9004, None], [False, False, False]),
         ("up", [0.9, None, None], [False, False, False]),
+        ("up", [0.0183, 0.0179, 0.01834], [True, False, True]),
     ],
 )
 def test_equal_words_are_equally_good(good: str, values: list[float | None], best: list[bool]) -> None:

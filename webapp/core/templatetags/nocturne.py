@@ -213,11 +213,12 @@ def delta(
         good: "up" when more is better, "down" when less is.
         unit: "%" writes percentage points.
         word: what it is measured against, e.g. "since waking".
-        of: the score that changed; a small one has more decimals, and so has its change.
+        of: the score after it; where that and the one before are small, the change has more decimals.
     """
     if value is None:
         return {"known": False}
-    digits = decimals(max(abs(value), abs(of)) if of else None)
+    # Percentages have their own digit.
+    digits = decimals() if of is None or unit == "%" else decimals(of, of - value)
     still = abs(value) < 0.5 * 10**-digits
     size = f"{fixed(abs(100 * value), 1)} %" if unit == "%" else fixed(abs(value), digits)
     better = (value > 0) == (good == "up")

@@ -15,4 +15,4 @@ startTimes();
 // Only for who is logged in, and not before the page itself stands.
 if (document.querySelector("[data-drawer]")) startLogOut(import("./drawer.js"));
 // A press before this script stood was a plain submit, and the page that was left put its files by.
-else if (document.querySelector("[data-left]")) void import("./drawer.js").then(({ letGo }) => letGo()).catch(() => {});
+else if (document.querySelector("[data-left]")) void import("./left.js").then(({ letGoOfFiles }) => letGoOfFiles()).catch(() => {});

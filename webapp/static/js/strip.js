@@ -49,7 +49,7 @@ export class Strip {
   /** `text` says "%(change)s" and since when. @returns {{text: string, tone: string, arrow: string}|null} */
   _change(now, before, good, text) {
     if (!isNumber(now) || !isNumber(before)) return null;
-    const digits = decimals(now);
+    const digits = decimals(Math.max(now, before));
     const delta = now - before, still = Math.abs(delta) < 0.5 * 10 ** -digits;
     const words = interpolate(text, { change: still ? "±0" : signed(delta, digits) });
     if (still) return { text: words, tone: "", arrow: "" };
