@@ -186,7 +186,9 @@ def judge_sleep(
     assert moved is not None  # noqa: S101 - of the same tasks
     words = moved.words(confidence, SHARE if shares else POINTS)
     was, now = (summary(rows, tasks, objective=objective) for rows in (rows_before, rows_after))
-    failed = _gates(was, now, learned_stages(rows_after, tasks).newest, each, recipe, shares)
+    newest = learned_stages(rows_after, tasks).newest
+    asked = len(after[newest]) if newest in after else 0
+    failed = _gates(was, now, newest, asked, each, recipe, shares)
     if groups:
         told = groups
         if shares:
@@ -223,6 +225,7 @@ def _gates(
     was: Mapping[str, Any],
     now: Mapping[str, Any],
     newest: str | None,
+    asked: int,
     gains: Mapping[str, Gain],
     recipe: SleepRecipe,
     shares: bool,
@@ -235,10 +238,17 @@ def _gates(
             f"{100 * recipe.retention_floor:g} %."
         )
     if newest is not None and newest in gains and -gains[newest].value > recipe.newest_drop:
-        failed.append(
-            f"{newest}, the newest task, fell by {-100 * gains[newest].value:.1f}{unit}; at most "
+        gain = gains[newest]
+        words = (
+            f"{newest}, the newest task, fell by {-100 * gain.value:.1f}{unit}; at most "
             f"{100 * recipe.newest_drop:g}{' %' if shares else ''} are allowed."
         )
+        if gain.high > -recipe.newest_drop:
+            words += (
+                f" On its {asked} answers this may be chance ({100 * recipe.confidence:g} % interval "
+                f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}): a larger probe would tell."
+            )
+        failed.append(words)
     worst, earlier = now["worst_forgetting"], was["worst_forgetting"]
     over = worst is not None and worst > recipe.forgetting_budget
     if over and (earlier is None or worst > earlier):

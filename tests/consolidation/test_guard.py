@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,16 @@ def test_each_gate_rejects_and_says_why(
     verdict, why = judge(answers(0.5, 0.9), after, **gates)
     assert verdict == "rejected"
     assert sentence in why
+
+
+def test_a_drop_of_the_newest_that_may_be_chance_says_so() -> None:
+    few = {"old": np.arange(40) % 2 == 0, "new": np.arange(40) < 36}
+    fell = few | {"new": np.arange(40) < 33}
+    verdict, why = judge(few, fell)
+    assert verdict == "rejected"
+    assert "fell by 7.5 points; at most 5 are allowed. On its 40 answers this may be chance" in why
+    assert re.search(r"\(95 % interval -\d+\.\d to \+0\.0\): a larger probe would tell\.", why)
+    assert "chance" not in judge(answers(0.5, 0.9), answers(0.85, 0.5))[1]
 
 
 def test_over_the_budget_but_better_than_in_the_evening_is_not_refused() -> None:
