@@ -187,7 +187,7 @@ def judge_sleep(
     words = moved.words(confidence, SHARE if shares else POINTS)
     was, now = (summary(rows, tasks, objective=objective) for rows in (rows_before, rows_after))
     newest = learned_stages(rows_after, tasks).newest
-    asked = len(after[newest]) if newest in after else 0
+    asked = len(after[newest]) if newest is not None and newest in after else 0
     failed = _gates(was, now, newest, asked, each, recipe, shares)
     if groups:
         told = groups

@@ -2,8 +2,7 @@
 
 Blocks of 128 tokens; the score of a domain is 1 / perplexity on blocks of its test texts, and what is
 forgotten is told on the logs of perplexities. The domain is not told, and there is one output layer. Two
-models: `gpt2-small`, trained here, on the texts of the first domain, and `smollm2`, of whose 30 layers the
-last two learn.
+models: `gpt2-small`, trained here, on the texts of the first domain, and `smollm2`, which others trained.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from consolidation.memory.store import Transform
 from consolidation.objectives.language import Language
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -30,7 +29,7 @@ DOMAINS = ("press", "fiction", "perl", "handbook_de", "handbook_fr")
 LENGTH = 128
 MODELS = ("gpt2-small", "smollm2")
 NIGHT: dict[str, Any] = {
-    "optimizer": "adamw", "clip": 1.0, "batch": 8, "fresh": 32, "duration": 0.3,
+    "optimizer": "adamw", "clip": 1.0, "fresh": 32, "duration": 0.3,
     "merge": 0.0, "prune": 0.0, "strengthen_top": 0.0, "fisher_samples": 8, "temperature": 1.0,
 }  # fmt: skip
 
@@ -41,6 +40,7 @@ class Model(NamedTuple):
     Attributes:
         build: seed -> the model; it begins the same for every seed, as trained models do.
         examples, probes: blocks of a domain to learn and to score on.
+        batch: blocks a step, and as many memories beside them.
         precision: of all passes, the night's and its rivals'.
     """
 
@@ -51,8 +51,8 @@ class Model(NamedTuple):
     examples: int
     probes: int
     epochs: int
+    batch: int
     precision: str
-    night: Mapping[str, Any]
 
 
 def open_model(options: Options) -> Model:
@@ -121,9 +121,10 @@ def make(options: Options, seed: int) -> Benchmark:
     objective = Language()
     return Benchmark(
         name="lm5", scenario="domain-incremental", tasks=tasks, train=train_of, test=test_of,
-        build=model.build, outputs=2**16, epochs=options.epochs or model.epochs, batch=8, replay_batch=8,
+        build=model.build, outputs=2**16, epochs=options.epochs or model.epochs, batch=model.batch,
+        replay_batch=model.batch,
         transform=Transform(), hyper=hyper, model=model.about, optimizer="adamw", clip=1.0,
         precision=model.precision, data=f"five text domains, {count} blocks of {LENGTH} tokens each",
         answers=2 * LENGTH * objective.kept, objective=objective, at_once=8,
-        night=NIGHT | {"precision": model.precision} | dict(model.night),
+        night=NIGHT | {"batch": model.batch, "precision": model.precision},
     )  # fmt: skip

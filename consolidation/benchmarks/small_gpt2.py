@@ -46,7 +46,7 @@ def small_gpt2(folder: Path | None, layers: int | None) -> lm5.Model:
     return lm5.Model(
         about=about if layers is None else f"{about}, of which the last {layers} layers learn",
         tokenizer=tokenizer, build=build, lr=LR, examples=EXAMPLES, probes=PROBES, epochs=LEARNING_EPOCHS,
-        precision="bf16", night={},
+        batch=BATCH, precision="bf16",
     )  # fmt: skip
 
 

