@@ -40,5 +40,7 @@ def as_pictures(x: Tensor, size: Sequence[int], layout: str) -> Tensor:
         return x
     channels, height, width = size
     if layout == "hwc":
-        return x.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        # A copy, and not a view with the channels last: gradients of convolutions of few channels over such a
+        # view write beyond their memory in torch 2.13.0 on processors with no more than AVX2.
+        return x.reshape(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
     return x.reshape(-1, channels, height, width)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from consolidation.cycle import sleep
 from consolidation.errors import NocturneInputError
 from consolidation.families.adapter import adapter_of
+from consolidation.families.placing import as_pictures
 from consolidation.families.registry import FAMILIES, parameter_count
 from consolidation.families.timm_models import library
 from consolidation.memory.sampling import Batch
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 SPEC = FAMILIES["vision"]
 FULL = {"architecture": "resnet18", "input": [3, 32, 32], "layout": "chw", "classes": 10}
+
+
+def test_pictures_with_the_channels_last_are_copied_and_not_viewed() -> None:
+    """torch 2.13.0 corrupts memory in gradients of convolutions over such views, without AVX-512."""
+    x = torch.arange(2 * 3 * 4 * 4).float().reshape(2, 48)
+    pictures = as_pictures(x, [3, 4, 4], "hwc")
+    assert pictures.is_contiguous()
+    assert torch.equal(pictures.permute(0, 2, 3, 1).reshape(2, 48), x)
 
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
