@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from consolidation.families.registry import family_spec
 from tests.browser.conftest import shows
 from tests.support import night
 from tests.support.night_script import Night
@@ -483,3 +484,30 @@ def test_a_note_stands_on_every_chart_for_everybody_and_goes_again(seen: Page, c
     seen.get_by_role("dialog", name="Add a note").get_by_label("Note").fill("good night")
     seen.get_by_role("button", name="Add", exact=True).click()
     seen.locator("[data-notes] li").get_by_text("good night").wait_for()
+
+
+def test_a_language_models_watch_scores_begin_where_its_proof_scores_are(seen: Page, cycle: Cycle) -> None:
+    """Its scores depend on the text, and the texts of the two probes differ: here by a factor of two."""
+    assert cycle.base
+    shape = {
+        "model_type": "gpt2", "vocab_size": 40, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2,
+    }  # fmt: skip
+    cycle.base.family, cycle.base.config = "causal_lm", family_spec("causal_lm").validate_config(shape)
+    cycle.base.save()
+    assert cycle.base.objective == "language"
+    seen.reload()
+    seen.locator("[data-livechip][data-kind=live]").wait_for()
+    script = payloads()
+    for payload in script:
+        for event in payload["events"]:
+            if event["kind"] == "probe" and event["split"] == "watch":
+                event["scores"] = {task: value / 2 for task, value in event["scores"].items()}
+    play(seen, cycle, script)
+    lines = json.loads(menu(seen, "retention", "JSON of this chart"))["lines"]
+    for task in ("returns", "billing"):
+        watch, proof = (
+            [value for value in lines[name]["values"] if value is not None]
+            for name in (task, f"{task}:proof")
+        )
+        assert watch[0] == pytest.approx(proof[0])
+        assert watch[-1] == pytest.approx(proof[-1], abs=0.03)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from webapp.core.decimals import LEAST, decimals, signed
 from webapp.core.plotting import task_colour
+from webapp.cycles.gains import forgotten_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,8 +118,8 @@ def confidence_of(cycle: Cycle) -> float:
 
 def metric(cycle: Cycle, name: str) -> tuple[float | None, float | None]:
     """A figure of `consolidation.metrics.summary` before and after."""
-    before, after = (_part(cycle.report, "metrics", when).get(name) for when in ("before", "after"))
-    return number(before), number(after)
+    before, after = (number(_part(cycle.report, "metrics", when).get(name)) for when in ("before", "after"))
+    return forgotten_before(before) if name == "worst_forgetting" else before, after
 
 
 def seconds_of(cycle: Cycle) -> float | None:

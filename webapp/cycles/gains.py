@@ -26,6 +26,15 @@ def _number(values: Any, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def forgotten_before(value: float | None) -> float | None:
+    """The worst forgetting before a cycle, from the best that its result is held against.
+
+    That best counts the model before as well, which lost nothing against itself. What it had gained over its
+    own past (a forgetting below 0) is therefore no level that the result could fall from.
+    """
+    return value if value is None else max(value, 0.0)
+
+
 def gains_of(cycle: Cycle) -> Gains | None:
     """The figures of a cycle whose report holds metrics, else None."""
     metrics = cycle.report.get("metrics") if isinstance(cycle.report, dict) else None
@@ -34,5 +43,7 @@ def gains_of(cycle: Cycle) -> Gains | None:
     figures: list[float | None] = []
     for name in ("retention", "worst_forgetting", "acc"):
         before, after = _number(metrics.get("before"), name), _number(metrics.get("after"), name)
+        if name == "worst_forgetting":
+            before = forgotten_before(before)
         figures += [after, None if before is None or after is None else after - before]
     return Gains(*figures)

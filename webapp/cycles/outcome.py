@@ -12,6 +12,7 @@ from webapp.checkpoints.standing import SKEWED
 from webapp.core.decimals import decimals, signed
 from webapp.core.plotting import task_colour
 from webapp.cycles.choices import TERMINAL, Kind, State, Verdict
+from webapp.cycles.gains import forgotten_before
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
@@ -250,6 +251,8 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
         first, last = before.get(key), after.get(key)
         if last is None:
             continue
+        if key == "worst_forgetting":
+            first = forgotten_before(first)
         delta = last - first if first is not None else None
         # A wake's mean gain is over all tasks that were proved, its accuracy over those learned so far.
         same = mean and delta is not None and abs(mean["value"] - delta) < 1e-6

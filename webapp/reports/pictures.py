@@ -137,8 +137,8 @@ def scores_chart(night: Night, tasks: Sequence[str], places: Mapping[str, int]) 
     seen = [v for probe in watched for task, v in probe.scores.items() if task in tasks]
     if len(watched) < 2 or not seen:
         return None
-    low = max(0.0, int(min(seen) * 10 - 0.5) / 10)
-    y = Scale(low, 1.0, HEIGHT - FOOT, 8)
+    low, high = _span(seen)
+    y = Scale(low, high, HEIGHT - FOOT, 8)
     x = time_scale(night.seconds)
     lines = []
     for task in tasks:
@@ -148,7 +148,16 @@ def scores_chart(night: Night, tasks: Sequence[str], places: Mapping[str, int]) 
             lines.append(
                 Line(task, f"task-{task_colour(places[task])}", path(points), dots, rule=points[0][1])
             )
-    return Chart(HEIGHT, HEIGHT - FOOT, _bands(night), _marks(low, 1.0, y), clock(night.seconds), lines)
+    return Chart(HEIGHT, HEIGHT - FOOT, _bands(night), _marks(low, high, y), clock(night.seconds), lines)
+
+
+def _span(scores: Sequence[float]) -> tuple[float, float]:
+    """Where the axis of scores begins and ends. A language model's, 1 / perplexity, would all lie on the floor
+    of a picture up to 1; the live page scales them the same way (static/js/charts.js)."""
+    highest = max(scores)
+    if 0 < highest < 0.2:
+        return 0.0, 1.25 * highest
+    return max(0.0, int(min(scores) * 10 - 0.5) / 10), 1.0
 
 
 def loss_chart(night: Night) -> Chart | None:
@@ -195,4 +204,9 @@ def _bands(night: Night) -> list[Box]:
 
 
 def _marks(low: float, high: float, y: Scale) -> list[Label]:
-    return [Label(y(value), f"{value:g}") for value in ticks(low, high, 5)]
+    return [Label(y(value), _plain(value)) for value in ticks(low, high, 5)]
+
+
+def _plain(value: float) -> str:
+    """Without an exponent where it can be read without: "0.00005", "0"."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if 1e-6 <= abs(value) < 1e6 else f"{value:g}"

@@ -48,12 +48,15 @@ def test_sizes(size: int | None, text: str) -> None:
         (0.1, "10"),
         (0.123, "12"),
         (0.0099, "0.99"),
-        (0.00388, "0.38"),
-        (0.0004, "0.04"),
-        (0.00004, "0"),
+        (0.00388, "0.39"),
+        (0.0004, "0.0400"),
+        (0.000998, "0.0998"),
+        (0.00004, "0.0040"),
     ],
 )
-def test_a_cell_of_the_matrix_never_rounds_up(value: float | None, text: str) -> None:
+def test_a_cell_of_the_matrix_never_rounds_up_to_a_hundredth_but_small_ones_do(
+    value: float | None, text: str
+) -> None:
     assert tags.hundredths(value) == text
 
 

@@ -9,6 +9,9 @@ from django.urls import reverse
 
 from tests.webapp import rows
 from tests.webapp.conftest import logged_in
+from webapp.cycles.compare import metric
+from webapp.cycles.gains import gains_of
+from webapp.cycles.outcome import outcome
 from webapp.projects.models import Task
 
 if TYPE_CHECKING:
@@ -36,3 +39,19 @@ def test_a_language_model_s_page_tells_its_perplexity_and_what_a_score_is(
     told = logged_in(alice).get(reverse(page, args=[plain.pk])).content.decode()
     assert "perplexity" not in told
     assert "Average accuracy" in told
+
+
+def test_a_gain_over_the_past_is_no_level_to_fall_from(project: Project) -> None:
+    """The model before scored better than ever; its night gained a little more, so it forgot nothing."""
+    metrics = {"before": {"worst_forgetting": -0.8}, "after": {"worst_forgetting": -0.035}}
+    cycle = rows.cycle(project, "sleep", "succeeded", report=REPORT | {"metrics": metrics})
+    gains, told = gains_of(cycle), outcome(cycle)
+    assert gains and told
+    (forgetting,) = told["figures"]
+    assert (forgetting["before"], forgetting["delta"]) == (0, pytest.approx(-0.035))
+    assert gains.forgetting_change == pytest.approx(-0.035)
+    assert metric(cycle, "worst_forgetting") == (0, -0.035)
+    lost = {"before": {"worst_forgetting": 0.2}, "after": {"worst_forgetting": 0.3}}
+    cycle = rows.cycle(project, "sleep", "succeeded", report=REPORT | {"metrics": lost})
+    gains = gains_of(cycle)
+    assert gains and gains.forgetting_change == pytest.approx(0.1)

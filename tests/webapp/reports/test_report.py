@@ -17,8 +17,9 @@ from tests.webapp.conftest import logged_in
 from webapp.core.templatetags.nocturne import score
 from webapp.cycles.transitions import transition
 from webapp.live.models import Frame
-from webapp.reports.night import night_of, standing
-from webapp.reports.pictures import LANE, LANES
+from webapp.reports.night import Night as Told
+from webapp.reports.night import Probe, night_of, standing
+from webapp.reports.pictures import LANE, LANES, scores_chart
 
 if TYPE_CHECKING:
     import pytest
@@ -117,3 +118,20 @@ def test_lanes_and_colours_are_those_of_the_live_page(pytestconfig: pytest.Confi
     assert {name: (lane, token) for name, lane, token in stages} == LANE
     lanes = re.findall(r"^  (sleep|wake|score): (\[.*?\]),$", source, re.MULTILINE)
     assert {kind: tuple(json.loads(names)) for kind, names in lanes} == LANES
+
+
+def test_small_scores_fill_their_picture() -> None:
+    """Those of a language model, 1 / perplexity, are not drawn on the floor of a picture up to 1."""
+    probes = [
+        Probe(float(at), "watch", "during", {"prose": score}) for at, score in enumerate((0.001, 0.002))
+    ]
+    drawn = scores_chart(Told(probes=probes, seconds=1.0), ["prose"], {"prose": 0})
+    assert drawn
+    heights = [float(pair.split()[1]) for pair in drawn.lines[0].data[1:].split("L")]
+    assert heights[0] - heights[1] > drawn.floor / 3
+    assert [mark.text for mark in drawn.marks] == ["0", "0.0005", "0.001", "0.0015", "0.002", "0.0025"]
+    tiny = [
+        Probe(float(at), "watch", "during", {"prose": score}) for at, score in enumerate((0.00001, 0.00002))
+    ]
+    drawn = scores_chart(Told(probes=tiny, seconds=1.0), ["prose"], {"prose": 0})
+    assert drawn and drawn.marks[1].text == "0.000005"

@@ -92,13 +92,16 @@ def percent(value: float | None) -> str:
 
 @register.filter
 def hundredths(value: float | None) -> str:
-    """A matrix cell: a fraction of 1 in hundredths, cut (0.996 is no 100); below ten with one decimal and
-    below one with two, because the scores of a language model are small."""
+    """A matrix cell: a fraction of 1 in hundredths, cut (0.996 is no 100); below ten with one decimal.
+
+    The scores of a language model are small: below one they are rounded to two decimals, below a tenth to
+    four.
+    """
     if value is None:
         return "·"
+    if 0 < value < 0.01:
+        return fixed(100 * value, 2 if value >= 0.001 else 4)
     parts = int(1e4 * value + 1e-9)
-    if 0 < parts < 100:
-        return fixed(parts / 100, 2)
     return fixed(parts // 10 / 10, 1) if parts < 1000 and parts // 10 % 10 else str(parts // 100)
 
 

@@ -7,6 +7,7 @@ import { taskDash, taskToken } from "./palette.js";
 import { turn } from "./redraw.js";
 
 /** @typedef {{name: string, place: number, role: string, best: number|null}} Task */
+/** @typedef {{split: string, scores: Record<string, number>}} Probe */
 
 /**
  * Retention, forgetting and means as the page's own formulas have them. `mode` "retention" divides by the best score
@@ -29,17 +30,37 @@ export class Figures {
     return isNumber(evening) && evening > 0 && (task.role === "newest" || this.mode === "score") ? evening : null;
   }
 
-  /** What the first chart draws for a score. @param {Task} task @param {number|undefined} value */
-  shown(task, value) {
-    if (!isNumber(value)) return null;
-    if (this.mode === "score") return value;
-    const best = this.best(task);
-    return best ? value / best : null;
+  /**
+   * How much higher the proof probe of a task scored than its watch probe when it fell asleep. A language model's score
+   * depends on the text, so one on watch says nothing beside a best on proof until it is raised by this.
+   * @param {string} name of the task
+   */
+  _proofOverWatch(name) {
+    if (this.ratios?.probes !== this.store.probes.length) this.ratios = { probes: this.store.probes.length, of: {} };
+    return (this.ratios.of[name] ??= this._ratio(name));
   }
 
-  /** Mean retention of the old tasks, or of their scores without a past. @param {Record<string, number>} [scores] */
-  retention(scores) {
-    const values = this.old.map((task) => this.shown(task, scores?.[task.name])).filter(isNumber);
+  _ratio(name) {
+    const [watch, proof] = ["watch", "proof"].map((split) => this.store.latest(split, "before")?.scores[name]);
+    return isNumber(watch) && isNumber(proof) && watch > 0 && proof > 0 ? proof / watch : 1;
+  }
+
+  /** What is held against the best on proof. @param {Task} task @param {Probe} [probe] */
+  _score(task, probe) {
+    const value = probe?.scores[task.name];
+    return isNumber(value) && this.shares && probe?.split === "watch" ? value * this._proofOverWatch(task.name) : value;
+  }
+
+  /** What the first chart draws of a probe. @param {Task} task @param {Probe} [probe] */
+  shown(task, probe) {
+    if (this.mode === "score") return probe?.scores[task.name] ?? null;
+    const value = this._score(task, probe), best = this.best(task);
+    return best && isNumber(value) ? value / best : null;
+  }
+
+  /** Mean retention of the old tasks, or of their scores without a past. @param {Probe} [probe] */
+  retention(probe) {
+    const values = this.old.map((task) => this.shown(task, probe)).filter(isNumber);
     return values.length && values.length === this.old.length ? values.reduce((a, b) => a + b) / values.length : null;
   }
 
@@ -48,33 +69,33 @@ export class Figures {
     return this.store.cycle.objective === "language";
   }
 
-  /** Best so far minus now, or that as a share of the best. @param {Task} task @param {Record<string, number>} [scores] */
-  lost(task, scores) {
-    const best = this.best(task), now = scores?.[task.name];
+  /** Best so far minus now, or that as a share of the best. @param {Task} task @param {Probe} [probe] */
+  lost(task, probe) {
+    const best = this.best(task), now = this._score(task, probe);
     if (!isNumber(best) || !isNumber(now)) return null;
     return this.shares ? (best - now) / best : best - now;
   }
 
-  /** Of the old task that lost most. @param {Record<string, number>} [scores] */
-  worst(scores) {
+  /** Of the old task that lost most. @param {Probe} [probe] */
+  worst(probe) {
     let found = null;
     for (const task of this.old) {
-      const value = this.lost(task, scores);
+      const value = this.lost(task, probe);
       if (isNumber(value) && (!found || value > found.value)) found = { task: task.name, value };
     }
     return found;
   }
 
-  /** Mean of what was lost. @param {Record<string, number>} [scores] */
-  forgetting(scores) {
-    const lost = this.old.map((task) => this.lost(task, scores)).filter(isNumber);
+  /** Mean of what was lost. @param {Probe} [probe] */
+  forgetting(probe) {
+    const lost = this.old.map((task) => this.lost(task, probe)).filter(isNumber);
     return lost.length ? lost.reduce((a, b) => a + b) / lost.length : null;
   }
 }
 
 /** Columns of some probes: x, then one column a reader. */
 function probeTable(probes, axis, readers) {
-  return [probes.map((p) => p[axis]), ...readers.map((read) => probes.map((p) => read(p.scores) ?? null))];
+  return [probes.map((p) => p[axis]), ...readers.map((read) => probes.map((p) => read(p) ?? null))];
 }
 
 /** Several tables with columns of their own on one x, sorted as uPlot wants it. */
@@ -172,7 +193,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
   const shownTasks = figures.tasks.filter((task) => task.role !== "later");
 
   if (retention) {
-    const readers = shownTasks.map((task) => (scores) => figures.shown(task, scores[task.name]));
+    const readers = shownTasks.map((task) => (probe) => figures.shown(task, probe));
     /** A line a task. @param {string} suffix of its key @param {(task: Task) => string} text @param {object} [look] of one beside the task's own */
     const lines = (suffix, text, look) => shownTasks.map((task) => ({
       key: task.name + suffix, label: interpolate(text(task), { task: task.name }), token: taskToken(task.place), dash: taskDash(task.place),
@@ -196,13 +217,13 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
       version,
       levels: () => {
         const evening = store.latest("watch", "before") ?? store.latest("proof", "before");
-        return evening ? shownTasks.map((task) => ({ value: figures.shown(task, evening.scores[task.name]), token: taskToken(task.place) })).filter((l) => isNumber(l.value)) : [];
+        return evening ? shownTasks.map((task) => ({ value: figures.shown(task, evening), token: taskToken(task.place) })).filter((l) => isNumber(l.value)) : [];
       },
       note: () => reason || _("score / best so far · line: watch, ring: proof · dashed: when it fell asleep"),
     }, shared));
   }
   if (forgetting) {
-    const readers = [(s) => figures.worst(s)?.value, (s) => figures.forgetting(s)];
+    const readers = [(probe) => figures.worst(probe)?.value, (probe) => figures.forgetting(probe)];
     const budget = store.cycle.forgetting_budget;
     await turn();
     charts.push(new Chart(forgetting, {
@@ -223,7 +244,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
       version,
       zone: () => (store.cycle.kind === "sleep" && store.probes.length ? { from: 0, to: budget, token: "good", label: interpolate(_("budget %(budget)s"), { budget: percent(budget) }) } : null),
       note: () => {
-        const lost = figures.worst((store.latest("proof", "after") ?? store.latest("watch"))?.scores);
+        const lost = figures.worst(store.latest("proof", "after") ?? store.latest("watch"));
         if (!lost) return figures.shares ? _("share of the best score that is lost, old tasks") : _("best so far − now, old tasks");
         return interpolate(figures.mode === "score" ? _("since it fell asleep · worst: %(task)s") : _("worst: %(task)s"), { task: lost.task });
       },

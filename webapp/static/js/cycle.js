@@ -216,9 +216,9 @@ let saidAt = 0;
 function say() {
   if (!spoken) return;
   saidAt = Date.now();
-  const now = store.latest("proof", "after") ?? store.latest("watch"), lost = figures.worst(now?.scores);
+  const now = store.latest("proof", "after") ?? store.latest("watch"), lost = figures.worst(now);
   const parts = [document.querySelector("[data-badge]")?.textContent, document.querySelector("[data-sub]")?.textContent];
-  const kept = figures.retention(now?.scores);
+  const kept = figures.retention(now);
   if (kept !== null) parts.push(interpolate(figures.mode === "retention" ? _("retention %(value)s") : _("mean score %(value)s"), { value: score(kept) }));
   if (lost) parts.push(interpolate(_("worst forgetting %(value)s on %(task)s"), { value: percent(lost.value), task: lost.task }));
   spoken.textContent = parts.filter(Boolean).join(", ");

@@ -4,12 +4,13 @@ import { fixed, isNumber, percent, plain } from "./format.js";
 import { gettext as _, interpolate } from "./i18n.js";
 
 /**
- * The number in a cell: hundredths, cut, so that 0.996 is no 100; below ten with one decimal, below one with two.
+ * The number in a cell: hundredths, cut, so that 0.996 is no 100; below ten with one decimal. Below one rounded to two, below a
+ * tenth to four: the scores of a language model are small.
  * @param {number} v
  */
 function hundredths(v) {
   const parts = Math.floor(1e4 * v + 1e-9), tenths = Math.floor(parts / 10);
-  if (parts > 0 && parts < 100) return fixed(parts / 100, 2);
+  if (v > 0 && v < 0.01) return fixed(100 * v, v < 0.001 ? 4 : 2);
   return parts < 1000 && tenths % 10 ? fixed(tenths / 10, 1) : plain(Math.floor(parts / 100));
 }
 
@@ -52,7 +53,7 @@ export class Matrix {
   }
 
   _foot(probe) {
-    const lost = this.figures.worst(probe?.scores), budget = this.figures.store.cycle.forgetting_budget;
+    const lost = this.figures.worst(probe), budget = this.figures.store.cycle.forgetting_budget;
     if (!lost) return;
     const allowed = lost.value > budget ? _("budget %(budget)s, exceeded") : _("budget %(budget)s");
     const words = this.figures.store.cycle.kind === "sleep" ? ` · ${interpolate(allowed, { budget: percent(budget) })}` : "";

@@ -20,11 +20,11 @@ export class Strip {
     const told = store.verdict?.metrics ?? {};
     const since = store.cycle.kind === "wake" ? _("%(change)s since it woke") : _("%(change)s since waking");
 
-    const kept = told.after?.retention ?? this.figures.retention(now?.scores);
-    const had = told.before?.retention ?? this.figures.retention(before?.scores);
+    const kept = told.after?.retention ?? this.figures.retention(now);
+    const had = told.before?.retention ?? this.figures.retention(before);
     this._set("retention", score(kept), this._change(kept, had, "up", since), old.length ? "" : _("no old task yet"));
 
-    const lost = this.figures.worst(now?.scores), budget = store.cycle.forgetting_budget;
+    const lost = this.figures.worst(now), budget = store.cycle.forgetting_budget;
     const worst = told.after?.worst_forgetting ?? lost?.value ?? null;
     const word = told.after?.worst_task ?? lost?.task;
     const within = worst === null ? null : worst <= budget;
