@@ -45,6 +45,10 @@ def _path(tokenizer: dict[str, Any] | None) -> Path | None:
     return Path(tokenizer["path"]) if tokenizer and tokenizer["path"] else None
 
 
+def _tokenizer(told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"path": _path(told), "label_names": tuple(told.get("label_names", ()))}
+
+
 def _answer(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict[str, Any]:
     # Behind the walls only: these modules load numpy.
     from consolidation.errors import NocturneInputError
@@ -110,7 +114,7 @@ def _inspect(request: dict[str, Any], path: Path, out: Path, limit: int) -> dict
         limit_bytes=limit,
         rights=request.get("rights"),
         rights_required=bool(request.get("rights_required")),
-        tokenizer=TokenizerFile(**tokenizer | {"path": _path(tokenizer)}) if tokenizer else None,
+        tokenizer=TokenizerFile(**_tokenizer(tokenizer)) if tokenizer else None,
         options=TextOptions(**said | {"label_names": tuple(said.get("label_names", ()))}),
         split=request.get("split") or "",
         picture=Wanted(**request.get("picture") or {}),

@@ -3,10 +3,13 @@
 config = the fields of config.json that say what is computed, e.g. {"model_type": "bert", "hidden_size": 768,
 ...}, and what only the tensors tell: {"prefix": "bert.", "head": "sequence-classification", "pooler": true,
 "norms": "weight"}. `norms` is how the scale of a LayerNorm is called; the oldest files say gamma and beta.
+`label_names` are what config.json calls the classes 0, 1, ... ("id2label"); [] where it does not, or calls them
+LABEL_0 and so on, which says nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,6 +37,10 @@ HEADS: Final = (
     "pretraining",
 )  # fmt: skip
 _WORDS_HEADS: Final = frozenset({"masked-lm", "pretraining"})
+# Names of classes that are kept: so many letters in all, and each.
+_MOST_LETTERS: Final = 20_000
+_MOST_OF_ONE: Final = 200
+_SAYS_NOTHING: Final = re.compile(r"LABEL_\d+|[+-]?\d+")
 
 
 class EncoderSpec(Described):
@@ -46,7 +53,7 @@ class EncoderSpec(Described):
         MappingProxyType({"head": "sequence-classification", "pooler": True}),
         MappingProxyType({"head": "question-answering", "num_labels": 2}),
     )
-    own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels")
+    own: tuple[str, ...] = ("prefix", "head", "pooler", "norms", "num_labels", "label_names")
     kept: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
         "position_embedding_type",
@@ -64,6 +71,8 @@ class EncoderSpec(Described):
         for name in ("is_decoder", "add_cross_attention"):
             if flag(config, name, False):
                 raise refuse(f"A BERT with {name} is a decoder, which is not read. Choose an encoder.")
+        labels = _labels(config)
+        head = choice(config, "head", HEADS, "none")
         return {
             "model_type": choice(config, "model_type", self.known()),
             "vocab_size": whole(config, "vocab_size", 1, MOST_WORDS),
@@ -76,9 +85,10 @@ class EncoderSpec(Described):
             "type_vocab_size": whole(config, "type_vocab_size", 1, MOST_WORDS, 2),
             "layer_norm_eps": number(config, "layer_norm_eps", 0.0, 1.0, 1e-12),
             "tie_word_embeddings": flag(config, "tie_word_embeddings", True),
-            "num_labels": _labels(config),
+            "num_labels": labels,
+            "label_names": _label_names(config, labels) if head == "sequence-classification" else [],
             "prefix": choice(config, "prefix", (PREFIX, ""), PREFIX),
-            "head": choice(config, "head", HEADS, "none"),
+            "head": head,
             "pooler": flag(config, "pooler", True),
             "norms": choice(config, "norms", ("weight", "gamma"), "weight"),
         }
@@ -157,6 +167,20 @@ def _labels(config: Mapping[str, Any]) -> int:
     if config.get("num_labels") is None and isinstance(names, Mapping):
         return whole({"id2label": len(names)}, "id2label", 1, MOST_LABELS)
     return whole(config, "num_labels", 1, MOST_LABELS, 2)
+
+
+def _label_names(config: Mapping[str, Any], count: int) -> list[str]:
+    """What the classes 0, 1, ... are called; [] unless every one has a name of its own that says something."""
+    told = config.get("label_names")
+    if told is None and isinstance(table := config.get("id2label"), Mapping):
+        told = [table.get(str(at), table.get(at)) for at in range(count)] if len(table) == count else None
+    if not isinstance(told, list) or len(told) != count:
+        return []
+    names = [name.strip() for name in told if isinstance(name, str)]
+    if len({name.casefold() for name in names}) < count or sum(map(len, names)) > _MOST_LETTERS:
+        return []
+    good = all(name and name.isprintable() and len(name) <= _MOST_OF_ONE for name in names)
+    return names if good and not any(map(_SAYS_NOTHING.fullmatch, names)) else []
 
 
 def _dense(name: str, width: int, out: int) -> dict[str, tuple[int, ...]]:

@@ -27,6 +27,7 @@ class TextModel(TypedDict):
     vocabulary: how many tokens it knows.
     shift: what is added to every id.
     second: what is added besides to ids of the second text; 0: the model knows one kind of text.
+    label_names: what the model calls the labels 0, 1, ...; empty where it does not.
     """
 
     objective: str
@@ -34,6 +35,7 @@ class TextModel(TypedDict):
     vocabulary: int
     shift: int
     second: int
+    label_names: tuple[str, ...]
 
 
 def text_model(family: object, config: Mapping[str, Any]) -> TextModel | None:
@@ -50,6 +52,7 @@ def text_model(family: object, config: Mapping[str, Any]) -> TextModel | None:
         "vocabulary": words,
         "shift": 1 if objective == "language" else 0,
         "second": words if int(config.get("type_vocab_size", 1)) > 1 else 0,
+        "label_names": tuple(config.get("label_names") or ()),
     }
 
 

@@ -76,7 +76,10 @@ def with_head(
     left = len(source.tensors) - len(names)
     pooler = config["pooler"] or head.kind == CLASSIFICATION
     classes = head.classes if head.kind == CLASSIFICATION else 2
-    asked = {**config, "prefix": PREFIX, "head": head.kind, "num_labels": classes, "pooler": pooler}
+    asked = {
+        **config, "prefix": PREFIX, "head": head.kind, "num_labels": classes, "label_names": [],
+        "pooler": pooler,
+    }  # fmt: skip
     described = spec.validate_config(asked)
     wanted = spec.expected_shapes(described)
     words = source.tensors[names[f"{PREFIX}embeddings.word_embeddings.weight"]].dtype

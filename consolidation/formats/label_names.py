@@ -13,20 +13,30 @@ from consolidation.formats.refusal import refuse
 _NUMBER: Final = re.compile(r"0|[1-9]\d{0,6}")
 
 
-def numbered(found: Sequence[str], known: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+def numbered(
+    found: Sequence[str], known: Sequence[str], model: Sequence[str] = ()
+) -> tuple[list[int], tuple[str, ...]]:
     """The label of every name that was found, and what all labels are called.
 
     Names that are all whole numbers are the labels themselves; then nothing has a name. Else the place in
-    `known` counts, and where nothing is known yet, the place in `found`.
+    `known` counts, and where nothing is known yet, the place in `model`, if it has all of them in any case of
+    their letters; else the place in `found`.
 
     Args:
         found: each once, in the order of their labels.
         known: what the labels of the task's other sets are called, from 0 on.
+        model: what the model calls its labels, from 0 on.
 
     Raises:
         NocturneInputError: `records.label_names`: a name that the other sets do not have;
             `records.label_range`.
     """
+    if not known and found and model:
+        places = {name.casefold(): label for label, name in enumerate(model)}
+        if all(name.casefold() in places for name in found) and len({n.casefold() for n in found}) == len(
+            found
+        ):
+            return [places[name.casefold()] for name in found], tuple(model)
     if not known and found and all(_NUMBER.fullmatch(name) for name in found):
         return [int(name) for name in found], ()
     if len(found) > limits.CLASSES:

@@ -106,6 +106,8 @@ def convert_records(
         NocturneInputError: with a code of `refusal.CODES`.
     """
     path, out = Path(path), Path(out)
+    if tokenizer is not None and head is not None:
+        tokenizer = replace(tokenizer, label_names=tokenizer.label_names[slice(*head)])
     with contextlib.ExitStack() as stack:
         source = open_source(
             path, spool=out, limit_bytes=limit_bytes, filename=filename or path.name, stack=stack,

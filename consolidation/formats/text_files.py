@@ -68,7 +68,17 @@ class TextFile:
             )
         if guess(columns, self._model.objective) is not None:
             return True
-        return self._kind == "json"
+        return self._kind == "json" or (self._kind == "text" and self._words_below())
+
+    def _words_below(self) -> bool:
+        """Whether the first row of a CSV holds anything but numbers."""
+        with open_text(self._path) as handle:
+            rows = _Table(handle).rows
+            try:
+                next(rows)
+                return not all(map(_is_number, next(rows)))
+            except (StopIteration, csv.Error, NocturneInputError):
+                return False
 
     def source(self, *, spool: Path, limit_bytes: int, stack: ExitStack) -> Source:
         """The records.
@@ -107,6 +117,14 @@ class TextFile:
                 return [name.strip() for name in next(table.rows)]
             except (StopIteration, csv.Error, NocturneInputError):
                 return []
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _keys(handle: BinaryIO) -> list[str]:

@@ -101,7 +101,10 @@ class LabelledTexts(TextRows):
         self, file: TokenizerFile, options: TextOptions, spool: TokenSpool, columns: list[str]
     ) -> None:
         super().__init__(file, options, spool, columns)
-        self._names = {name: at for at, name in enumerate(options.label_names)}
+        # Those of the task's other records first; else those of the model, where the file names its labels.
+        self._known = options.label_names or file.label_names
+        self._names = {name: at for at, name in enumerate(self._known)}
+        self._any_case = {name.casefold(): at for name, at in self._names.items()}
         self._named: bool | None = None
         self._letters = 0
 
@@ -148,11 +151,14 @@ class LabelledTexts(TextRows):
     def _number(self, name: str) -> int:
         if name in self._names:
             return self._names[name]
-        if self.options.label_names:
+        if self._known:
+            if name.casefold() in self._any_case and len(self._any_case) == len(self._known):
+                return self._any_case[name.casefold()]
+            whose = "task" if self.options.label_names else "model"
             raise refuse(
                 "replay.schema",
-                f"its label “{shorten(name, 40)}” is none of the labels that the task has: "
-                + ", ".join(shorten(one, 30) for one in self.options.label_names[:8]),
+                f"its label “{shorten(name, 40)}” is none of the labels that the {whose} has: "
+                + ", ".join(shorten(one, 30) for one in self._known[:8]),
             )
         self._letters += len(name)
         if len(name) > 200 or not name.isprintable():
@@ -170,10 +176,10 @@ class LabelledTexts(TextRows):
     def label_names(self) -> list[str]:
         if not self._named:
             return []
-        return list(self.options.label_names) or sorted(self._names)
+        return list(self._known) or sorted(self._names)
 
     def ranks(self) -> NDArray[np.int64] | None:
-        if not self._named or self.options.label_names:
+        if not self._named or self._known:
             return None
         order = {name: at for at, name in enumerate(sorted(self._names))}
         return np.array([order[name] for name in self._names], np.int64)

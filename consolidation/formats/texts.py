@@ -45,6 +45,7 @@ class TokenizerFile:
         objective: what is asked of a record.
         shift: what is added to every id.
         second: what is added besides to the ids of the second text; 0: the model knows one kind of text.
+        label_names: what the model calls the labels 0, 1, ... (of the task's head, where there is one).
     """
 
     path: Path | None
@@ -55,6 +56,7 @@ class TokenizerFile:
     objective: str = "classification"
     shift: int = 0
     second: int = 0
+    label_names: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -44,6 +44,7 @@ class Fit:
         because: what they must fit, as in "the current checkpoint v3".
         tokens: whether the numbers are ids of tokens, of which a record may have fewer.
         objective: what a text model is asked; "" for another.
+        label_names: what the model calls its labels; empty where it does not.
     """
 
     width: int | None
@@ -51,6 +52,7 @@ class Fit:
     because: str
     tokens: bool = False
     objective: str = ""
+    label_names: tuple[str, ...] = ()
 
 
 def reader(project: Project) -> Checkpoint | None:
@@ -76,7 +78,9 @@ def project_fit(project: Project, *, besides: tuple[Task, str] | None = None) ->
         width, classes = spec.input_width(current.config), label_count(current.family, current.config)
         model = text_model(current.family, current.config)
         because = f"the {'current ' if current == project.current else ''}checkpoint {current}"
-        return Fit(width, classes, because, model is not None, model["objective"] if model else "")
+        if model is None:
+            return Fit(width, classes, because)
+        return Fit(width, classes, because, True, model["objective"], model["label_names"])
     others = live_sets(project)
     if besides is not None:
         others = others.exclude(task=besides[0], use=besides[1])

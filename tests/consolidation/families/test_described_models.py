@@ -50,6 +50,31 @@ def test_a_known_model_has_as_many_numbers_as_is_known(name: str) -> None:
     assert total(config) == count
 
 
+NAMES: dict[str, tuple[Any, list[str]]] = {
+    "its own": ({"0": "POSITIVE", "1": " NEGATIVE"}, ["POSITIVE", "NEGATIVE"]),
+    "those that say nothing": ({"0": "LABEL_0", "1": "LABEL_1"}, []),
+    "numbers": ({"0": "1", "1": "2"}, []),
+    "one twice": ({"0": "good", "1": "Good"}, []),
+    "one that is missing": ({"0": "good", "2": "bad"}, []),
+    "more than there are": ({"0": "a", "1": "b", "2": "c"}, []),
+    "no text": ({"0": "good", "1": None}, []),
+    "not to be printed": ({"0": "good", "1": "b\x00d"}, []),
+    "too long": ({"0": "good", "1": "b" * 201}, []),
+    "no table": (["good", "bad"], []),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_what_a_classifier_calls_its_classes(case: str) -> None:
+    told, names = NAMES[case]
+    config = {**BERT, "num_labels": 2, "id2label": told, "head": "sequence-classification"}
+    clean = spec_of(config).validate_config(config)
+    assert clean["label_names"] == names
+    assert spec_of(config).validate_config(clean) == clean
+    assert "label_names" not in spec_of(config).home_config(clean)
+    assert spec_of(config).validate_config({**config, "head": "none"})["label_names"] == []
+
+
 @pytest.mark.parametrize("config", [LLAMA, GPT2, BERT, LORA], ids=["llama", "gpt2", "bert", "lora"])
 def test_a_clean_config_stays_as_it_is_and_foreign_fields_are_dropped(config: dict[str, Any]) -> None:
     spec = spec_of(config)

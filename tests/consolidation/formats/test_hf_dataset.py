@@ -143,6 +143,16 @@ def test_names_of_labels_are_those_of_the_column_that_was_told(tmp_path: Path) -
     assert stored(tmp_path)[1] == [0, 2]
 
 
+def test_a_model_whose_labels_have_the_columns_names_numbers_them(tmp_path: Path) -> None:
+    table = pa.table({"text": ["good", "bad", "very"], "label": [1, 0, 1]})
+    zipped(tmp_path / "f.zip", saved(table, {"label": LABEL}))
+    info = convert_texts(tmp_path, None, name="f.zip", model_names=("Pos", "Neg"))
+    assert (info["label_names"], info["label_histogram"]) == (["Pos", "Neg"], [2, 1])
+    (tmp_path / "out").unlink()
+    info = convert_texts(tmp_path, None, name="f.zip", model_names=("good", "poor"))
+    assert (info["label_names"], info["label_histogram"]) == (["neg", "pos"], [1, 2])
+
+
 def test_a_place_in_a_text_is_no_class_of_a_dataset(tmp_path: Path) -> None:
     """A language model takes the texts and leaves the classes; y says how long the prompt is."""
     table = pa.table({"prompt": ["good"], "completion": ["bad night"], "label": [1]})

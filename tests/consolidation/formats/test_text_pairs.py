@@ -128,6 +128,39 @@ def test_names_of_labels_that_the_task_has_keep_their_numbers(tmp_path: Path) ->
     assert code_of(caught) == "replay.schema"
 
 
+def test_names_of_labels_are_the_models_whatever_their_letters(tmp_path: Path) -> None:
+    """By their alphabet they would be the other way round, and every label wrong."""
+    rows = lines({"text": "bad", "label": "Negative"}, {"text": "good", "label": "positive"})
+    info = convert(tmp_path, rows, model_names=("POSITIVE", "NEGATIVE"))
+    assert (stored(tmp_path)[1], info["label_names"]) == ([1, 0], ["POSITIVE", "NEGATIVE"])
+    (tmp_path / "out").unlink()
+    strange = lines({"text": "bad", "label": "neg"})
+    with pytest.raises(NocturneInputError, match=r"“neg” is none .* the model has: POSITIVE, NEGATIVE"):
+        convert(tmp_path, strange, model_names=("POSITIVE", "NEGATIVE"))
+    convert(tmp_path, rows, model_names=("other", "names"), label_names=("Negative", "positive"))
+    assert stored(tmp_path)[1] == [0, 1], "the task's other records come first"
+    (tmp_path / "out").unlink()
+    info = convert(tmp_path, lines({"text": "bad", "label": 1}), model_names=("POSITIVE", "NEGATIVE"))
+    assert (stored(tmp_path)[1], info["label_names"]) == ([1], [])
+
+
+def test_of_the_models_names_a_task_has_those_of_its_own_columns(tmp_path: Path) -> None:
+    names = ("a", "b", "yes", "no")
+    convert(tmp_path, lines({"text": "bad", "label": "no"}), model_names=names, classes=4, head=(2, 4))
+    assert stored(tmp_path)[1] == [3]
+    (tmp_path / "out").unlink()
+    with pytest.raises(NocturneInputError, match=r"“a” is none of the labels that the model has: yes, no"):
+        convert(tmp_path, lines({"text": "bad", "label": "a"}), model_names=names, classes=4, head=(2, 4))
+
+
+def test_a_table_whose_columns_nobody_named_is_told_so(tmp_path: Path) -> None:
+    data = b"premise,consequence,verdict\ngood,bad,yes\n"
+    with pytest.raises(NocturneInputError, match="premise, consequence, verdict.*need text and label"):
+        convert(tmp_path, data, name="f.csv")
+    with pytest.raises(NocturneInputError, match="names no column y or label"):
+        convert(tmp_path, b"0,1,2\n4,5,6\n", name="f.csv")
+
+
 LABELS: dict[str, tuple[str, str, list[Any]]] = {
     "mixed": ("replay.schema", "Line 2: its label is a number and others are names", ["a", 1]),
     "missing": ("replay.schema", "Line 2: .* neither a whole number nor a name", [0, None]),

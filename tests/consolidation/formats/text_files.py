@@ -39,6 +39,8 @@ def convert(
     shift: int = 0,
     second: int = 0,
     classes: int | None = None,
+    model_names: tuple[str, ...] = (),
+    head: tuple[int, int] | None = None,
     **said: Any,
 ) -> dict[str, Any]:
     """With the tokenizer somewhere in the middle of a file, as companions of a checkpoint lie."""
@@ -47,11 +49,12 @@ def convert(
     raw = written_anew(tokenizer_json()) if raw is None else raw
     (folder / "extras").write_bytes(b"{}\n" + raw + b"more")
     file = TokenizerFile(
-        folder / "extras", 3, len(raw), longest, vocabulary, objective=objective, shift=shift, second=second
-    )
+        folder / "extras", 3, len(raw), longest, vocabulary, objective=objective, shift=shift, second=second,
+        label_names=model_names,
+    )  # fmt: skip
     return convert_records(
         folder / name, task="t", out=folder / "out", tokenizer=file, classes=classes,
-        options=TextOptions(**said),
+        options=TextOptions(**said), head=head,
     )  # fmt: skip
 
 

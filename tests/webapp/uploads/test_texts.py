@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TEXTS = b'{"text": "Good mornings", "y": 2}\n{"text": "a very bad night", "y": 0}\n'
 
 
-def text_model(project: Project, folder: Path, *, tokenizer: bool = True) -> None:
+def text_model(project: Project, folder: Path, *, tokenizer: bool = True, **config: Any) -> None:
     """A current checkpoint whose companions are a config and, perhaps, a tokenizer."""
     files = {"config.json": b"{}"} | ({"tokenizer.json": written_anew(tokenizer_json())} if tokenizer else {})
     data = b"".join(files.values())
@@ -48,7 +48,7 @@ def text_model(project: Project, folder: Path, *, tokenizer: bool = True) -> Non
         place = sum(extra["size"] for extra in extras)
         extras.append({"name": name, "offset": place, "size": len(content), "crc32": crc32(content)})
     made = checkpoint(project, extras_sha256=sha256, extras=extras)
-    made.family, made.config = "encoder", family_spec("encoder").validate_config(BERT)
+    made.family, made.config = "encoder", family_spec("encoder").validate_config(BERT | config)
     made.save()
     project.refresh_from_db()
 
@@ -98,6 +98,20 @@ def test_columns_and_names_of_labels_go_all_the_way(
     assert sets_of(project).label_names == ["down", "same", "up"]
     page = logged_in(alice).get(reverse("records_list", args=[project.pk])).content.decode()
     assert "Label down: 1 rows" in page
+
+
+def test_labels_by_name_are_those_of_the_model(
+    project: Project, alice: User, task: Task, tmp_path: Path
+) -> None:
+    names = {"0": "up", "1": "same", "2": "down"}
+    text_model(project, tmp_path, id2label=names, head="sequence-classification")
+    upload = checked(project, alice, task, b"text,label\ngood,Up\nbad,down\n")
+    assert (upload.state, upload.error_message) == ("ready", "")
+    made = sets_of(project)
+    assert made.label_names == ["up", "same", "down"]
+    assert Records.open(store_path(project.workspace_id, made.sha256)).y.tolist() == [0, 2]
+    page = logged_in(alice).get(reverse("records_list", args=[project.pk])).content.decode()
+    assert "It calls them up, same, down." in page
 
 
 def test_a_probe_takes_the_numbers_of_its_tasks_labels(

@@ -1,7 +1,7 @@
 // @ts-check
 // What a file of records holds, before it is sent: its first rows, and which column is what.
 import { gettext as _, interpolate } from "./i18n.js";
-import { SHOWN, guess, isBinary, tableHead } from "./table-head.js";
+import { SHOWN, guess, holdsWords, isBinary, neededOf, suggested, tableHead } from "./table-head.js";
 
 /** @typedef {import("./table-head.js").Table} Table */
 
@@ -23,8 +23,8 @@ const visible = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\
 const hidden = (text) => text.replace(/\S/gu, "•");
 
 export class Preview {
-  /** @param {HTMLElement} box */
-  constructor(box) {
+  /** @param {HTMLElement} box @param {() => void} changed the columns that are told are others */
+  constructor(box, changed) {
     this.box = box;
     this.objective = box.dataset.objective ?? "";
     this.tables = JSON.parse(box.dataset.guesses ?? "{}");
@@ -32,11 +32,33 @@ export class Preview {
     this.table = null;
     this.redact = /** @type {HTMLInputElement} */ (box.querySelector("[data-redact]"));
     this.redact.addEventListener("change", () => this.fill());
+    this.changed = changed;
+    box.querySelector("[data-columns]")?.addEventListener("change", () => {
+      this.part("[data-by-values]").hidden = true;
+      this.ask();
+    });
   }
 
   clear() {
     this.table = null;
     this.box.hidden = true;
+  }
+
+  /** Whether the file holds texts, and nobody has said which columns they are in. */
+  get unsaid() {
+    if (this.box.hidden || !this.objective || !this.table || this.part("[data-columns]").hidden || !holdsWords(this.table)) return false;
+    /** @type {Record<string, string>} */
+    const told = {};
+    for (const field of this.box.querySelectorAll("[data-part]")) {
+      if (field instanceof HTMLElement) told[field.dataset.part ?? ""] = field.querySelector("select")?.value ?? "";
+    }
+    return !neededOf(told, this.tables, this.objective);
+  }
+
+  /** Say what has to be said before the file can be sent. */
+  ask() {
+    if (this.objective) this.part("[data-unsaid]").hidden = !this.unsaid;
+    this.changed();
   }
 
   /** @param {File} file @param {() => boolean} wanted whether it is still the chosen one */
@@ -54,6 +76,7 @@ export class Preview {
     this.part("[data-damaged]").hidden = table !== null || !isBinary(file);
     if (this.objective) this.choose(numbers ? null : (table?.columns ?? []));
     this.fill();
+    this.ask();
   }
 
   /** @param {string} selector @returns {HTMLElement} */
@@ -65,7 +88,10 @@ export class Preview {
 
   /** The columns among which to choose; none: their names are typed. @param {string[]|null} columns */
   choose(columns) {
-    const told = columns ? guess(columns, this.tables, this.objective) : {};
+    let told = columns ? guess(columns, this.tables, this.objective) : {};
+    const byValues = this.table !== null && columns !== null && !Object.keys(told).length;
+    if (byValues) told = suggested(this.table, this.tables, this.objective);
+    this.part("[data-by-values]").hidden = !byValues || !Object.keys(told).length;
     for (const field of this.box.querySelectorAll("[data-part]")) {
       const select = field.querySelector("select"), input = field.querySelector("input");
       if (!(field instanceof HTMLElement) || !select || !input) continue;

@@ -114,6 +114,44 @@ export async function tableHead(file) {
 /** Which column is what, by its name; empty when that is not all of a record: as `consolidation/formats/mapping.py` guesses. @param {string[]} columns @param {Guesses} tables
  * @param {string} objective @returns {Record<string, string>} */
 export function guess(columns, tables, objective) {
+  const found = named(columns, tables, objective), needed = neededOf(found, tables, objective);
+  return needed ? Object.fromEntries(Object.entries(found).filter(([part]) => part === "text2" || needed.includes(part))) : {};
+}
+
+/** The parts that make a record, of those that are told; undefined when they make none. @param {Record<string, string>} told
+ * @param {Guesses} tables @param {string} objective @returns {string[]|undefined} */
+export function neededOf(told, tables, objective) {
+  return tables.needed[objective]?.find((parts) => parts.every((part) => told[part]));
+}
+
+const LONG = 24; // letters of a text, where a label has fewer
+
+/**
+ * What names do not tell, by the first rows: one column with long texts (or two, of pairs) and a single one beside them
+ * with short ones. Empty where that is not so. @param {Table} table @param {Guesses} tables @param {string} objective
+ * @returns {Record<string, string>}
+ */
+export function suggested({ columns, rows }, tables, objective) {
+  const letters = (/** @type {string} */ name) => rows.map((row) => (typeof row[name] === "string" ? row[name].length : 0)).sort((a, b) => a - b);
+  const middle = (/** @type {string} */ name) => letters(name)[rows.length >> 1] ?? 0;
+  const found = named(columns, tables, objective), told = new Set(Object.values(found));
+  const free = columns.filter((name) => !told.has(name));
+  const long = free.filter((name) => middle(name) > LONG), short = free.filter((name) => middle(name) <= LONG);
+  if (objective === "classification") {
+    if (!found.text && long.length && long.length < 3) [found.text, found.text2 = ""] = long;
+    if (!found.label && short.length === 1) [found.label] = short;
+  } else if (objective === "language" && long.length === 1) return { text: long[0] };
+  return neededOf(found, tables, objective) ? Object.fromEntries(Object.entries(found).filter(([, column]) => column)) : {};
+}
+
+/** Whether a table holds words anywhere, and not numbers only. @param {Table} table */
+export function holdsWords({ rows }) {
+  return rows.some((row) => Object.values(row).some((value) => typeof value === "string" && Number.isNaN(Number(value))));
+}
+
+/** Which column is what by its name, as far as that tells. @param {string[]} columns @param {Guesses} tables
+ * @param {string} objective @returns {Record<string, string>} */
+function named(columns, tables, objective) {
   /** @type {Map<string, string>} */
   const known = new Map();
   for (const column of columns) {
@@ -128,9 +166,5 @@ export function guess(columns, tables, objective) {
   }
   const pair = objective === "classification" && tables.pairs.find(([one, two]) => known.has(one) && known.has(two));
   if (pair) Object.assign(found, { text: known.get(pair[0]), text2: known.get(pair[1]) });
-  for (const needed of tables.needed[objective] ?? []) {
-    if (!needed.every((part) => part in found)) continue;
-    return Object.fromEntries(Object.entries(found).filter(([part]) => part === "text2" || needed.includes(part)));
-  }
-  return {};
+  return found;
 }

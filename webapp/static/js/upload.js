@@ -26,7 +26,7 @@ class Panel {
     this.row = null;
     this.saidAt = 0;
     const preview = form.querySelector("[data-preview]");
-    this.preview = preview instanceof HTMLElement ? new Preview(preview) : null;
+    this.preview = preview instanceof HTMLElement ? new Preview(preview, () => this.sendable()) : null;
     this.input = /** @type {HTMLInputElement} */ (this.part("input[type=file]"));
     this.sendButton = /** @type {HTMLButtonElement} */ (this.part("[data-send]"));
     this.input.addEventListener("change", () => this.choose(this.input.files?.[0] ?? null));
@@ -34,6 +34,11 @@ class Panel {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.file && !this.item) this.run(this.file);
+    });
+    // A refused file can be sent once more when something else is said of it.
+    form.addEventListener("change", (event) => {
+      const said = event.target instanceof Element && event.target.matches("[data-form], [data-purpose-field]");
+      if (said && !this.part("[data-refused]").hidden) this.sendable();
     });
     this.part("[data-again]").addEventListener("click", () => {
       this.reset();
@@ -94,10 +99,10 @@ class Panel {
     const name = this.part("[data-file-name]");
     name.textContent = file ? `${file.name} · ${bytesText(file.size)}` : (name.dataset.empty ?? "");
     this.part("[data-drop]").classList.toggle("drop--chosen", file !== null);
-    this.sendButton.disabled = !file;
+    this.preview?.clear();
+    this.sendable();
     if (file instanceof File && this.form.querySelector("[data-ask]")) void this.look(file);
     if (file instanceof File) void this.preview?.show(file, () => file === this.file);
-    else this.preview?.clear();
   }
 
   /** Read the header here, and ask only for what it does not say. @param {File} file */
@@ -147,7 +152,12 @@ class Panel {
     const ask = this.form.querySelector("[data-ask]");
     if (ask instanceof HTMLElement) ask.hidden = true;
     this.stage("");
-    this.sendButton.disabled = !this.file;
+    this.sendable();
+  }
+
+  /** A file can be sent when there is one and it was said what is in it. */
+  sendable() {
+    if (!this.item) this.sendButton.disabled = !this.file || Boolean(this.preview?.unsaid);
   }
 
   /** What the visible fields say, as {"config": {"activation": "relu"}, ...}. */
