@@ -155,19 +155,40 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     assert rows.nth(1).locator("td").all_inner_texts() == ["down", "bad, very bad"]
     page.get_by_label("Hide values").check()
     assert rows.nth(1).locator("td").all_inner_texts() == ["••••", "•••• •••• •••"]
-    said = {"feeling": ["up", "down"], "said": ["good morning", "bad, very bad"]}
+    said = {"feeling": ["up", "down"] * 2, "said": ["good morning", "bad, very bad", "bad", "good"]}
     pq.write_table(pa.table(said), tmp_path / "moods.parquet")
     page.locator("input[type=file]").set_input_files(tmp_path / "moods.parquet")
     page.locator("[data-preview] thead").get_by_text("string").first.wait_for()
     assert rows.nth(1).locator("td").all_inner_texts() == ["••••", "•••• •••• •••"]
     picture(page, "columns-of-parquet")
-    page.get_by_label("Text", exact=True).select_option("said")
-    page.get_by_label("Label", exact=True).select_option("feeling")
+    text, label = page.get_by_label("Text", exact=True), page.get_by_label("Label", exact=True)
+    button, unsaid = page.locator("[data-send]"), page.locator("[data-unsaid]")
+    assert (text.input_value(), label.input_value()) == ("", "")
+    assert unsaid.is_visible() and button.is_disabled()
+    text.select_option("said")
+    assert button.is_disabled()
+    label.select_option("said")
+    assert unsaid.is_hidden()
+    button.click()
+    page.locator("[data-refused-words]").get_by_text("4 labels").wait_for()
+    assert button.is_disabled()
+    label.select_option("feeling")
     narrow(page)
-    page.locator("[data-send]").click()
+    button.click()
     page.locator("[data-ready]").wait_for()
     page.reload()
-    assert page.locator(".set title").first.text_content() == "Label down: 1 rows"
+    assert page.locator(".set title").first.text_content() == "Label down: 2 rows"
+    long = "words that go on for longer than a label does"
+    (tmp_path / "pairs.csv").write_text(f"one,other,verdict\n{long},{long} too,up\n")
+    page.locator("input[type=file]").set_input_files(tmp_path / "pairs.csv")
+    page.locator("[data-by-values]").wait_for()
+    assert (text.input_value(), label.input_value()) == ("one", "verdict")
+    assert page.get_by_label("Second text").input_value() == "other"
+    assert button.is_enabled()
+    (tmp_path / "ids.csv").write_text("y,0,1\n1,4,5\n")
+    page.locator("input[type=file]").set_input_files(tmp_path / "ids.csv")
+    page.locator("[data-preview] thead").get_by_text("y", exact=True).wait_for()
+    assert button.is_enabled() and unsaid.is_hidden(), "a table of numbers needs no columns told"
     assert problems == []
 
 
