@@ -15,7 +15,7 @@
  * @property {(axis: "t"|"step") => (number|null)[][]} data x values, then one column a line
  * @property {() => Record<string, {low: (number|null)[], high: (number|null)[]}>} [bands] what rows merged of several
  *   points range over, by line, in the order of the data just given
- * @property {(v: number, view: string) => string} format
+ * @property {(v: number, view: string) => string} format @property {(values: number[]) => string[]} [marks] along the y axis
  * @property {string[]} [views] the first is shown first
  * @property {(min: number, max: number, view: string) => [number, number]} range of y
  * @property {() => {value: number, token: string}[]} [levels] dashed horizontals
@@ -203,7 +203,7 @@ export class Chart {
         scales: { x: { time: false }, y: { range: (u, min, max) => self._range(u, min, max) } },
         axes: [
           { ...axis, space: 70, size: 26, gap: 4, values: (_u, marks) => marks.map((m) => this.x(m)), incrs: this.shared.axis === "t" ? TIMES : STEPS },
-          { ...axis, space: 34, size: (_u, words) => this._axisWidth(words), gap: 4, values: (_u, marks) => marks.map((m) => this.spec.format(m, this.view)) },
+          { ...axis, space: 34, size: (_u, words) => this._axisWidth(words), gap: 4, values: (_u, marks) => this.spec.marks?.(marks) ?? marks.map((m) => this.spec.format(m, this.view)) },
         ],
         series: [{}, ...this.spec.lines.map((line) => this._series(line))],
         hooks: {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The charts of a cycle: what is drawn, from which frames, and what is compared with what. */
 import { Chart, uPlot } from "./chart.js";
-import { bytesText, compact, isNumber, percent, plain, score, shortPercent } from "./format.js";
+import { bytesText, compact, isNumber, percent, plain, score, scoresOf, shortPercent } from "./format.js";
 import { gettext as _, interpolate, ngettext } from "./i18n.js";
 import { taskDash, taskToken } from "./palette.js";
 import { turn } from "./redraw.js";
@@ -213,6 +213,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
         probeTable(ghosts("watch"), axis, readers),
       ]),
       format: score,
+      marks: scoresOf,
       range: unit,
       version,
       levels: () => {

@@ -42,6 +42,13 @@ export function decimals(v) {
   return v > 0 && v < 0.1 ? Math.min(6, 2 - Math.floor(Math.log10(v))) : 2;
 }
 
+/** The scores along an axis, all with the decimals that tell them apart, but two at least. @param {number[]} values */
+export function scoresOf(values) {
+  const whole = (/** @type {number} */ digits) => values.every((v) => Math.abs(v * 10 ** digits - Math.round(v * 10 ** digits)) < 1e-6);
+  const digits = [2, 3, 4, 5].find(whole) ?? 6;
+  return values.map((v) => fixed(v, digits));
+}
+
 /** A fraction of 1 as a percentage with one decimal. @param {number|null|undefined} v */
 export function percent(v) {
   return isNumber(v) ? interpolate(PERCENT, { n: signed(v * 100, 1, false) }) : NONE;
