@@ -73,7 +73,7 @@ class BadRows:
         """The refusal of the whole file for them.
 
         Args:
-            others: rows that are good.
+            others: records that the good rows make; a long text is several.
         """
         told = self.told()
         first, *more = told["lines"]
@@ -82,7 +82,8 @@ class BadRows:
             numbers = ", ".join(str(item["line"]) for item in more)
             end = ", ..." if self.total > len(told["lines"]) else ""
             sentence += f" {self.total:,} {_MANY[self.unit]} are bad in all (also {numbers}{end})."
-        rest = f", or take in the other {others:,} without them" if others else ""
+        records = f"{others:,} record{'s' if others > 1 else ''}"
+        rest = f", or take in what the other {_MANY[self.unit]} hold ({records})" if others else ""
         return refuse(
             first["code"],
             f"{sentence} Nothing was taken in; correct the file and upload it again{rest}.",

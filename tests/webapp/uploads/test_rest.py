@@ -47,7 +47,7 @@ def test_a_refused_file_waits_and_is_taken_in_without_its_bad_rows(
     assert not RecordSet.objects.exists()
     assert incoming() == [f"{refused.pk}.part"]
     before = room_left(project.workspace)
-    assert "Take in the other 30 rows" in page(bob, project)
+    assert "Take in the other 30 records" in page(bob, project)
     client = logged_in(bob)
     told = client.get(f"/api/uploads/{refused.pk}").json()
     assert told["rest"]["rows"] == 30
