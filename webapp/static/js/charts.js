@@ -31,30 +31,31 @@ export class Figures {
   }
 
   /**
-   * How much higher the proof probe of a task scored than its watch probe when it fell asleep. A language model's score
-   * depends on the text, so one on watch says nothing beside a best on proof until it is raised by this.
-   * @param {string} name of the task
+   * The score of a probe as the proof probe would tell it, which the best so far is of. The records of watch and proof
+   * differ, and what they scored when the model fell asleep too; by as much a score on watch is moved, or by the same
+   * share where scores differ in size from text to text.
+   * @param {Task} task @param {Probe} [probe]
    */
-  _proofOverWatch(name) {
-    if (this.ratios?.probes !== this.store.probes.length) this.ratios = { probes: this.store.probes.length, of: {} };
-    return (this.ratios.of[name] ??= this._ratio(name));
-  }
-
-  _ratio(name) {
-    const [watch, proof] = ["watch", "proof"].map((split) => this.store.latest(split, "before")?.scores[name]);
-    return isNumber(watch) && isNumber(proof) && watch > 0 && proof > 0 ? proof / watch : 1;
-  }
-
-  /** What is held against the best on proof. @param {Task} task @param {Probe} [probe] */
-  _score(task, probe) {
+  score(task, probe) {
     const value = probe?.scores[task.name];
-    return isNumber(value) && this.shares && probe?.split === "watch" ? value * this._proofOverWatch(task.name) : value;
+    if (!isNumber(value) || probe?.split !== "watch") return value;
+    const [watch, proof] = this._evening(task.name);
+    if (!isNumber(watch) || !isNumber(proof)) return value;
+    if (this.shares) return watch > 0 && proof > 0 ? (value * proof) / watch : value;
+    return Math.max(0, value + proof - watch);
+  }
+
+  /** What the two probes scored when it fell asleep: looked up once for all that is drawn. @param {string} name of the task */
+  _evening(name) {
+    const count = this.store.probes.length;
+    if (this.evening?.count !== count) this.evening = { count, of: {} };
+    return (this.evening.of[name] ??= ["watch", "proof"].map((split) => this.store.latest(split, "before")?.scores[name]));
   }
 
   /** What the first chart draws of a probe. @param {Task} task @param {Probe} [probe] */
   shown(task, probe) {
     if (this.mode === "score") return probe?.scores[task.name] ?? null;
-    const value = this._score(task, probe), best = this.best(task);
+    const value = this.score(task, probe), best = this.best(task);
     return best && isNumber(value) ? value / best : null;
   }
 
@@ -71,7 +72,7 @@ export class Figures {
 
   /** Best so far minus now, or that as a share of the best. @param {Task} task @param {Probe} [probe] */
   lost(task, probe) {
-    const best = this.best(task), now = this._score(task, probe);
+    const best = this.best(task), now = this.score(task, probe);
     if (!isNumber(best) || !isNumber(now)) return null;
     return this.shares ? (best - now) / best : best - now;
   }
@@ -220,7 +221,7 @@ export async function cycleCharts({ root, store, figures, shared, reason }) {
         const evening = store.latest("watch", "before") ?? store.latest("proof", "before");
         return evening ? shownTasks.map((task) => ({ value: figures.shown(task, evening), token: taskToken(task.place) })).filter((l) => isNumber(l.value)) : [];
       },
-      note: () => reason || _("score / best so far · line: watch, ring: proof · dashed: when it fell asleep"),
+      note: () => reason || _("score / best so far · ring: proof · line: as watch tells · dashed: when it fell asleep"),
     }, shared));
   }
   if (forgetting) {

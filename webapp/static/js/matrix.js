@@ -32,7 +32,7 @@ export class Matrix {
       const base = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='base']"));
       if (base && base.classList.contains("heat--none") && evening) this._fill(base, task, evening.scores[task.name], _("proof, when it fell asleep"));
       const cell = /** @type {HTMLElement|null} */ (row.querySelector("[data-cell='now']"));
-      if (cell && now) this._fill(cell, task, now.scores[task.name], now.split === "proof" ? _("proof probe") : _("watch probe, so far"));
+      if (cell && now) this._fill(cell, task, this.figures.score(task, now), now.split === "proof" ? _("proof probe") : _("as the watch probe tells, so far"));
     }
     const { result } = store.cycle, head = this.card.querySelector("[data-now-head]");
     if (result && head && morning) head.textContent = `v${result.number}`;
