@@ -3,8 +3,8 @@
 config = the fields of config.json that say what is computed, e.g. {"model_type": "bert", "hidden_size": 768,
 ...}, and what only the tensors tell: {"prefix": "bert.", "head": "sequence-classification", "pooler": true,
 "norms": "weight"}. `norms` is how the scale of a LayerNorm is called; the oldest files say gamma and beta.
-`label_names` are what config.json calls the classes 0, 1, ... ("id2label"); [] where it does not, or calls them
-LABEL_0 and so on, which says nothing.
+`label_names` are what config.json calls the classes 0, 1, ... ("id2label"); [] where it does not, or calls
+them LABEL_0 and so on, which says nothing.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _labels(config: Mapping[str, Any]) -> int:
 
 
 def _label_names(config: Mapping[str, Any], count: int) -> list[str]:
-    """What the classes 0, 1, ... are called; [] unless every one has a name of its own that says something."""
+    """What the classes 0, 1, ... are called; [] unless each has a name of its own that says something."""
     told = config.get("label_names")
     if told is None and isinstance(table := config.get("id2label"), Mapping):
         told = [table.get(str(at), table.get(at)) for at in range(count)] if len(table) == count else None

@@ -155,7 +155,7 @@ def test_of_the_models_names_a_task_has_those_of_its_own_columns(tmp_path: Path)
 
 def test_a_table_whose_columns_nobody_named_is_told_so(tmp_path: Path) -> None:
     data = b"premise,consequence,verdict\ngood,bad,yes\n"
-    with pytest.raises(NocturneInputError, match="premise, consequence, verdict.*need text and label"):
+    with pytest.raises(NocturneInputError, match=r"premise, consequence, verdict.*need text and label"):
         convert(tmp_path, data, name="f.csv")
     with pytest.raises(NocturneInputError, match="names no column y or label"):
         convert(tmp_path, b"0,1,2\n4,5,6\n", name="f.csv")
