@@ -95,9 +95,7 @@ def open_dataset(
     if columns.texts:
         columns = replace(columns, called=_text_names(list(schema.names), features, tokenizer, options))
     of_model = tokenizer.label_names if tokenizer else ()
-    label_of, called = (
-        numbered(columns.called, options.label_names, of_model) if columns.called else ([], ())
-    )
+    label_of, called = numbered(columns.called, options.label_names, of_model) if columns.called else ([], ())
     if columns.picture:
         rows = RowSpool(spool, limit_bytes=limit_bytes, dtype="|u1", unit="picture")
         stack.callback(rows.close)

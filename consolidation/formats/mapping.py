@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from consolidation.errors import NocturneInputError, shorten
+from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
 
 # What may be told of each objective, and which of it one needs (any of the sets).
@@ -64,12 +65,13 @@ _NAMES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 
 
 def guess_tables() -> dict[str, Any]:
-    """The tables of names, for the page: {"parts", "needed", "pairs", "names"}."""
+    """The tables of names, for the page: {"parts", "needed", "pairs", "names", "rights"}."""
     return {
         "parts": PARTS,
         "needed": {name: [sorted(one) for one in sets] for name, sets in NEEDED.items()},
         "pairs": _PAIRS,
         "names": _NAMES,
+        "rights": list(SPELLINGS),
     }
 
 

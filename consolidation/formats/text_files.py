@@ -17,6 +17,7 @@ from consolidation.formats.lines import numbered_lines, open_text
 from consolidation.formats.mapping import guess
 from consolidation.formats.parquet import ParquetShard, Shard, column_batches, library_errors, seconds
 from consolidation.formats.parquet_footer import limit
+from consolidation.formats.record_rights import SPELLINGS
 from consolidation.formats.refusal import refuse
 from consolidation.formats.text_rows import LanguageTexts, TextRows, text_rows
 from consolidation.formats.token_spool import TokenSpool
@@ -71,12 +72,15 @@ class TextFile:
         return self._kind == "json" or (self._kind == "text" and self._words_below())
 
     def _words_below(self) -> bool:
-        """Whether the first row of a CSV holds anything but numbers."""
+        """Whether the first row of a CSV holds anything but numbers, whoever owns them."""
         with open_text(self._path) as handle:
             rows = _Table(handle).rows
             try:
-                next(rows)
-                return not all(map(_is_number, next(rows)))
+                names = next(rows)
+                return not all(
+                    name.strip().lower() in SPELLINGS or _is_number(field)
+                    for name, field in zip(names, next(rows), strict=False)
+                )
             except (StopIteration, csv.Error, NocturneInputError):
                 return False
 

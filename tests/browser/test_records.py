@@ -185,7 +185,7 @@ def test_the_first_rows_are_shown_and_their_columns_are_told(
     assert (text.input_value(), label.input_value()) == ("one", "verdict")
     assert page.get_by_label("Second text").input_value() == "other"
     assert button.is_enabled()
-    (tmp_path / "ids.csv").write_text("y,0,1\n1,4,5\n")
+    (tmp_path / "ids.csv").write_text("y,0,1,owner\n1,4,5,ann\n")
     page.locator("input[type=file]").set_input_files(tmp_path / "ids.csv")
     page.locator("[data-preview] thead").get_by_text("y", exact=True).wait_for()
     assert button.is_enabled() and unsaid.is_hidden(), "a table of numbers needs no columns told"

@@ -159,6 +159,8 @@ def test_a_table_whose_columns_nobody_named_is_told_so(tmp_path: Path) -> None:
         convert(tmp_path, data, name="f.csv")
     with pytest.raises(NocturneInputError, match="names no column y or label"):
         convert(tmp_path, b"0,1,2\n4,5,6\n", name="f.csv")
+    convert(tmp_path, b"y,0,1,owner\n1,4,5,ann\n", name="f.csv")
+    assert stored(tmp_path)[0] == [[4, 5]], "ids of tokens, and whose they are"
 
 
 LABELS: dict[str, tuple[str, str, list[Any]]] = {

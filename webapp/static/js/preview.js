@@ -46,7 +46,7 @@ export class Preview {
 
   /** Whether the file holds texts, and nobody has said which columns they are in. */
   get unsaid() {
-    if (this.box.hidden || !this.objective || !this.table || this.part("[data-columns]").hidden || !holdsWords(this.table)) return false;
+    if (this.box.hidden || !this.objective || !this.table || this.part("[data-columns]").hidden || !holdsWords(this.table, this.tables)) return false;
     /** @type {Record<string, string>} */
     const told = {};
     for (const field of this.box.querySelectorAll("[data-part]")) {

@@ -9,7 +9,7 @@ export const ROWS = 5, SHOWN = 12;
  * @typedef {{columns: string[], rows: Record<string, unknown>[], types?: Record<string, string>, packed?: string,
  *   arrays?: boolean}} Table types by column; how values are packed that cannot be unpacked here; no table, but arrays
  * @typedef {{parts: Record<string, string[]>, needed: Record<string, string[][]>, pairs: [string, string][],
- *   names: Record<string, Record<string, string[]>>}} Guesses
+ *   names: Record<string, Record<string, string[]>>, rights: string[]}} Guesses
  */
 
 /** The beginning of a file as text, without the line that is cut in two. @param {File} file @returns {Promise<string>} */
@@ -135,7 +135,7 @@ export function suggested({ columns, rows }, tables, objective) {
   const letters = (/** @type {string} */ name) => rows.map((row) => (typeof row[name] === "string" ? row[name].length : 0)).sort((a, b) => a - b);
   const middle = (/** @type {string} */ name) => letters(name)[rows.length >> 1] ?? 0;
   const found = named(columns, tables, objective), told = new Set(Object.values(found));
-  const free = columns.filter((name) => !told.has(name));
+  const free = columns.filter((name) => !told.has(name) && !tables.rights.includes(name.trim().toLowerCase()));
   const long = free.filter((name) => middle(name) > LONG), short = free.filter((name) => middle(name) <= LONG);
   if (objective === "classification") {
     if (!found.text && long.length && long.length < 3) [found.text, found.text2 = ""] = long;
@@ -144,9 +144,10 @@ export function suggested({ columns, rows }, tables, objective) {
   return neededOf(found, tables, objective) ? Object.fromEntries(Object.entries(found).filter(([, column]) => column)) : {};
 }
 
-/** Whether a table holds words anywhere, and not numbers only. @param {Table} table */
-export function holdsWords({ rows }) {
-  return rows.some((row) => Object.values(row).some((value) => typeof value === "string" && Number.isNaN(Number(value))));
+/** Whether a table holds words anywhere, and not numbers only; whose they are is no part of them. @param {Table} table @param {Guesses} tables */
+export function holdsWords({ rows }, tables) {
+  const word = (/** @type {unknown} */ value) => typeof value === "string" && Number.isNaN(Number(value));
+  return rows.some((row) => Object.entries(row).some(([name, value]) => word(value) && !tables.rights.includes(name.trim().toLowerCase())));
 }
 
 /** Which column is what by its name, as far as that tells. @param {string[]} columns @param {Guesses} tables
