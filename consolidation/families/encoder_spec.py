@@ -171,8 +171,8 @@ def _labels(config: Mapping[str, Any]) -> int:
 
 def _label_names(config: Mapping[str, Any], count: int) -> list[str]:
     """What the classes 0, 1, ... are called; [] unless each has a name of its own that says something."""
-    told = config.get("label_names")
-    if told is None and isinstance(table := config.get("id2label"), Mapping):
+    told = config.get("label_names")  # of a config that was checked before
+    if isinstance(table := config.get("id2label"), Mapping):
         told = [table.get(str(at), table.get(at)) for at in range(count)] if len(table) == count else None
     if not isinstance(told, list) or len(told) != count:
         return []

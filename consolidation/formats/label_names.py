@@ -31,12 +31,8 @@ def numbered(
         NocturneInputError: `records.label_names`: a name that the other sets do not have;
             `records.label_range`.
     """
-    if not known and found and model:
-        places = {name.casefold(): label for label, name in enumerate(model)}
-        if all(name.casefold() in places for name in found) and len({n.casefold() for n in found}) == len(
-            found
-        ):
-            return [places[name.casefold()] for name in found], tuple(model)
+    if not known and found and (places := _places(found, model)):
+        return places, tuple(model)
     if not known and found and all(_NUMBER.fullmatch(name) for name in found):
         return [int(name) for name in found], ()
     if len(found) > limits.CLASSES:
@@ -45,13 +41,26 @@ def numbered(
         )
     if not known:
         return list(range(len(found))), tuple(found)
+    if (places := _places(found, known)) is not None:
+        return places, tuple(known)
+    there = set(known)
+    strange = [name for name in found if name not in there]
+    shown = ", ".join(shorten(name, 40) for name in known[:8]) + (", ..." if len(known) > 8 else "")
+    raise refuse(
+        "records.label_names",
+        f"The class “{shorten(strange[0], 40)}” is none of those that the task's other records have: "
+        f"{shown}. Name the classes alike, or put the other records into the trash first.",
+    )
+
+
+def _places(found: Sequence[str], known: Sequence[str]) -> list[int] | None:
+    """Where each stands among those that are known, in any case of its letters if that tells them apart."""
     places = {name: label for label, name in enumerate(known)}
-    strange = [name for name in found if name not in places]
-    if strange:
-        shown = ", ".join(shorten(name, 40) for name in known[:8]) + (", ..." if len(known) > 8 else "")
-        raise refuse(
-            "records.label_names",
-            f"The class “{shorten(strange[0], 40)}” is none of those that the task's other records have: "
-            f"{shown}. Name the classes alike, or put the other records into the trash first.",
-        )
-    return [places[name] for name in found], tuple(known)
+    if all(name in places for name in found):
+        return [places[name] for name in found]
+    folded = {name.casefold(): label for name, label in places.items()}
+    if len(folded) < len(places) or len({name.casefold() for name in found}) < len(found):
+        return None
+    if not all(name.casefold() in folded for name in found):
+        return None
+    return [folded[name.casefold()] for name in found]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from consolidation.errors import NocturneInputError
 from consolidation.formats import limits
-from consolidation.formats.csv_rows import decoded
+from consolidation.formats.csv_rows import LABELS, decoded
 from consolidation.formats.jsonl import parse_line
 from consolidation.formats.lines import numbered_lines, open_text
 from consolidation.formats.mapping import guess
@@ -72,17 +74,19 @@ class TextFile:
         return self._kind == "json" or (self._kind == "text" and self._words_below())
 
     def _words_below(self) -> bool:
-        """Whether the first row of a CSV holds anything but numbers, whoever owns them."""
+        """Whether a column of a CSV holds nothing but words in the first rows, and tells neither a label nor
+        whose the records are."""
         with open_text(self._path) as handle:
-            rows = _Table(handle).rows
-            try:
-                names = next(rows)
-                return not all(
-                    name.strip().lower() in SPELLINGS or _is_number(field)
-                    for name, field in zip(names, next(rows), strict=False)
-                )
-            except (StopIteration, csv.Error, NocturneInputError):
-                return False
+            rows: list[list[str]] = []
+            with contextlib.suppress(csv.Error, NocturneInputError):
+                rows += islice(filter(None, _Table(handle).rows), _FIRST)
+        names = [name.strip().lower() for name in rows[0]] if rows else []
+        besides = {*SPELLINGS, *LABELS}
+        for at, name in enumerate(names):
+            fields = [row[at] for row in rows[1:] if at < len(row) and row[at].strip()]
+            if name not in besides and fields and not any(map(_is_number, fields)):
+                return True
+        return False
 
     def source(self, *, spool: Path, limit_bytes: int, stack: ExitStack) -> Source:
         """The records.
@@ -125,7 +129,7 @@ class TextFile:
 
 def _is_number(field: str) -> bool:
     try:
-        float(field or 0)
+        float(field)
     except ValueError:
         return False
     return True

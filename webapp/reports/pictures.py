@@ -154,8 +154,8 @@ def scores_chart(night: Night, tasks: Sequence[str], places: Mapping[str, int]) 
 def _span(scores: Sequence[float]) -> tuple[float, float]:
     """Where the axis of scores begins and ends.
 
-    A language model's, 1 / perplexity, would all lie on the floor of a picture up to 1; the live page scales
-    them the same way (static/js/charts.js).
+    A language model's, 1 / perplexity, would all lie on the floor of a picture up to 1; the live page draws
+    the line at the same place (static/js/charts.js).
     """
     highest = max(scores)
     if 0 < highest < 0.2:

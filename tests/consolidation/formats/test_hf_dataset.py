@@ -149,6 +149,10 @@ def test_a_model_whose_labels_have_the_columns_names_numbers_them(tmp_path: Path
     info = convert_texts(tmp_path, None, name="f.zip", model_names=("Pos", "Neg"))
     assert (info["label_names"], info["label_histogram"]) == (["Pos", "Neg"], [2, 1])
     (tmp_path / "out").unlink()
+    names = tuple(info["label_names"])
+    info = convert_texts(tmp_path, None, name="f.zip", model_names=names, label_names=names)
+    assert info["label_histogram"] == [2, 1], "and so is the task's next set"
+    (tmp_path / "out").unlink()
     info = convert_texts(tmp_path, None, name="f.zip", model_names=("good", "poor"))
     assert (info["label_names"], info["label_histogram"]) == (["neg", "pos"], [1, 2])
 

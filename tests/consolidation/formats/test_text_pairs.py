@@ -161,6 +161,8 @@ def test_a_table_whose_columns_nobody_named_is_told_so(tmp_path: Path) -> None:
         convert(tmp_path, b"0,1,2\n4,5,6\n", name="f.csv")
     convert(tmp_path, b"y,0,1,owner\n1,4,5,ann\n", name="f.csv")
     assert stored(tmp_path)[0] == [[4, 5]], "ids of tokens, and whose they are"
+    with pytest.raises(NocturneInputError, match=r"Line 2: .*take in what the other lines hold \(1 record\)"):
+        convert(tmp_path, b"y,0,1\n1,4,oops\n0,4,5\n", name="f.csv")
 
 
 LABELS: dict[str, tuple[str, str, list[Any]]] = {

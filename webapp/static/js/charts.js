@@ -48,14 +48,17 @@ export class Figures {
   /** What the two probes scored when it fell asleep: looked up once for all that is drawn. @param {string} name of the task */
   _evening(name) {
     const count = this.store.probes.length;
-    if (this.evening?.count !== count) this.evening = { count, of: {} };
-    return (this.evening.of[name] ??= ["watch", "proof"].map((split) => this.store.latest(split, "before")?.scores[name]));
+    if (this.evening?.count !== count) this.evening = { count, of: new Map() };
+    const { of } = this.evening;
+    if (!of.has(name)) of.set(name, ["watch", "proof"].map((split) => this.store.latest(split, "before")?.scores[name]));
+    return of.get(name);
   }
 
   /** What the first chart draws of a probe. @param {Task} task @param {Probe} [probe] */
   shown(task, probe) {
-    if (this.mode === "score") return probe?.scores[task.name] ?? null;
-    const value = this.score(task, probe), best = this.best(task);
+    const value = this.score(task, probe);
+    if (this.mode === "score") return value ?? null;
+    const best = this.best(task);
     return best && isNumber(value) ? value / best : null;
   }
 

@@ -30,6 +30,7 @@ export class Preview {
     this.tables = JSON.parse(box.dataset.guesses ?? "{}");
     /** @type {Table|null} */
     this.table = null;
+    this.reading = false;
     this.redact = /** @type {HTMLInputElement} */ (box.querySelector("[data-redact]"));
     this.redact.addEventListener("change", () => this.fill());
     this.changed = changed;
@@ -41,11 +42,13 @@ export class Preview {
 
   clear() {
     this.table = null;
+    this.reading = false;
     this.box.hidden = true;
   }
 
-  /** Whether the file holds texts, and nobody has said which columns they are in. */
+  /** Whether the file holds texts, and nobody has said which columns they are in; or it is still being looked at. */
   get unsaid() {
+    if (this.reading) return this.objective !== "";
     if (this.box.hidden || !this.objective || !this.table || this.part("[data-columns]").hidden || !holdsWords(this.table, this.tables)) return false;
     /** @type {Record<string, string>} */
     const told = {};
@@ -63,9 +66,12 @@ export class Preview {
 
   /** @param {File} file @param {() => boolean} wanted whether it is still the chosen one */
   async show(file, wanted) {
-    const table = await tableHead(file);
+    this.reading = true;
+    this.changed();
+    const table = await tableHead(file).catch(() => null);
     if (!wanted()) return;
     this.table = table;
+    this.reading = false;
     const closed = /\.(zip|tar|tgz|tar\.gz)$/i.test(file.name);
     // Numbers have no columns to choose; of a table that only the server can open their names may be told.
     const numbers = table !== null && (table.arrays || table.columns.includes("x"));

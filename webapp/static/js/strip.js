@@ -33,7 +33,7 @@ export class Strip {
       word ? `${word}` : "");
 
     if (newest) {
-      const was = before?.scores[newest.name], is = now?.scores[newest.name];
+      const was = this.figures.score(newest, before), is = this.figures.score(newest, now);
       this._set("newest", score(is), this._change(is, was, "up", "%(change)s"), newest.name);
     }
     const pruned = store.decisions.filter((d) => d.name === "prune" && !d.ghost).at(-1);

@@ -144,10 +144,13 @@ export function suggested({ columns, rows }, tables, objective) {
   return neededOf(found, tables, objective) ? Object.fromEntries(Object.entries(found).filter(([, column]) => column)) : {};
 }
 
-/** Whether a table holds words anywhere, and not numbers only; whose they are is no part of them. @param {Table} table @param {Guesses} tables */
-export function holdsWords({ rows }, tables) {
-  const word = (/** @type {unknown} */ value) => typeof value === "string" && Number.isNaN(Number(value));
-  return rows.some((row) => Object.entries(row).some(([name, value]) => word(value) && !tables.rights.includes(name.trim().toLowerCase())));
+/** Whether a column holds nothing but words, and tells neither a label nor whose the records are. @param {Table} table @param {Guesses} tables */
+export function holdsWords({ columns, rows }, tables) {
+  const besides = new Set(["y", "label", ...tables.rights]);
+  return columns.some((name) => {
+    const values = besides.has(name.trim().toLowerCase()) ? [] : rows.map((row) => row[name]).filter((value) => typeof value === "string" && value.trim());
+    return values.length > 0 && values.every((value) => Number.isNaN(Number(value)));
+  });
 }
 
 /** Which column is what by its name, as far as that tells. @param {string[]} columns @param {Guesses} tables

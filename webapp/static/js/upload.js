@@ -25,6 +25,7 @@ class Panel {
     /** @type {Row|null} */
     this.row = null;
     this.saidAt = 0;
+    this.ended = false; // what was chosen was sent already
     const preview = form.querySelector("[data-preview]");
     this.preview = preview instanceof HTMLElement ? new Preview(preview, () => this.sendable()) : null;
     this.input = /** @type {HTMLInputElement} */ (this.part("input[type=file]"));
@@ -38,7 +39,9 @@ class Panel {
     // A refused file can be sent once more when something else is said of it.
     form.addEventListener("change", (event) => {
       const said = event.target instanceof Element && event.target.matches("[data-form], [data-purpose-field]");
-      if (said && !this.part("[data-refused]").hidden) this.sendable();
+      if (!said || this.part("[data-refused]").hidden) return;
+      this.ended = false;
+      this.sendable();
     });
     this.part("[data-again]").addEventListener("click", () => {
       this.reset();
@@ -152,12 +155,13 @@ class Panel {
     const ask = this.form.querySelector("[data-ask]");
     if (ask instanceof HTMLElement) ask.hidden = true;
     this.stage("");
+    this.ended = false;
     this.sendable();
   }
 
   /** A file can be sent when there is one and it was said what is in it. */
   sendable() {
-    if (!this.item) this.sendButton.disabled = !this.file || Boolean(this.preview?.unsaid);
+    if (!this.item) this.sendButton.disabled = !this.file || this.ended || Boolean(this.preview?.unsaid);
   }
 
   /** What the visible fields say, as {"config": {"activation": "relu"}, ...}. */
@@ -235,7 +239,8 @@ class Panel {
     // Nobody here could look into a file of the server's: what it does not say is asked when that was the reason.
     const unread = item.phase === "refused" && this.file !== null && !(this.file instanceof File);
     if (unread) this.ask("");
-    this.sendButton.disabled = !unread;
+    this.ended = !unread;
+    this.sendable();
   }
 
   /** @param {Item} item */
@@ -303,6 +308,7 @@ function startTargets(form) {
     if (task.disabled) return;
     task.value = link.dataset.targetTask ?? "";
     use.value = link.dataset.targetUse ?? "";
+    use.dispatchEvent(new Event("change", { bubbles: true }));
     form.scrollIntoView({ block: "nearest" });
     form.querySelector("input")?.blur();
     /** @type {HTMLElement|null} */ (form.querySelector("input[type=file]"))?.focus();
