@@ -40,7 +40,7 @@ _WORDS_HEADS: Final = frozenset({"masked-lm", "pretraining"})
 # Names of classes that are kept: so many letters in all, and each.
 _MOST_LETTERS: Final = 20_000
 _MOST_OF_ONE: Final = 200
-_SAYS_NOTHING: Final = re.compile(r"LABEL_\d+|[+-]?\d+")
+_SAYS_NOTHING: Final = re.compile(r"LABEL_\d+|[+-]?\d+(\.0*)?")
 
 
 class EncoderSpec(Described):

@@ -20,7 +20,7 @@ def numbered(
 
     Names that are all whole numbers are the labels themselves; then nothing has a name. Else the place in
     `known` counts, and where nothing is known yet, the place in `model`, if it has all of them in any case of
-    their letters; else the place in `found`.
+    their letters; if it has none of them, the place in `found`.
 
     Args:
         found: each once, in the order of their labels.
@@ -28,11 +28,21 @@ def numbered(
         model: what the model calls its labels, from 0 on.
 
     Raises:
-        NocturneInputError: `records.label_names`: a name that the other sets do not have;
+        NocturneInputError: `records.label_names`: a name that the other sets do not have, or that the model
+            does not beside some that it has;
             `records.label_range`.
     """
     if not known and found and (places := _places(found, model)):
         return places, tuple(model)
+    folded = {name.casefold() for name in model}
+    if not known and any(name.casefold() in folded for name in found):
+        strange = next((name for name in found if name.casefold() not in folded), found[0])
+        listed = ", ".join(shorten(name, 40) for name in model[:8])
+        raise refuse(
+            "records.label_names",
+            f"The class “{shorten(strange, 40)}” is none of the model's, which are {listed}, and others are. "
+            "Name the classes as the model does.",
+        )
     if not known and found and all(_NUMBER.fullmatch(name) for name in found):
         return [int(name) for name in found], ()
     if len(found) > limits.CLASSES:

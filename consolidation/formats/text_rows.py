@@ -155,10 +155,11 @@ class LabelledTexts(TextRows):
             if name.casefold() in self._any_case and len(self._any_case) == len(self._known):
                 return self._any_case[name.casefold()]
             whose = "task" if self.options.label_names else "model"
+            shown = ", ".join(shorten(one, 30) for one in self._known[:8])
             raise refuse(
                 "replay.schema",
-                f"its label “{shorten(name, 40)}” is none of the labels that the {whose} has: "
-                + ", ".join(shorten(one, 30) for one in self._known[:8]),
+                f"its label “{shorten(name, 40)}” is none of the labels that the {whose} has: {shown}; "
+                "name it as there, or give numbers from 0 on",
             )
         self._letters += len(name)
         if len(name) > 200 or not name.isprintable():

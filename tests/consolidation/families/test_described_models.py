@@ -54,6 +54,7 @@ NAMES: dict[str, tuple[Any, list[str]]] = {
     "its own": ({"0": "POSITIVE", "1": " NEGATIVE"}, ["POSITIVE", "NEGATIVE"]),
     "those that say nothing": ({"0": "LABEL_0", "1": "LABEL_1"}, []),
     "numbers": ({"0": "1", "1": "2"}, []),
+    "numbers with a point": ({"0": "1.0", "1": "2."}, []),
     "one twice": ({"0": "good", "1": "Good"}, []),
     "one that is missing": ({"0": "good", "2": "bad"}, []),
     "more than there are": ({"0": "a", "1": "b", "2": "c"}, []),

@@ -153,6 +153,8 @@ def test_a_model_whose_labels_have_the_columns_names_numbers_them(tmp_path: Path
     info = convert_texts(tmp_path, None, name="f.zip", model_names=names, label_names=names)
     assert info["label_histogram"] == [2, 1], "and so is the task's next set"
     (tmp_path / "out").unlink()
+    with pytest.raises(NocturneInputError, match=r"“neg” is none of the model's, which are pos, poor"):
+        convert_texts(tmp_path, None, name="f.zip", model_names=("pos", "poor"))
     info = convert_texts(tmp_path, None, name="f.zip", model_names=("good", "poor"))
     assert (info["label_names"], info["label_histogram"]) == (["neg", "pos"], [1, 2])
 

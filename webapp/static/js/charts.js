@@ -42,7 +42,7 @@ export class Figures {
     const [watch, proof] = this._evening(task.name);
     if (!isNumber(watch) || !isNumber(proof)) return value;
     if (this.shares) return watch > 0 && proof > 0 ? (value * proof) / watch : value;
-    return Math.max(0, value + proof - watch);
+    return Math.min(1, Math.max(0, value + proof - watch));
   }
 
   /** What the two probes scored when it fell asleep: looked up once for all that is drawn. @param {string} name of the task */

@@ -1,7 +1,7 @@
 // @ts-check
 // What a file of records holds, before it is sent: its first rows, and which column is what.
 import { gettext as _, interpolate } from "./i18n.js";
-import { SHOWN, guess, holdsWords, isBinary, neededOf, suggested, tableHead } from "./table-head.js";
+import { ROWS, SHOWN, guess, holdsWords, isBinary, neededOf, suggested, tableHead } from "./table-head.js";
 
 /** @typedef {import("./table-head.js").Table} Table */
 
@@ -118,7 +118,7 @@ export class Preview {
     const names = columns.slice(0, SHOWN);
     const head = document.createElement("tr");
     for (const name of names) head.append(cell("th", visible(name), this.table?.types?.[name]));
-    const body = rows.map((row) => {
+    const body = rows.slice(0, ROWS).map((row) => {
       const line = document.createElement("tr");
       for (const name of names) {
         const text = name in row ? words(row[name]) : "";

@@ -4,6 +4,7 @@
 
 const MOST = 64 * 1024, PATIENCE_MS = 4000;
 export const ROWS = 5, SHOWN = 12;
+const LOOKED = 20; // rows of text that say what columns there are, as on the server
 
 /**
  * @typedef {{columns: string[], rows: Record<string, unknown>[], types?: Record<string, string>, packed?: string,
@@ -38,7 +39,7 @@ async function beginning(file) {
 function jsonLines(text) {
   const rows = [];
   for (const line of text.split("\n")) {
-    if (rows.length === ROWS) break;
+    if (rows.length === LOOKED) break;
     if (!line.trim()) continue;
     try {
       const row = JSON.parse(line);
@@ -78,7 +79,7 @@ function fields(text, sign, most) {
 function csv(text) {
   const first = text.slice(0, text.indexOf("\n") + 1 || undefined);
   const [sign] = [",", ";", "\t"].sort((a, b) => first.split(b).length - first.split(a).length);
-  const [head, ...rows] = fields(text, sign, ROWS + 1);
+  const [head, ...rows] = fields(text, sign, LOOKED);
   if (!head || head.length < 2) return null;
   const columns = head.map((name) => name.trim());
   return { columns, rows: rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at] ?? ""]))) };
@@ -104,7 +105,8 @@ export async function tableHead(file) {
   const name = file.name.toLowerCase().replace(/\.gz$/, "");
   if (!/\.(jsonl|ndjson|json|csv|tsv)$/.test(name)) return null;
   try {
-    const text = (await beginning(file)).replace(/^\ufeff/, "");
+    const late = new Promise((/** @type {(found: string) => void} */ _resolve, reject) => setTimeout(reject, PATIENCE_MS));
+    const text = (await Promise.race([beginning(file), late])).replace(/^\ufeff/, "");
     return /\.[ct]sv$/.test(name) ? csv(text) : jsonLines(text);
   } catch {
     return null;
@@ -149,7 +151,7 @@ export function holdsWords({ columns, rows }, tables) {
   const besides = new Set(["y", "label", ...tables.rights]);
   return columns.some((name) => {
     const values = besides.has(name.trim().toLowerCase()) ? [] : rows.map((row) => row[name]).filter((value) => typeof value === "string" && value.trim());
-    return values.length > 0 && values.every((value) => Number.isNaN(Number(value)));
+    return values.length > 0 && values.every((value) => Number.isNaN(Number(value)) && !/^[+-]?(nan|inf(inity)?)$/i.test(String(value).trim()));
   });
 }
 
