@@ -36,11 +36,11 @@ def numbered(
         return places, tuple(model)
     folded = {name.casefold() for name in model}
     if not known and any(name.casefold() in folded for name in found):
-        strange = next((name for name in found if name.casefold() not in folded), found[0])
+        other = next((name for name in found if name.casefold() not in folded), found[0])
         listed = ", ".join(shorten(name, 40) for name in model[:8])
         raise refuse(
             "records.label_names",
-            f"The class “{shorten(strange, 40)}” is none of the model's, which are {listed}, and others are. "
+            f"The class “{shorten(other, 40)}” is none of the model's, which are {listed}, and others are. "
             "Name the classes as the model does.",
         )
     if not known and found and all(_NUMBER.fullmatch(name) for name in found):
